@@ -1,0 +1,29 @@
+.PHONY: install check test lint types format snapshots pictures
+
+install:
+	pip install -e '.[tiny,dev]'
+
+check: lint types test
+
+test:
+	pytest
+
+lint:
+	ruff check .
+	ruff format --check .
+
+types:
+	mypy
+
+format:
+	ruff check --fix .
+	ruff format .
+
+# What views and help look like, as text: read the difference before you commit it.
+snapshots:
+	SPECCAS_SNAPSHOTS=write pytest tests/cli/view/test_snapshots.py
+
+# The README's pictures, from docs/cascade.jsonl. That was recorded with
+# speccas compare "Explain what a cascade is." --rule token --rule confidence -n 64 -k 4 --trace docs/cascade.jsonl
+pictures:
+	python docs/pictures.py

@@ -1,0 +1,1 @@
+"""The speccas command line: Typer commands and Rich views over speccas.core."""

@@ -1,0 +1,98 @@
+"""Reading a message: line editing, history, several lines, an editor, completion. All of it is prompt_toolkit's.
+
+Knows keys and lines; not what a message does.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+FENCE = '"""'
+
+
+class Leave(Exception):
+    """Ctrl-D on an empty line."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Commands(Completer):
+    """Completes a command at the beginning of a message."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        text = document.text
+        if text.startswith("/") and " " not in text:
+            for name in self.names:
+                if name.startswith(text):
+                    yield Completion(name, start_position=-len(text))
+
+
+def unfinished(text: str) -> bool:
+    """Whether a message opened with three quotes is still open."""
+    return text.lstrip().startswith(FENCE) and (text.count(FENCE) < 2 or not text.rstrip().endswith(FENCE))
+
+
+def unquoted(text: str) -> str:
+    """A fenced message without its fence."""
+    stripped = text.strip()
+    if stripped.startswith(FENCE) and stripped.endswith(FENCE) and len(stripped) >= 2 * len(FENCE):
+        return stripped[len(FENCE) : -len(FENCE)].strip("\n")
+    return text
+
+
+class Input:
+    """Call it for the next message, as typed. Enter sends; Alt-Enter, a paste and three quotes make lines; Ctrl-G opens
+    $EDITOR. Raises Leave and KeyboardInterrupt. `echo` tells whether a signal is but the echo of an earlier one."""
+
+    def __init__(self, commands: Sequence[str], history: Path, echo: Callable[[], bool]) -> None:
+        keys = KeyBindings()
+
+        @keys.add("<sigint>")
+        def _(event: KeyPressEvent) -> None:
+            if not echo():
+                event.app.exit(exception=KeyboardInterrupt)
+
+        @keys.add("enter")
+        def _(event: KeyPressEvent) -> None:
+            buffer: Buffer = event.current_buffer
+            if unfinished(buffer.text):
+                buffer.insert_text("\n")
+            else:
+                buffer.validate_and_handle()
+
+        @keys.add("escape", "enter")
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add("c-x", "c-e")
+        @keys.add("c-g")
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.open_in_editor()
+
+        os.close(os.open(history, os.O_CREAT | os.O_WRONLY, 0o600))
+        self.session: PromptSession[str] = PromptSession(
+            history=FileHistory(str(history)),
+            multiline=True,
+            key_bindings=keys,
+            completer=Commands(commands),
+            complete_while_typing=False,
+            prompt_continuation="",
+        )
+
+    def __call__(self) -> str:
+        try:
+            return self.session.prompt("> ")
+        except EOFError:
+            raise Leave(0) from None

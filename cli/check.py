@@ -1,0 +1,85 @@
+"""`speccas check`: whether two models can work together, from their headers alone."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from speccas.core.models.check import Check
+
+
+def check(
+    drafter: Annotated[str, typer.Argument(metavar="DRAFTER", help="A GGUF file, hf:owner/repo[:QUANT], or a pair.")],
+    expert: Annotated[
+        str | None, typer.Argument(metavar="EXPERT", help="A GGUF file, or hf:owner/repo[:QUANT].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Say whether two models can work together, and what tells them apart. Of files on the hub only the headers are
+    read. Exit code 7 where they cannot be paired, or one is no language model."""
+    from speccas.core.errors import CannotPair, UsageError
+    from speccas.core.models.check import judge
+    from speccas.core.models.pairs import named
+    from speccas.core.models.peek import peek
+    from speccas.core.models.source import parse_source
+
+    if expert is None:
+        name, sources = named(drafter)
+        if len(sources) != 2:
+            raise UsageError("the expert is missing", "give DRAFTER EXPERT, or the name of a pair")
+    else:
+        name, sources = "", {"drafter": parse_source(drafter), "expert": parse_source(expert)}
+    small, large = (peek(sources[role], name) for role in ("drafter", "expert"))
+    found = judge(small.header, large.header, (small.bytes, large.bytes))
+    if as_json:
+        files = {
+            role: {"file": each.file, "bytes": each.bytes, "parameters": each.header.parameters}
+            for role, each in (("drafter", small), ("expert", large))
+        }
+        print(json.dumps({"schema": 1, **files, **as_document(found)}, ensure_ascii=False, indent=1))
+    else:
+        show(found, small.file, large.file)
+    if not found.works:
+        raise CannotPair(f"{small.file} and {large.file} cannot be paired: {found.reason}", "take another drafter")
+
+
+def as_document(found: "Check") -> dict[str, Any]:
+    """The verdict for `--json`; a token's text as it reads, and its bytes in hexadecimal."""
+
+    def token_text(text: bytes | None) -> dict[str, str] | None:
+        return None if text is None else {"text": text.decode("utf-8", "replace"), "bytes": text.hex()}
+
+    tokens = [{"id": t.id, "drafter": token_text(t.drafter), "expert": token_text(t.expert)} for t in found.tokens]
+    return {**asdict(found), "tokens": tokens, "works": found.works}
+
+
+def show(found: "Check", drafter: str, expert: str) -> None:
+    from rich.text import Text
+
+    from speccas.core.models.vocabulary import show as token_text
+
+    from .safe import one_line
+    from .theme import make_console
+
+    console = make_console()
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(one_line(text), style=style), soft_wrap=True)
+
+    say(found.verdict, "bold" if found.works else "bold red")
+    say(found.reason)
+    say(f"drafter  {drafter}")
+    say(f"expert   {expert}, {found.ratio:.1f} times as large")
+    say(f"shared   {found.share:.1%} of the drafter's tokens are tokens of the expert")
+    if found.tokens:
+        say("first differing tokens: id, drafter, expert", "bold")
+        for token in found.tokens:
+            say(f"  {token.id:>7}  {token_text(token.drafter)}  {token_text(token.expert)}")
+    for title, differences in (("tokenizer", found.tokenizer), ("template", found.template)):
+        say(f"{title}: {'they differ' if differences else 'the same'}", "bold")
+        for each in differences:
+            say(f"  {each.name}: {each.drafter!r} / {each.expert!r}")
+    for remark in found.remarks:
+        say(f"note: {remark}", "yellow")

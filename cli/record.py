@@ -1,0 +1,29 @@
+"""--trace: a file that is written while a run goes on. Knows files; the format is core/measure/trace.py's."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from speccas.core.errors import UsageError
+from speccas.core.measure.manifest import manifest
+from speccas.core.measure.trace import TraceWriter
+from speccas.core.models.load import LoadedPair
+
+from .play import command_line
+
+
+@contextlib.contextmanager
+def recording(path: Path | None, pair: LoadedPair, prompt: str) -> Iterator[TraceWriter | None]:
+    """A trace writer for the file, readable by its owner alone; None where no file was named. Raises UsageError."""
+    if path is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the trace {path}: {error.strerror}", "give a file in a directory of yours"
+        ) from None
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        yield TraceWriter(file, manifest(pair, command_line()), prompt)

@@ -1,0 +1,1 @@
+"""The speccas library: no printing, no Typer, no Rich."""

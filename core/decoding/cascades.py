@@ -1,0 +1,182 @@
+"""What speculative cascades are measured against: each model alone, and the two sequential cascades they come from.
+
+The same events as the engine's loop, one token a round. Knows token ids and numbers only. Alg. 2 of arXiv 2405.19261v2
+(TokenCascade) and eq. 1 (the whole answer by the drafter, or all over by the expert).
+"""
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import ContextFull, Stopped
+from .answer import Answer, Lexicon, Request
+from .engine import Clock, Meter, describe, pick, trim
+from .events import Event, Finish, Judged, Started, Status, Token
+from .model import Drafter, LanguageModel
+from .rules import Position
+from .sampling import Distribution
+
+LONGEST_RUN = 10  # drafter tokens before the expert is asked all the same (arXiv 2405.19261v2, E.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """One sequential method: its name, and alpha where it has one. `speccas rules` prints the texts."""
+
+    name: str
+    formula: str
+    ends: str
+    default: float | None
+    paper: str
+
+
+ANCESTORS = {
+    each.name: each
+    for each in (
+        Ancestor("expert", "the expert alone", "takes no alpha", None, "-"),
+        Ancestor("drafter", "the drafter alone", "takes no alpha", None, "-"),
+        Ancestor(
+            "token-cascade",
+            "token by token: the drafter where max q >= 1 - alpha, else the expert",
+            "0: the expert; 1: the drafter, and the expert every eleventh token",
+            0.3,
+            "TokenCascade, Alg. 2",
+        ),
+        Ancestor(
+            "answer-cascade",
+            "the drafter's answer if the geometric mean of q over it is >= 1 - alpha, else the expert from scratch",
+            "0: the expert (after the drafter); 1: the drafter",
+            0.4,
+            "SeqCascade, eq. 1",
+        ),
+    )
+}
+
+
+def sequential(
+    name: str,
+    ancestor: str,
+    alpha: float | None,
+    expert: LanguageModel,
+    drafter: Drafter,
+    request: Request,
+    lexicon: Lexicon,
+    clock: Clock,
+) -> Generator[Event]:
+    """Run one ancestor. Both caches must hold the prompt but its last token."""
+    writers = Writers(name, alpha or 0.0, expert, drafter, request, lexicon)
+    steps = {
+        "expert": writers.expert_alone,
+        "drafter": writers.drafter_alone,
+        "token-cascade": writers.token_cascade,
+        "answer-cascade": writers.answer_cascade,
+    }[ancestor]
+    trim(expert, drafter, writers.answer)
+    yield Started(name, None if alpha is None else ancestor, alpha, None, len(request.prompt))
+    meter = Meter(clock, expert, drafter)
+    number, before = 0, meter.now()
+    try:
+        for tokens, calls in steps():
+            number += 1
+            meter.mark()
+            draft_ms, verify_ms = (1e3 * (now - was) for now, was in zip(meter.now(), before, strict=True))
+            at = writers.answer.length - len(tokens)
+            t_ms = 1e3 * (meter.stop - meter.start)
+            yield from meter.show(
+                Judged(name, number, at, None, tokens, (), 0, calls, t_ms, draft_ms, verify_ms, "off")
+            )
+            before = meter.now()
+    except Stopped:
+        writers.answer.finish = Finish.INTERRUPTED
+    except ContextFull:
+        writers.answer.finish = Finish.CONTEXT
+    finally:
+        trim(expert, drafter, writers.answer)
+    yield meter.finished(name, writers.answer)
+
+
+Step = tuple[tuple[Token, ...], int]
+"""Tokens committed, and how often the expert was called for them."""
+
+
+class Writers:
+    """The two models taking turns at one answer."""
+
+    def __init__(
+        self,
+        name: str,
+        alpha: float,
+        expert: LanguageModel,
+        drafter: Drafter,
+        request: Request,
+        lexicon: Lexicon,
+    ) -> None:
+        self.name = name
+        self.alpha = alpha
+        self.expert = expert
+        self.drafter = drafter
+        self.request = request
+        self.lexicon = lexicon
+        self.answer = Answer(request, lexicon)
+        self.uniform = np.random.default_rng(request.sampling.seed).random
+
+    def expert_alone(self) -> Iterator[Step]:
+        while self.answer.finish is None:
+            yield (self.by_expert(),), 1
+
+    def drafter_alone(self) -> Iterator[Step]:
+        while self.answer.finish is None:
+            yield (self.by_drafter(self.propose()),), 0
+
+    def token_cascade(self) -> Iterator[Step]:
+        run = 0
+        while self.answer.finish is None:
+            q1 = self.propose()
+            if run < LONGEST_RUN and q1.max >= 1 - self.alpha:
+                run += 1
+                yield (self.by_drafter(q1),), 0
+            else:
+                run = 0
+                yield (self.by_expert(),), 1
+
+    def answer_cascade(self) -> Iterator[Step]:
+        tokens: list[Token] = []
+        surprise = 0.0
+        try:
+            while self.answer.finish is None:
+                q1 = self.propose()
+                tokens.append(self.by_drafter(q1))
+                surprise -= q1.log_prob(tokens[-1].id)
+        except ContextFull:  # an answer that does not fit the drafter is none
+            tokens.clear()
+        except Stopped:
+            self.answer = Answer(self.request, self.lexicon)
+            raise
+        if tokens and math.exp(-surprise / len(tokens)) >= 1 - self.alpha:
+            yield tuple(tokens), 0
+            return
+        self.answer = Answer(self.request, self.lexicon)
+        yield from self.expert_alone()
+
+    def propose(self) -> Distribution:
+        self.drafter.follow(self.answer.ids)
+        proposal = self.drafter.next()
+        if proposal is None:
+            raise ContextFull("the drafter's context is full", "use a shorter prompt, or a larger --ctx")
+        return proposal.q1
+
+    def by_expert(self) -> Token:
+        rows = self.expert.extend(self.answer.ids[len(self.expert) :], rows=1)
+        p1 = Distribution(rows[0])
+        token = pick(p1, self.request.sampling, self.uniform)
+        text = self.answer.commit(token)
+        told = describe(token, text, Status.EXPERT, Position(p1, p1, self.request.sampling), self.answer, None, None)
+        return replace(told, gap=p1.gap) if self.request.sampling.greedy else told
+
+    def by_drafter(self, q1: Distribution) -> Token:
+        token = pick(q1, self.request.sampling, self.uniform)
+        text = self.answer.commit(token)
+        q = q1.prob(token) if self.request.detail else None
+        return Token(token, self.lexicon.piece(token), text, Status.DRAFTER, q=q)

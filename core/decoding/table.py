@@ -1,0 +1,119 @@
+"""A language model that is a table of numbers: for tests, and for machines simulated on a virtual clock.
+
+Knows token ids, logits and made-up costs; not llama.cpp, not what is decoded, and nothing of who asks.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import ContextFull, RollbackRefused, Stopped
+from .model import Mark
+from .sampling import Floats
+
+Row = Callable[[tuple[int, ...]], ArrayLike]
+
+
+class VirtualClock:
+    """Time that passes only where a model spends it. Give the same one to both models and to the engine."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class TableModel:
+    """A `LanguageModel` whose next-token logits depend on the last `order` tokens, and on nothing else.
+
+    `table` is an array of shape (vocabulary,) * (order + 1), in which tokens before the first count as 0, or a
+    function of those tokens, which are fewer at the start; it must answer for none. What was asked is kept in
+    `extends`, one (position, tokens) for every call, so that a test can say why a figure is what it is.
+    """
+
+    def __init__(
+        self,
+        table: Floats | Row,
+        order: int = 1,
+        *,
+        max_rows: int = 17,
+        rollback: int | None = None,
+        room: int | None = None,
+        stop_after: int | None = None,
+        cost: Callable[[int], float] | None = None,
+        clock: VirtualClock | None = None,
+    ) -> None:
+        """`rollback`: as of a recurrent model: one truncate after each extend, of so many tokens at most and none that
+        an earlier extend read; only emptying the cache is always allowed. `room`: positions in the cache.
+        `stop_after`: from the call after so many on, `extend` reads half of its tokens and raises Stopped; set it to
+        None to go on. `cost(n)`: seconds that reading n tokens takes."""
+        self._table = table if callable(table) else self._lookup(table)
+        self.order = order
+        self.max_rows = max_rows
+        self.rollback = rollback
+        self.room = room
+        self.stop_after = stop_after
+        self.cost = cost or (lambda n: 0.0)
+        self.clock = clock or VirtualClock()
+        self.seconds = 0.0
+        self.ids: list[int] = []
+        self.extends: list[tuple[int, int]] = []
+        self._back = 0
+        self._rows: Floats = np.empty((max_rows, np.asarray(self._table(())).size), dtype=np.float32)
+
+    def _lookup(self, table: Floats) -> Row:
+        return lambda last: table[(0,) * (self.order - len(last)) + last]
+
+    def row(self, ids: Sequence[int]) -> ArrayLike:
+        """The logits behind these tokens."""
+        return self._table(tuple(ids[-self.order :]))
+
+    @property
+    def evaluated(self) -> int:
+        """How many positions were read so far, again and again counted again."""
+        return sum(tokens for _, tokens in self.extends)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def extend(self, ids: Sequence[int], rows: int = 1) -> Floats:
+        if not rows <= min(self.max_rows, len(ids)):
+            raise ValueError(f"{rows} rows of {len(ids)} tokens, at most {self.max_rows}")
+        if self.room is not None and len(self.ids) + len(ids) > self.room:
+            raise ContextFull(f"the table's room of {self.room} tokens is full")
+        stopped = self.stop_after is not None and len(self.extends) >= self.stop_after
+        read = ids[: len(ids) // 2] if stopped else ids
+        self.extends.append((len(self.ids), len(read)))
+        self.ids.extend(read)
+        self._back = len(read) if self.rollback is None else min(self.rollback, len(read))
+        self._spend(self.cost(len(read)))
+        self._rows.fill(np.nan)  # whoever still looks at the last view learns it
+        if stopped:
+            raise Stopped("stopped")
+        for row, end in enumerate(range(len(self.ids) - rows + 1, len(self.ids) + 1)):
+            self._rows[row] = self.row(self.ids[max(0, end - self.order) : end])
+        return self._rows[:rows]
+
+    def _spend(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.clock.seconds += seconds
+
+    def truncate(self, length: int) -> None:
+        back = len(self.ids) - length
+        if back <= 0:
+            return
+        if self.rollback is not None and length > 0 and back > self._back:
+            raise RollbackRefused(f"the table takes back {self._back} tokens now, not {back}")
+        self._back = 0
+        del self.ids[length:]
+
+    def mark(self) -> Mark:
+        return len(self.ids) if self.rollback is None else tuple(self.ids)
+
+    def restore(self, mark: Mark) -> None:
+        if isinstance(mark, int):
+            self.truncate(mark)
+        elif isinstance(mark, tuple):
+            self.ids, self._back = list(mark), 0

@@ -1,0 +1,135 @@
+"""What this machine's calls cost, measured once and kept, and what was learned of drafts: the makings of `-k auto`.
+
+Knows a loaded pair and a file of figures; not how drafting decides with them (core/decoding/drafting.py).
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from ..decoding.arms import Arm
+from ..decoding.cost import START, Chances, Costs
+from ..decoding.drafting import LONGEST, Auto, Drafting, Fixed
+from ..models.load import LoadedPair
+
+QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls fill in the others
+REPEATS = 2
+KNOWN = 4.0  # judged drafts after which a rule's drafts are no longer tried at a loss in every answer
+MEMORY = 12.0  # judged drafts a bucket that earlier answers count for
+CATCH_UP = 0.3  # of a step: reading one of several tokens, until the run has shown it
+
+
+class Planner:
+    """Makes the drafting of each arm: fixed, or auto with this machine's costs and this rule's chances.
+
+    `path` is where they are kept between processes; None keeps them in memory.
+    """
+
+    def __init__(self, pair: LoadedPair, path: Path | None = None) -> None:
+        self.pair = pair
+        self.path = path
+        self._kept: dict[str, Any] = read_curves(path).get(self.key, {}) if path else {}
+        self._chances = {name: Chances.from_json(data) for name, data in self._kept.get("chances", {}).items()}
+        self._autos: dict[str, Auto] = {}
+        self._costs: Costs | None = None
+        if "seen" in self._kept:
+            seen = {int(n): float(seconds) for n, seconds in self._kept["seen"].items()}
+            self._costs = Costs(seen, float(self._kept["step"]), float(self._kept["catch_up"]))
+
+    @property
+    def key(self) -> str:
+        """What the figures hold for: both files, threads, layers and this build of llama.cpp."""
+        parts = [f"llama-cpp-python {version('llama-cpp-python')}", f"threads {self.pair.expert.threads}"]
+        settings = self.pair.settings
+        parts.append(f"layers {settings.gpu_layers} {settings.drafter_gpu_layers}")
+        for path, header in self.pair.files.values():
+            parts.append(f"{path.name} {header.file_bytes} {path.stat().st_mtime_ns}")
+        return " | ".join(parts)
+
+    def drafting(self, arm: Arm) -> Drafting:
+        """The drafting of the next answer. Call it when both caches hold the prompt: what is not known yet is measured
+        there, in a fraction of a second, and taken back."""
+        k = self.pair.settings.draft_tokens
+        if k != "auto" or arm.rule is None:
+            return Fixed(LONGEST if k == "auto" else int(k))
+        if self._costs is None:
+            self._costs = measure(self.pair, QUICK, REPEATS)
+        name = self._name(arm)
+        self._chances[name] = self._chances.get(name, Chances()).faded(MEMORY)
+        before = self._autos.get(name)
+        known = before is not None and self._chances[name].followed[START] >= KNOWN
+        self._autos[name] = Auto(self._costs, self._chances[name], before.rested if before and known else None)
+        return self._autos[name]
+
+    def _name(self, arm: Arm) -> str:
+        return f"{arm.name} {'greedy' if self.pair.settings.temperature == 0 else 'sampled'}"
+
+    def save(self) -> None:
+        """Keep what was measured and learned. A file that cannot be written is no reason to fail an answer."""
+        if self.path is None or self._costs is None:
+            return
+        costs = self._costs
+        figures = {
+            "seen": {str(n): seconds for n, seconds in sorted(costs.seen.items())},
+            "step": costs.step,
+            "catch_up": costs.catch_up,
+            "chances": {name: chances.as_json() for name, chances in self._chances.items()},
+        }
+        curves = {**read_curves(self.path), self.key: figures}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(curves, file)
+            Path(name).replace(self.path)
+        except OSError:
+            return
+
+
+def measure(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> Costs:
+    """Seconds of expert calls of these sizes and of a drafter step, the least of `repeats`, on the caches as they are;
+    they are as they were afterwards. Sizes for which the context has no room are left out."""
+    expert, small = pair.expert, pair.small
+    token = pair.held[-1] if pair.held else 0
+    seen = {}
+    for n in sizes:
+        if n <= min(expert.max_rows, expert.context - len(expert)):
+            seen[n] = min(timed(expert, [token] * n, n) for _ in range(repeats))
+    own = [small_token(pair)]
+    step = min((timed(small, own, 1) for _ in range(repeats) if len(small) < small.context), default=0.0)
+    if not seen:
+        seen[1] = 10 * step or 1.0
+    return Costs(seen, step, CATCH_UP * step)
+
+
+def timed(model: Any, ids: Sequence[int], rows: int) -> float:
+    """Seconds of one extend, taken back."""
+    length, before = len(model), model.seconds
+    model.extend(ids, rows)
+    spent = float(model.seconds - before)
+    model.truncate(length)
+    return spent
+
+
+def small_token(pair: LoadedPair) -> int:
+    """Some token of the drafter's own vocabulary."""
+    return int(pair.vocabulary.spell(pair.held[-1])[-1]) if pair.held else 0
+
+
+def curves_file() -> Path:
+    return user_cache_path("speccas") / "curves.json"
+
+
+def read_curves(path: Path) -> dict[str, Any]:
+    """All kept figures; {} where there are none, or where they cannot be read."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,1 @@
+"""Models: GGUF files, llama.cpp, vocabularies, pairs. Knows nothing of rules or of the terminal."""

@@ -1,0 +1,49 @@
+"""Where a model's file is: a path, an installed Python package, or a repository on a model hub, as typed or as written
+in a profile. Knows how to write and read that; not what is there.
+"""
+
+import re
+from dataclasses import dataclass
+
+from ..errors import UsageError
+
+# owner/name as the hub allows it: no dot or hyphen first, so that it can be neither a flag nor a way out of a folder
+REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's file is: `path`, or `package` (an installed Python package) with `file`, or `hf` with `quant` or
+    `file`. `extra` is the speccas extra that installs the package."""
+
+    path: str = ""
+    package: str = ""
+    extra: str = ""
+    hf: str = ""
+    quant: str = ""
+    file: str = ""
+    revision: str = ""
+    sha256: str = ""
+    bytes: int = 0
+
+    def __str__(self) -> str:
+        if self.hf:
+            return ":".join(part for part in ("hf", self.hf, self.quant or self.file) if part)
+        return self.path or f"{self.package}/{self.file}"
+
+    @property
+    def key(self) -> str:
+        """The same for every way to ask for the same file of a hub."""
+        return f"{self}@{self.revision}" if self.revision else str(self)
+
+
+def parse_source(text: str) -> Source:
+    """A source as typed: a path, or hf:owner/repo[:QUANT] (or [:FILE.gguf]). Raises UsageError."""
+    if not text.startswith("hf:"):
+        return Source(path=text)
+    repo, _, rest = text.removeprefix("hf:").partition(":")
+    if not REPOSITORY.fullmatch(repo) or ".." in repo:
+        raise UsageError(f"{text!r} names no repository", "write hf:owner/repo or hf:owner/repo:Q4_K_M")
+    return Source(hf=repo, file=rest) if rest.lower().endswith(".gguf") else Source(hf=repo, quant=rest)

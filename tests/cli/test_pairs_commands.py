@@ -1,0 +1,322 @@
+"""The commands of pairs and files, as processes: what is printed, the exit code, and what was asked of a network."""
+
+import json
+import mmap
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from speccas import profiles
+from tests.hub_server import Hub, wait_for
+
+assert profiles.__file__
+TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
+QWEN = Path.home() / ".cache/speccas-test-models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
+DATA = os.urandom(20 << 20)
+REPO, FILE = "owner/model-GGUF", "model-Q4_K_M.gguf"
+NAME = f"hf:{REPO}:Q4_K_M"
+
+# Runs speccas and writes down every attempt to reach a network.
+SPY = """
+import sys
+log = open(sys.argv.pop(1), "a", buffering=1)
+def hear(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        log.write(f"{event} {args[1:]}\\n")
+sys.addaudithook(hear)
+from speccas.cli.app import main
+main()
+"""
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-c", "from speccas.cli.app import main; main()", *words]
+
+
+def speccas(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end; variables come from the `hub` fixture. The time limit is a guard."""
+    return subprocess.run(
+        command(*words), env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def spied(log: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SPY, str(log), *words],
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def write_pair(folder: Path, name: str, drafter: str, expert: str, **more: object) -> None:
+    pairs = folder / "config/speccas/pairs"
+    pairs.mkdir(parents=True, exist_ok=True)
+    fields = {"name": name, "drafter": drafter, "expert": expert, "licence": "apache-2.0", **more}
+    (pairs / f"{name}.yaml").write_text("\n".join(f"{key}: {value}" for key, value in fields.items()))
+
+
+def cached(folder: Path) -> list[str]:
+    return [each.name for each in (folder / "hf/hub").glob("models--*/blobs/*")]
+
+
+# --- pull ---------------------------------------------------------------------------------------------------
+
+
+def test_a_pull_that_is_killed_at_40_percent_goes_on(hub: Hub, tmp_path: Path) -> None:
+    served = hub.add(REPO, {FILE: DATA}).files[FILE]
+    served.pause_at = len(DATA) * 4 // 10
+    first = subprocess.Popen(command("pull", NAME), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert hub.paused.wait(60)
+    part = tmp_path / f"hf/hub/models--owner--model-GGUF/blobs/{served.sha256}.speccas.incomplete"
+    wait_for(lambda: part.is_file() and part.stat().st_size > len(DATA) * 3 // 10)
+    first.kill()
+    assert first.wait(60) == -signal.SIGKILL
+    before = hub.bytes_served
+    served.pause_at = None
+    again = speccas("pull", NAME)
+    assert again.returncode == 0, again.stderr
+    assert Path(again.stdout.strip()).read_bytes() == DATA
+    assert hub.bytes_served < 1.1 * len(DATA) and hub.bytes_served - before < 0.7 * len(DATA)
+    assert hub.asked("files")[-1].headers["range"].startswith("bytes=")
+    assert cached(tmp_path) == [served.sha256]
+
+
+def test_two_pulls_at_once_leave_one_good_file(hub: Hub, tmp_path: Path) -> None:
+    served = hub.add(REPO, {FILE: DATA}).files[FILE]
+    served.pause_at = len(DATA) // 2
+    both = [subprocess.Popen(command("pull", NAME), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert hub.paused.wait(60)
+    wait_for(lambda: len([each for each in hub.asked("hub") if "/api/" in each.path]) >= 2)
+    hub.resume.set()
+    answers = [each.communicate(timeout=60)[0].strip() for each in both]
+    assert [each.returncode for each in both] == [0, 0]
+    assert answers[0] == answers[1] and Path(answers[0]).read_bytes() == DATA
+    assert cached(tmp_path) == [served.sha256]
+    assert hub.bytes_served == len(DATA)
+
+
+def test_a_pull_of_what_is_here_asks_nobody(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {FILE: DATA})
+    first = speccas("pull", NAME)
+    log = tmp_path / "log"
+    for words in (["pull", NAME], ["pull", NAME, "--dry-run"], ["list"], ["verify", NAME]):
+        again = spied(log, *words, HF_ENDPOINT="http://127.0.0.1:9")
+        assert again.returncode == 0, again.stderr
+        assert words[0] != "pull" or again.stdout == first.stdout
+    assert log.read_text() == ""
+
+
+@pytest.mark.tiny
+def test_a_cached_pair_answers_with_the_network_closed(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {FILE: TINY.read_bytes()})
+    source = "{hf: owner/model-GGUF, quant: Q4_K_M}"
+    write_pair(tmp_path, "twins", source, source)
+    assert speccas("pull", "twins").returncode == 0
+    log = tmp_path / "log"
+    for words in (["run", "Hello", "--pair", "twins", "-n", "2"], ["show", "twins"], ["check", "twins"], ["doctor"]):
+        found = spied(log, *words, HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
+        assert found.returncode == 0, found.stderr
+    assert log.read_text() == ""
+    assert spied(log, "pull", "hf:owner/other", HF_ENDPOINT="http://127.0.0.1:9").returncode == 3
+    assert "socket.connect" in log.read_text()  # the spy does hear
+
+
+def test_offline_without_the_cache(hub: Hub) -> None:
+    hub.add(REPO, {FILE: DATA})
+    for words in (["pull", NAME], ["run", "x", "--drafter", NAME, "--expert", NAME]):
+        found = speccas(*words, HF_HUB_OFFLINE="1")
+        assert found.returncode == 3
+        assert found.stderr.startswith("error: ") and found.stderr.count("\n") == 2 and "Traceback" not in found.stderr
+    assert not hub.seen
+
+
+def test_dry_run_writes_nothing(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {FILE: DATA})
+    found = speccas("pull", NAME, "--dry-run")
+    assert found.stdout == f"{len(DATA)} bytes to download\n" and FILE in found.stderr
+    assert not (tmp_path / "hf").exists() and not (tmp_path / "state").exists()
+
+
+ENDS: dict[str, tuple[Callable[[Hub], object], str, int, str]] = {
+    "gated": (lambda hub: hub.add(REPO, {FILE: DATA}, gated=True), NAME, 4, "hf auth login"),
+    "private": (lambda hub: hub.add(REPO, {FILE: DATA}, private=True), NAME, 4, "private"),
+    "missing": (lambda hub: None, NAME, 4, "does not exist"),
+    "no such quant": (lambda hub: hub.add(REPO, {FILE: DATA}), f"hf:{REPO}:Q8_0", 2, "Q4_K_M (0.02 GB)"),
+    "no such pair": (lambda hub: None, "tinny", 2, "did you mean 'tiny'"),
+    "a wild name": (lambda hub: hub.add(REPO, {"../\x1b[2Jx.gguf": DATA}), f"hf:{REPO}", 5, "not a name"),
+    "a wild licence": (lambda hub: hub.add(REPO, {FILE: b"x"}, licence="\x1b]0;t\x07"), NAME, 0, "licence"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_how_a_pull_ends(hub: Hub, case: str) -> None:
+    prepare, name, code, says = ENDS[case]
+    prepare(hub)
+    found = speccas("pull", name)
+    assert found.returncode == code, found.stderr
+    assert says in found.stderr and "Traceback" not in found.stderr
+    assert "\x1b" not in found.stdout + found.stderr
+
+
+def test_a_wrong_byte_ends_in_exit_5_and_the_next_run_is_good(hub: Hub, tmp_path: Path) -> None:
+    served = hub.add(REPO, {FILE: DATA}).files[FILE]
+    served.claimed, served.data = served.sha256, DATA[:-1] + bytes([DATA[-1] ^ 1])
+    found = speccas("pull", NAME)
+    assert found.returncode == 5 and served.claimed in found.stderr and FILE in found.stderr
+    assert cached(tmp_path) == []
+    served.data = DATA
+    assert speccas("pull", NAME).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounting a tmpfs needs root")
+@pytest.mark.parametrize("late", [False, True])
+def test_a_disk_that_is_too_small(hub: Hub, tmp_path: Path, late: bool) -> None:
+    """Refused before the first byte; and, where somebody else fills the disk meanwhile, cleaned up."""
+    hub.add(REPO, {FILE: DATA})
+    small = tmp_path / "hf"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(small)], check=False)
+    if mounted.returncode:
+        pytest.skip("no tmpfs may be mounted here")
+    try:
+        lie = "import shutil; real = shutil.disk_usage; shutil.disk_usage = lambda p: real('/');" if late else ""
+        found = subprocess.run(
+            [sys.executable, "-c", f"{lie}from speccas.cli.app import main; main()", "pull", NAME],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert found.returncode == 6, found.stderr
+        assert ("became full" if late else "GB free") in found.stderr
+        assert bool(hub.asked("files")) is late
+        assert cached(tmp_path) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_the_token_is_nowhere(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {FILE: b"not a model"})
+    hub.token = "hf_secretsecretsecretsecret"
+    results = [speccas(*words, HF_TOKEN=hub.token) for words in (["pull", NAME], ["check", NAME, NAME], ["show", NAME])]
+    results.append(speccas("pull", NAME, "--update", HF_TOKEN="hf_wrongwrongwrong", HF_DEBUG="1"))
+    assert [each.returncode for each in results] == [0, 5, 5, 4]
+    said = "".join(each.stdout + each.stderr for each in results)
+    assert "hf_secret" not in said and "hf_wrong" not in said and "Signature" not in said
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and hub.token.encode() in path.read_bytes()]
+    assert kept == []
+
+
+# --- list, verify, rm ---------------------------------------------------------------------------------------
+
+
+def test_list_says_have_partial_and_missing(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {FILE: DATA, "model-Q8_0.gguf": DATA[:100]})
+    write_pair(
+        tmp_path, "half", "{hf: owner/model-GGUF, quant: Q4_K_M}", "{hf: a/b, quant: Q8_0, bytes: 5}", memory_gb=9e9
+    )
+    write_pair(tmp_path, "broken", "{pth: x}", "{path: y}")
+
+    def listed() -> dict[str, dict[str, object]]:
+        found = speccas("list", "--json")
+        assert found.returncode == 0 and "unknown key 'pth'" in found.stderr
+        return {pair["name"]: pair for pair in json.loads(found.stdout)["pairs"]}
+
+    assert listed()["half"]["state"] == "missing"
+    assert speccas("pull", NAME).returncode == 0
+    half = listed()["half"]
+    assert (half["state"], half["bytes"], half["fits"]) == ("partial", len(DATA) + 5, False)
+    assert listed()["tiny"]["fits"] is True
+    assert "half" in speccas("list").stdout
+
+
+def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {FILE: DATA})
+    hub.add("owner/large", {"large-Q4_K_M.gguf": DATA[:1000]})
+    hub.add("owner/huge", {"huge-Q4_K_M.gguf": DATA[:2000]})
+    small = "{hf: owner/model-GGUF, quant: Q4_K_M}"
+    write_pair(tmp_path, "one", small, "{hf: owner/large, quant: Q4_K_M}")
+    write_pair(tmp_path, "two", small, "{hf: owner/huge, quant: Q4_K_M}")
+    assert speccas("pull", "one").returncode == speccas("pull", "two").returncode == 0
+    found = speccas("rm", "one")
+    assert found.returncode == 0 and "used by two" in found.stdout and "freed 1000 bytes" in found.stdout
+    checked = speccas("verify", "two")
+    assert checked.returncode == 0 and checked.stdout.count("right") == 2
+    blob = next((tmp_path / "hf/hub/models--owner--huge/blobs").iterdir())
+    blob.write_bytes(DATA[:1999] + b"\0")
+    wrong = speccas("verify")
+    assert wrong.returncode == 5 and "deleted" in wrong.stderr and not blob.exists()
+    assert speccas("pull", "two").returncode == 0
+    assert f"freed {len(DATA) + 2000} bytes" in speccas("rm", "two").stdout
+    assert speccas("rm", "two").returncode == 2
+    assert cached(tmp_path) == []
+
+
+def test_rm_never_touches_files_that_were_not_downloaded() -> None:
+    for name in ("tiny", str(TINY)):
+        assert speccas("rm", name).returncode == 2
+    assert TINY.is_file()
+
+
+# --- check, show, doctor ------------------------------------------------------------------------------------
+
+
+def test_check_reads_only_headers_of_hub_files(hub: Hub, tmp_path: Path) -> None:
+    if not QWEN.is_file():
+        pytest.skip("no Qwen file")
+    with QWEN.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        hub.add("owner/qwen", {"qwen-Q4_K_M.gguf": data}).files["qwen-Q4_K_M.gguf"].claimed = "a" * 64
+        hub.add(REPO, {FILE: TINY.read_bytes()})
+        found = speccas("check", NAME, "hf:owner/qwen", "--json")
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert document["verdict"] == "overlapping" and document["tokens"][0]["id"] == 0
+    assert hub.bytes_served < 16 << 20
+    assert not (tmp_path / "hf").exists() or cached(tmp_path) == []
+
+
+def test_check_of_what_cannot_be_paired(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(TINY.read_bytes()[:100_000])
+    text = tmp_path / "text.gguf"
+    text.write_text("<html>")
+    for file, code in ((cut, 5), (text, 5), (tmp_path / "none.gguf", 2), (tmp_path, 2)):
+        found = speccas("check", str(file), str(TINY))
+        assert found.returncode == code and "Traceback" not in found.stderr
+    assert speccas("check", str(TINY)).returncode == 2
+    assert speccas("check", "tiny").returncode == 0
+
+
+def test_show_and_doctor_as_json(hub: Hub) -> None:
+    shown = json.loads(speccas("show", "tiny", "--ctx", "2048", "--json").stdout)
+    assert shown["vocabulary"]["verdict"] == "subset" and shown["memory"]["context"] == 2048
+    assert len(shown["models"]["expert"]["template_sha256"]) == 64
+    report = json.loads(speccas("doctor", "--json", HF_HUB_OFFLINE="1").stdout)
+    assert report["llama_cpp"]["loads"] and report["cache"]["offline"] and report["schema"] == 1
+
+
+@pytest.mark.parametrize("name", ["list", "pull", "show", "check", "verify", "rm", "doctor"])
+def test_help_imports_nothing_heavy(name: str) -> None:
+    heavy = ["numpy", "llama_cpp", "yaml", "huggingface_hub", "rich.progress", "jinja2", "psutil"]
+    program = f"""
+import sys
+from speccas.cli.app import app
+try: app([{name!r}, "--help"], standalone_mode=False)
+except SystemExit: pass
+print([each for each in {heavy} if each in sys.modules], file=sys.stderr)"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stderr.strip() == "[]"
+
+
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.tiny
+def test_too_large_a_context_is_refused_before_loading() -> None:
+    found = speccas("run", "x", "--ctx", "16000000", "-n", "1")
+    assert found.returncode == 6, found.stderr
+    assert "--ctx" in found.stderr and "largest that fits" in found.stderr
+    assert speccas("run", "x", "--ctx", "auto", "-n", "1").returncode == 0
+    assert speccas("run", "x", "--ctx", "car", "-n", "1").returncode == 2

@@ -1,0 +1,66 @@
+"""Shared fixtures: real pairs, loaded once a session. Knows where their files are, not what is tested on them."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from speccas.core.errors import Unavailable
+from speccas.core.models.load import LoadedPair, chosen_pair
+from speccas.core.settings import Settings
+from tests.hub_server import Hub, running
+
+FILES = Path.home() / ".cache/speccas-test-models"
+DRAFTER, EXPERT = (FILES / f"qwen2.5-coder-{size}-instruct-q4_k_m.gguf" for size in ("0.5b", "1.5b"))
+
+# A job in the background starts with Ctrl-C ignored, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile(
+    "speccas", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)  # a slow machine is no fault
+settings.load_profile("speccas")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Iterator[LoadedPair]:
+    """The tiny pair on one thread."""
+    chosen = Settings(threads=1)
+    try:
+        pair = LoadedPair(chosen_pair(chosen), chosen)
+    except Unavailable as missing:
+        pytest.skip(missing.message)
+    with pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[LoadedPair]:
+    """The Qwen pair on one thread, where somebody has fetched it."""
+    if not (DRAFTER.is_file() and EXPERT.is_file()):
+        pytest.skip(f"no Qwen pair in {FILES}")
+    chosen = Settings(threads=1, drafter=str(DRAFTER), expert=str(EXPERT))
+    with LoadedPair(chosen_pair(chosen), chosen) as pair:
+        yield pair
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A model hub of our own, for this process and for children; its cache, lock and config are in `tmp_path`."""
+    from huggingface_hub import constants
+
+    from speccas.core.models import transfer
+
+    with running() as server:
+        for name, value in server.environment(tmp_path).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf/hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf/token"))
+        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+        monkeypatch.setattr(transfer, "WAIT", 0.01)
+        yield server

@@ -1,0 +1,134 @@
+"""Real models at temperature 0: `exact` writes what the expert alone writes, token for token.
+
+Bit for bit on the tiny expert; elsewhere llama.cpp rounds a batch differently, and only near-ties may turn.
+"""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from speccas.core.decoding.answer import Request
+from speccas.core.decoding.arms import every_arm, parse_arm, play
+from speccas.core.decoding.drafting import Fixed
+from speccas.core.decoding.events import Status
+from speccas.core.decoding.sampling import Sampling
+from speccas.core.measure.metrics import Figures, Fold, against
+from speccas.core.models.load import LoadedPair, chosen_pair
+from speccas.core.models.template import Message
+from speccas.core.settings import Settings
+from tests.core.decoding.toys import Run
+
+NEAR_TIE = 0.5
+"""The two best logits of the expert alone, where its answer and that of `exact` may part on other experts."""
+
+PROMPTS = [
+    "Write a short poem about the sea.", "What is the capital of France?",
+    "Explain photosynthesis to a child.", "List five fruits.",
+    "Write a Python function that adds two numbers.", "Who wrote Hamlet?", "Translate 'dog' to Spanish.",
+    "Tell me a joke.", "What is 12 times 9?", "Describe a winter morning.", "How do airplanes fly?",
+    "Name three planets.", "Write a haiku about rain.", "Why is the sky blue?",
+    "Give me a recipe for pancakes.", "What does HTTP mean?", "Summarise the story of Cinderella.",
+    "How many legs does a spider have?", "Write a slogan for a bakery.", "What is the largest ocean?",
+    "Explain recursion.", "Write a letter to a friend.", "What causes tides?", "Give two uses of iron.",
+    "Rewrite in the past tense: I go home.", "What is a prime number?", "Invent a name for a cat.",
+    "How do I boil an egg?", "Compare cats and dogs.", "What is the speed of light?",
+    "Write a for loop in C.", "Describe the taste of lemon.", "Who was Ada Lovelace?",
+    "What is an atom made of?", "Plan a day in Rome.", "Count from one to ten.", "Spell the word 'rhythm'.",
+    "What colour is grass?", "Write the first line of a novel.", "How does a bicycle stay upright?",
+    "Give a synonym of 'happy'.", "What is rust?", "Write a SQL query for all users.",
+    "Explain inflation in one sentence.", "Which animal is the tallest?", "日本の首都はどこですか。",
+    "Écris une phrase sur la mer.", "1, 1, 2, 3, 5, 8,", "Repeat after me: la la la la la",
+    "What is the meaning of life? 🙂",
+]  # fmt: skip
+assert len(PROMPTS) == 50
+
+
+def prefilled(pair: LoadedPair, text: str) -> tuple[int, ...]:
+    prompt = pair.prompt_ids([Message("user", text)])
+    for _ in pair.prefill(prompt):
+        pass
+    return tuple(prompt)
+
+
+def played(
+    pair: LoadedPair, arm: str, prompt: tuple[int, ...], tokens: int, k: int = 4, temperature: float = 0.0
+) -> Run:
+    request = Request(prompt, Sampling(temperature), tokens)
+    events = play(parse_arm(arm), Fixed(k), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter)
+    return Run(list(events))
+
+
+def told(run: Run) -> Figures:
+    fold = Fold()
+    for event in run.events:
+        fold(event)
+    return fold.figures()
+
+
+@pytest.mark.tiny
+def test_exact_is_the_expert_alone(tiny: LoadedPair) -> None:
+    accepted = 0
+    for i, text in enumerate(PROMPTS):
+        prompt = prefilled(tiny, text)
+        alone = played(tiny, "expert", prompt, 32)
+        exact = played(tiny, "exact", prompt, 32, k=i % 8 + 1)
+        assert exact.ids == alone.ids, (text, against(told(exact), exact.tokens, told(alone), alone.tokens, True))
+        assert exact.text == alone.text
+        assert exact.finished.finish is alone.finished.finish
+        assert {token.status for token in exact.tokens} <= {Status.AGREED, Status.DEFERRED, Status.BONUS}
+        accepted += told(exact).agreed or 0
+    assert accepted > 300
+
+
+@pytest.fixture(scope="module")
+def twins(tiny: LoadedPair) -> Iterator[LoadedPair]:
+    """The tiny expert as its own drafter."""
+    path = str(tiny.files["expert"][0])
+    chosen = Settings(threads=1, drafter=path, expert=path)
+    with LoadedPair(chosen_pair(chosen), chosen) as pair:
+        yield pair
+
+
+@pytest.mark.tiny
+def test_the_expert_as_its_own_drafter_is_always_right(twins: LoadedPair) -> None:
+    for i, text in enumerate(PROMPTS[:8]):
+        prompt = prefilled(twins, text)
+        run = played(twins, "exact", prompt, 24, k=i + 1)
+        figures = told(run)
+        assert figures.acceptance == 1
+        assert (figures.kept, figures.deferred) == (0, 0)
+        assert figures.tokens_per_expert_call is not None
+        assert figures.tokens_per_expert_call > (i + 2) * 0.75
+
+
+@pytest.mark.tiny
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("arm", [arm.name for arm in every_arm()])
+def test_every_arm_runs(tiny: LoadedPair, arm: str, temperature: float) -> None:
+    prompt = prefilled(tiny, PROMPTS[0])
+    run = played(tiny, arm, prompt, 12, temperature=temperature)
+    figures = told(run)
+    assert figures.tokens == len(run.tokens) > 0
+    assert figures.text == run.text
+    assert figures.kept == 0 or arm != "exact"
+    assert figures.seconds > 0
+    assert figures.overhead_seconds < figures.seconds
+    committed = [*prompt, *run.ids]
+    assert len(tiny.expert) < len(committed)
+    assert run.tokens == played(tiny, arm, prompt, 12, temperature=temperature).tokens  # on from what the caches hold
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("text", PROMPTS[:6])
+def test_exact_on_the_qwen_pair_parts_only_at_near_ties(real: LoadedPair, text: str) -> None:
+    prompt = prefilled(real, text)
+    alone = played(real, "expert", prompt, 24)
+    baseline = told(alone)
+    for k in (3, 5, 8):
+        run = played(real, "exact", prompt, 24, k)
+        figures = against(told(run), run.tokens, baseline, alone.tokens, greedy=True)
+        assert figures.kept == 0
+        if not figures.identical_to_expert:
+            assert figures.first_difference_gap is not None
+            assert figures.first_difference_gap <= NEAR_TIE

@@ -1,0 +1,139 @@
+"""Suites: ours, the formats of others, and files that are none."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speccas.core.errors import IntegrityError, SpeccasError, Unavailable, UsageError
+from speccas.core.measure.quality import SCORERS, pass_at_1, scorer_of
+from speccas.core.measure.suites import HOSTED, json_lines, load_suite, parse, spread
+
+
+def test_the_builtin_suite_has_six_groups_of_eight() -> None:
+    suite = load_suite("builtin")
+    groups = Counter(item.group for item in suite.items)
+    assert set(groups) == {"chat", "code", "maths", "summarising", "translation", "facts"}
+    assert set(groups.values()) == {8}
+    assert len({item.id for item in suite.items}) == len({item.prompt for item in suite.items}) == 48
+    scored = {item.group: scorer_of(item, True) for item in suite.items}
+    assert scored == {
+        "chat": None,
+        "code": SCORERS["pass@1"],
+        "maths": SCORERS["numeric"],
+        "summarising": SCORERS["rouge"],
+        "translation": SCORERS["bleu"],
+        "facts": SCORERS["match"],
+    }
+
+
+SOLUTIONS = {
+    "is_palindrome": "t = [c for c in text.lower() if c.isalnum()]\n    return t == t[::-1]",
+    "count_vowels": "return sum(c in 'aeiou' for c in text.lower())",
+    "flatten": "return [x for y in items for x in y]",
+    "fibonacci": "a = [0, 1]\n    while len(a) < n: a.append(a[-1] + a[-2])\n    return a[:n]",
+    "word_counts": "w = text.lower().split()\n    return {x: w.count(x) for x in w}",
+    "is_prime": "return n > 1 and all(n % i for i in range(2, n))",
+    "second_largest": "s = sorted(set(numbers))\n    return s[-2] if len(s) > 1 else None",
+    "to_roman": "out = ''\n    for v, s in ((1000,'M'),(900,'CM'),(500,'D'),(400,'CD'),(100,'C'),(90,'XC'),(50,'L'),"
+    "(40,'XL'),"
+    "(10,'X'),(9,'IX'),(5,'V'),(4,'IV'),(1,'I')):\n        while n >= v:\n            out += s; n -= v\n    return out",
+}
+
+
+def test_every_builtin_program_can_be_written() -> None:
+    items = [item for item in load_suite("builtin").items if item.test]
+    assert {item.entry_point for item in items} == set(SOLUTIONS)
+    for item in items:
+        signature = re.findall(rf"`({item.entry_point}\([^)]*\))`", item.prompt)[0]
+        assert pass_at_1(item, f"```python\ndef {signature}:\n    {SOLUTIONS[item.entry_point]}\n```") == 1, item.id
+        assert pass_at_1(item, f"```python\ndef {signature}:\n    return None\n```") == 0, item.id
+
+
+def test_gsm8k_humaneval_and_spec_bench_as_they_are() -> None:
+    lines: list[dict[str, Any]] = [
+        {"question": "How many?", "answer": "2 + 2 = 4\n#### 4"},
+        {
+            "task_id": "HumanEval/0",
+            "prompt": "def f(x):\n    ''' one '''\n",
+            "entry_point": "f",
+            "test": "def check(c): 1",
+        },
+        {"question_id": 81, "category": "writing", "turns": ["First?", "Then?"], "reference": ["An answer", "b"]},
+    ]
+    suite = parse("mixed", json_lines(lines))
+    number, code, talk = suite.items
+    assert (number.id, number.group, number.answer) == ("1", "all", ("2 + 2 = 4\n#### 4",))
+    assert code.code == lines[1]["prompt"] and "Complete this Python function" in code.prompt
+    assert (talk.id, talk.group, talk.prompt, talk.reference) == ("81", "writing", "First?", "An answer")
+    assert suite.later_turns == 1
+
+
+@pytest.mark.parametrize("name", ["gsm8k-train-100.jsonl", "humaneval-even.jsonl"])
+def test_real_files(name: str) -> None:
+    file = Path("/work/shared/data") / name
+    if not file.is_file():
+        pytest.skip(f"no {file}")
+    suite = load_suite(str(file))
+    scorers = {scorer_of(item, True) for item in suite.items}
+    assert scorers == {SCORERS["numeric" if name.startswith("gsm8k") else "pass@1"]}
+    if name.startswith("humaneval"):
+        for line, item in zip(file.read_text().splitlines()[:3], suite.items, strict=False):
+            entry = json.loads(line)
+            answer = f"```python\n{entry['prompt']}{entry['canonical_solution']}\n```"
+            assert pass_at_1(item, answer) == 1
+            assert pass_at_1(item, answer.replace("return", "return not")) == 0
+
+
+def test_limit_takes_the_groups_in_turn() -> None:
+    chosen = spread(load_suite("builtin").items, 12)
+    assert Counter(item.group for item in chosen) == dict.fromkeys(dict.fromkeys(i.group for i in chosen), 2)
+    assert len(spread(load_suite("builtin").items, None)) == 48
+
+
+def test_equal_ids_are_told_apart() -> None:
+    suite = parse("x", b'{"id": 1, "prompt": "a"}\n{"id": 1, "prompt": "b"}\n{"id": "1 (2)", "prompt": "c"}\n')
+    assert len({item.id for item in suite.items}) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"7",
+        b'{"prompt": ""}',
+        b'{"prompt": 5}',
+        b'{"turns": []}',
+        b'{"text": "x"}',
+        b"not json",
+        b'{"prompt": "a", "scorer": "magic"}',
+        b'{"prompt": "a", "scorer": "bleu"}',
+        b'{"prompt": "a", "scorer": "numeric"}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_line_that_is_no_prompt_is_named(line: bytes) -> None:
+    with pytest.raises(IntegrityError, match="line 2"):
+        parse("x.jsonl", b'{"prompt": "fine"}\n' + line + b"\n")
+
+
+def test_no_file_no_prompt_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="cannot read"):
+        load_suite(str(tmp_path / "none.jsonl"))
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("\n")
+    with pytest.raises(UsageError, match="no prompt"):
+        load_suite(str(empty))
+    with pytest.raises(UsageError):
+        load_suite(str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    for name in HOSTED:
+        with pytest.raises(Unavailable) as told:
+            load_suite(name)
+        assert "--prompts FILE" in told.value.hint
+        assert isinstance(told.value, SpeccasError) and told.value.exit_code == 3

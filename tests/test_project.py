@@ -1,0 +1,156 @@
+"""The project as a whole: layers point one way, everything is packaged, and the documents name what there is.
+
+Reads sources as text and syntax; runs none of the product but its list of commands and rules.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from speccas.cli.app import app
+from speccas.core.decoding.cascades import ANCESTORS
+from speccas.core.decoding.rules import RULES
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("core", "cli", "profiles")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+STDLIB = set(sys.stdlib_module_names)
+ids = [str(path.relative_to(ROOT)) for path in MODULES]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it, as an absolute name: `speccas.core.errors`, `numpy.typing`."""
+    package = ["speccas", *path.relative_to(ROOT).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            if node.module and not (ROOT / Path(*source.split(".")[1:])).is_dir():
+                yield source
+            else:  # from a package: what is named may be a module of it
+                yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def of(path: Path) -> str:
+    """The module's own name."""
+    return ".".join(("speccas", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def inside(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_layers_point_one_way(path: Path) -> None:
+    """cli -> core.measure, core.models -> core.decoding -> core.errors (design section 3)."""
+    name = of(path)
+    ours = {each for each in imports(path) if inside(each, "speccas")}
+    theirs = {each.partition(".")[0] for each in imports(path)} - {"speccas"}
+    assert not theirs & {"core", "cli", "profiles"}, "a name that exists only in this checkout"
+    if not inside(name, "speccas.cli"):
+        assert not theirs & {"rich", "typer", "click", "prompt_toolkit"}
+        assert not any(inside(each, "speccas.cli") for each in ours)
+    if name != "speccas.core.models.llama":
+        assert "llama_cpp" not in theirs
+    if inside(name, "speccas.core.decoding"):
+        assert all(inside(each, "speccas.core.decoding", "speccas.core.errors") for each in ours)
+        assert theirs <= STDLIB | {"numpy"}
+    if inside(name, "speccas.core.models"):
+        assert not any(inside(each, "speccas.core.measure") for each in ours)
+    if name == "speccas.core.errors":
+        assert not ours and not theirs
+
+
+@pytest.mark.parametrize("path", MODULES, ids=ids)
+def test_every_module_says_what_it_is_and_what_it_does_not_know(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert len(text.split()) >= 8, "a docstring of a line or more"
+    if path.name != "__init__.py" and not text.startswith(f"`speccas {path.stem}`: "):  # a command is what it is
+        assert re.search(r"\b([Nn]ot|[Nn]othing|[Nn]o|[Kk]nows|[Nn]ever|[Nn]either)\b", text), "what does it not know?"
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_is_listed() -> None:
+    """Import names are mapped by hand, so a folder that is not listed is not in the wheel."""
+    setuptools = project()["tool"]["setuptools"]
+    folders = sorted(
+        path.parent.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")
+    )
+    names = [".".join(("speccas", *folder.parts)) for folder in folders]
+    assert sorted(setuptools["packages"]) == names
+    assert setuptools["package-dir"] == dict(zip(names, map(Path.as_posix, folders), strict=True))
+    for path in MODULES:
+        assert (path.parent / "__init__.py").is_file(), f"{path} is in no package"
+
+
+def test_every_data_file_is_packaged() -> None:
+    data = project()["tool"]["setuptools"]["package-data"]
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*"):
+            if path.is_dir() or path.suffix in (".py", ".pyc") or "__pycache__" in path.parts:
+                continue
+            owner = path.parent
+            while not (owner / "__init__.py").is_file():
+                owner = owner.parent
+            patterns = data.get(".".join(("speccas", *owner.relative_to(ROOT).parts)), [])
+            inner = path.relative_to(owner).as_posix()
+            fitting = [each for each in patterns if fnmatch(inner, each) and inner.count("/") == each.count("/")]
+            assert fitting, f"{path} would not be in the wheel"
+
+
+def test_what_is_imported_is_required() -> None:
+    known = {"llama_cpp": "llama-cpp-python", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
+    known |= {"prompt_toolkit": "prompt-toolkit", "rouge_score": "rouge-score"}
+    listed = project()["project"]
+    required = [
+        *listed["dependencies"],
+        *(each for extra in listed["optional-dependencies"].values() for each in extra),
+    ]
+    names = {re.split(r"[^\w.-]", each)[0].lower() for each in required}
+    for path in MODULES:
+        for module in {each.partition(".")[0] for each in imports(path)} - STDLIB - {"speccas"}:
+            assert known.get(module, module) in names, f"{path} imports {module}"
+
+
+def test_the_readme_names_every_command_rule_and_code() -> None:
+    readme = (ROOT / "README.md").read_text()
+    group: Any = typer.main.get_command(app)
+    for command in group.commands:
+        assert f"speccas {command}" in readme
+    for name in (*RULES, *ANCESTORS):
+        assert f"`{name}`" in readme
+    for name, rule in RULES.items():
+        default: Any = rule.default
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| {'none' if default is None else default} |" in row
+    for code in (1, 2, 3, 4, 5, 6, 7, 70, 130, 143):
+        assert re.search(rf"\b{code} [a-z]", readme)
+
+
+def test_the_documents_are_there_and_of_this_version() -> None:
+    newest = next(line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
+    assert newest.split()[1] == project()["project"]["version"] == version("speccas")
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 40
+    assert "Apache License" in (ROOT / "LICENSE").read_text()[:400]
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+
+
+def test_type_checkers_find_the_packages() -> None:
+    for package in PACKAGES:
+        link = ROOT / "typings/speccas" / package
+        assert link.is_symlink() and not link.readlink().is_absolute()
+        assert link.resolve() == ROOT / package
