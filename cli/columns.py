@@ -11,7 +11,7 @@ from speccas.core.decoding.events import Drafted, Event, Finished, Judged, Piece
 from .flow import Flow, Line, cells, clip
 from .live import Region
 from .safe import visible
-from .theme import Look
+from .theme import Look, shown_as
 from .view import REFRESH, heading
 
 NARROWEST, GAP = 32, 2  # cells of a column, and between two
@@ -99,7 +99,7 @@ class ColumnsView:
             column.tokens += len(event.tokens)
             column.seconds = event.t_ms / 1e3
             for token in event.tokens:
-                for run in self.look.runs(visible(token.text), token.status):
+                for run in self.look.runs(visible(token.text), shown_as(event, token)):
                     column.feed(*run)
         elif isinstance(event, Finished):
             column.feed(visible(event.tail), "")

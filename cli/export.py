@@ -15,7 +15,7 @@ from speccas.core.measure.trace import TraceArm
 from .flow import Flow, Line
 from .rounds import flat, share
 from .safe import visible
-from .theme import LEGEND, MEANINGS, words
+from .theme import LEGEND, MEANINGS, shown_as, words
 
 COLOURS = {
     "agreed": "#2e7d32",
@@ -34,9 +34,10 @@ def template(name: str) -> Template:
     return Environment(autoescape=True).from_string(text)
 
 
-def tip(token: Token) -> str:
+def tip(token: Token, source: str) -> str:
     """What hovering a token shows."""
-    lines = [f"{token.status}: {flat(token.text)!r}", f"q {share(token.q)}   p {share(token.p)}"]
+    copied = " (its draft was looked up in the text)" if source == "lookup" else ""
+    lines = [f"{token.status}: {flat(token.text)!r}{copied}", f"q {share(token.q)}   p {share(token.p)}"]
     if token.turned_down is not None:
         down = token.turned_down
         lines.append(f"in place of {flat(down.text)!r}   q {share(down.q)}   p {share(down.p)}")
@@ -73,7 +74,7 @@ def to_html(arms: Sequence[TraceArm]) -> str:
             {
                 "name": visible(arm.started.arm),
                 "tokens": [
-                    {"runs": words(visible(token.text), str(token.status)), "tip": tip(token)}
+                    {"runs": words(visible(token.text), shown_as(judged, token)), "tip": tip(token, judged.source)}
                     for judged in arm.rounds
                     for token in judged.tokens
                 ],
@@ -124,8 +125,8 @@ def to_svg(arms: Sequence[TraceArm]) -> str:
         body: list[Line] = []
         for judged in arm.rounds:
             for token in judged.tokens:
-                for text, status in words(visible(token.text), str(token.status)):
-                    body += flow.feed(text, f"{status}\0{tip(token)}")
+                for text, status in words(visible(token.text), shown_as(judged, token)):
+                    body += flow.feed(text, f"{status}\0{tip(token, judged.source)}")
         body += [*flow.feed(visible(str((arm.finished or {}).get("tail", ""))), ""), *flow.end()]
         below = Flow(COLUMNS)
         body += [*below.feed(figures(arm), "quiet"), *below.end()]

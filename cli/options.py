@@ -26,6 +26,14 @@ def _shared(
             "-k", "--draft-tokens", metavar="N", help="Most tokens drafted a round, 1 to 16, or auto: as many as pay."
         ),
     ] = None,
+    lookup: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="Drafts from the text itself, where the last tokens stood before: auto (with -k auto, where it pays), "
+            "on or off.",
+        ),
+    ] = None,
     max_tokens: Annotated[
         str | None,
         typer.Option("-n", "--max-tokens", metavar="N", help="Most tokens of an answer (default: 256)."),

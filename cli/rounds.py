@@ -7,19 +7,19 @@ from speccas.core.decoding.events import Judged
 
 from .flow import Line
 from .safe import visible
-from .theme import Look
+from .theme import Look, shown_as
 
 
 def round_line(look: Look, judged: Judged, numbers: bool = True) -> Line:
     """The runs of the line; with `numbers` both probabilities stand behind each token."""
-    line: Line = []
+    line: Line = [("copied ", "quiet")] if judged.source == "lookup" else []
     for token in judged.tokens:
         down = token.turned_down
         if down is not None:
             line += look.runs(flat(down.text), "turned down")
             if numbers and down.q is not None:
                 line.append((f" q{share(down.q)} p{share(down.p)} ", "quiet"))
-        line += look.runs(flat(token.text), str(token.status))
+        line += look.runs(flat(token.text), shown_as(judged, token))
         if numbers and token.p is not None:
             q = "" if token.q is None else f" q{share(token.q)}"
             line.append((f"{q} p{share(token.p)} ", "quiet"))

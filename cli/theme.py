@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.style import Style
 
+from speccas.core.decoding.events import Judged, Status, Token
+
 STYLES = {
     "agreed": Style.parse("green"),
     "kept": Style.parse("bold dodger_blue1"),
+    "agreed copied": Style.parse("italic green"),
+    "kept copied": Style.parse("italic bold dodger_blue1"),
     "deferred": Style.parse("underline dark_orange"),
     "bonus": Style.parse("cyan"),
     "discarded": Style.parse("strike grey54"),
@@ -26,6 +30,8 @@ STYLES = {
 
 MARKS = {
     "kept": ("‹", "›"),
+    "agreed copied": ("=", ""),
+    "kept copied": ("‹=", "›"),
     "deferred": ("[", "]"),
     "bonus": ("+", ""),
     "discarded": ("~", "~"),
@@ -39,6 +45,12 @@ MEANINGS = {
     "deferred": "the expert's, in place of a draft",
     "bonus": "the token behind an accepted draft",
 }
+
+
+def shown_as(judged: Judged, token: Token) -> str:
+    """The look of a token: of its status, and whether its draft was looked up in the text before it."""
+    copied = judged.source == "lookup" and token.status in (Status.AGREED, Status.KEPT)
+    return f"{token.status} copied" if copied else str(token.status)
 
 
 @dataclass(frozen=True, slots=True)

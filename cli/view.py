@@ -14,7 +14,7 @@ from .flow import Flow, Line, cells, clip
 from .live import Region
 from .rounds import round_line
 from .safe import one_line, visible
-from .theme import LEGEND, MARKS, MEANINGS, Look
+from .theme import LEGEND, MARKS, MEANINGS, Look, shown_as
 
 REFRESH = 1 / 15  # seconds between two drawings; a redraw costs time that the models do not get
 BARS = "▁▂▃▄▅▆▇█"
@@ -95,7 +95,7 @@ class TokenView:
 
     def _judged(self, event: Judged) -> None:
         self._pending = ()
-        self._phase = "drafting" if event.mode == "on" else "writing"
+        self._phase = "copying" if event.source == "lookup" else "drafting" if event.mode == "on" else "writing"
         self._tokens += len(event.tokens)
         self._calls += event.expert_calls
         self._t_ms = event.t_ms
@@ -109,7 +109,7 @@ class TokenView:
             self._round(event)
         else:
             for token in event.tokens:
-                self._feed(token.text, str(token.status))
+                self._feed(token.text, shown_as(event, token))
         self._refresh()
 
     def _round(self, event: Judged) -> None:

@@ -69,7 +69,8 @@ def explain(look: Look, rounds: Sequence[Judged], index: int) -> Iterator[Line]:
         (quoted(token.text), str(token.status)),
         (f" is {token.status}: {reason(token)}", ""),
     ]
-    yield [(f"  round {judged.round}, drafted {judged.drafted}: ", "quiet"), *round_line(look, judged, numbers=False)]
+    how = "looked up" if judged.source == "lookup" else "drafted"
+    yield [(f"  round {judged.round}, {how} {judged.drafted}: ", "quiet"), *round_line(look, judged, numbers=False)]
     if not token.expert_top and token.q is None:
         yield [("  this run was recorded without detail; record one with --trace FILE", "warning")]
         return

@@ -27,6 +27,7 @@ CHUNK = 512  # tokens of a prompt that are read together (engine.prefill)
 ALONE_STEPS = 3  # single expert steps timed once, to know what speculation is measured against
 CHANGEABLE = (
     "temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop", "ignore_eos", "draft_tokens",
+    "lookup",
 )  # fmt: skip
 """Settings of sampling and length, which may change while one chats."""
 

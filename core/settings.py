@@ -25,6 +25,8 @@ class Settings:
     rule: tuple[str, ...] = ("exact",)
     draft_tokens: int | str = 4
     """1 to 16, or "auto"."""
+    lookup: str = "auto"
+    """Drafts from the text itself: "auto" (with draft_tokens auto, where they pay), "on" (wherever any) or "off"."""
     max_tokens: int | None = 256
     temperature: float = 0.0
     top_k: int = 0
@@ -86,6 +88,16 @@ def draft_length(name: str, value: Any) -> int | str:
     return "auto" if str(value) == "auto" else whole(1, 16)(name, value)
 
 
+def one_of(*words: str) -> Callable[[str, Any], str]:
+    def check(name: str, value: Any) -> str:
+        spelled = ("off", "on")[value] if isinstance(value, bool) else value  # what YAML makes of on and off
+        if str(scalar(name, spelled)) not in words:
+            raise UsageError(f"{name} {value!r} is unknown", f"one of {', '.join(words)}")
+        return str(spelled)
+
+    return check
+
+
 def text(name: str, value: Any) -> str:
     return str(scalar(name, value))
 
@@ -132,6 +144,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "expert": text,
     "rule": rules,
     "draft_tokens": draft_length,
+    "lookup": one_of("auto", "on", "off"),
     "max_tokens": whole(1),
     "temperature": real(0, 100),
     "top_k": whole(0),

@@ -172,7 +172,8 @@ class Writers:
         p1 = Distribution(rows[0])
         token = pick(p1, self.request.sampling, self.uniform)
         text = self.answer.commit(token)
-        told = describe(token, text, Status.EXPERT, Position(p1, p1, self.request.sampling), self.answer, None, None)
+        at = Position(p1, p1, self.request.sampling, asked=False)
+        told = describe(token, text, Status.EXPERT, at, self.answer, None, None)
         return replace(told, gap=p1.gap) if self.request.sampling.greedy else told
 
     def by_drafter(self, q1: Distribution) -> Token:

@@ -7,6 +7,7 @@ that looked at it would bias `exact`.
 from typing import Protocol
 
 from .cost import HOPE, START, Chances, Costs
+from .lookup import Record
 from .rules import Position, Rule, keeps
 from .sampling import Distribution, Sampling
 
@@ -28,6 +29,11 @@ class Drafting(Protocol):
 
     k: int | str
     """What was asked for, as it is reported: a number, or "auto"."""
+    record: Record | None
+    """How often looking a draft up in the text was right; None where that is not wanted."""
+
+    def copies(self, length: int, room: int) -> int:
+        """How many tokens to draft from a place in the text that agrees in `length` tokens; 0 for none of them."""
 
     def begin(self, room: int) -> bool:
         """Whether to draft in this round at all; with room for so many tokens."""
@@ -48,9 +54,13 @@ class Drafting(Protocol):
 class Fixed:
     """Always k tokens, as far as there is room."""
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, record: Record | None = None) -> None:
         self.k: int | str = k
         self.most = k
+        self.record = record
+
+    def copies(self, length: int, room: int) -> int:
+        return min(self.most, room)
 
     def begin(self, room: int) -> bool:
         return True
@@ -77,10 +87,20 @@ class Auto:
     S (a1 + a1 a2 + ... + a1..am) > L (m d + C(j+m+1) - C(j+1)). Costs are not monotone, so one step ahead is too short.
     """
 
-    def __init__(self, costs: Costs, chances: Chances, rested: float | None = None) -> None:
+    def __init__(
+        self,
+        costs: Costs,
+        chances: Chances,
+        rested: float | None = None,
+        record: Record | None = None,
+        always: bool = False,
+    ) -> None:
         """`rested`: seconds decoded without drafts since they were last tried, where this rule's drafts are known from
-        answers before; None where they are not, so that trying may lose a little."""
+        answers before; None where they are not, so that trying may lose a little. `record`: look drafts up as well,
+        where that pays, or `always`."""
         self.k: int | str = "auto"
+        self.record = record
+        self.always = always
         self.costs = costs
         self.chances = chances
         self._buckets: list[int] = []
@@ -100,6 +120,19 @@ class Auto:
         """Tokens a second now: of the last rounds, and never less than the expert alone."""
         alone = 1.0 / self.costs.verify(1)
         return max(alone, self._won / self._spent) if self._spent else alone
+
+    def copies(self, length: int, room: int) -> int:
+        """So many that 1 + a1 + a1 a2 + ... exceeds most what their expert call's time is worth at the present speed,
+        which is the drafter's where that pays."""
+        assert self.record is not None
+        self._buckets = []  # this round's draft is not the drafter's
+        gain, chance, worth = 1.0, 1.0, {}
+        for m in range(1, min(room, LONGEST) + 1):
+            chance *= self.record.chance(length + m - 1)
+            gain += chance
+            worth[m] = gain - self.speed * self._cost(m + 1)
+        best = max(worth, key=worth.__getitem__, default=0)
+        return best if best and (self.always or worth[best] > 0) else 0
 
     def begin(self, room: int) -> bool:
         self._buckets, self._all = [], 1.0

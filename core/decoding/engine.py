@@ -14,9 +14,10 @@ from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
 from .drafting import Drafting, last
 from .events import Drafted, Event, Finish, Finished, Judged, Piece, Started, Status, Token
+from .lookup import Lookup
 from .model import Drafter, LanguageModel, Proposal
 from .rules import Exact, Position, Rule, all_opinions, opinion
-from .sampling import Distribution, Floats, Sampling, draw
+from .sampling import Distribution, Floats, Sampling, draw, point
 from .verify import judge
 
 Clock = Callable[[], float]
@@ -82,20 +83,25 @@ def speculate(
     trim(expert, drafter, answer)
     yield Started(arm.name, arm.rule_name, arm.rule.alpha, arm.drafting.k, len(request.prompt))
     meter = Meter(clock, expert, drafter)
+    lookup = lookup_for(arm, answer)
     number = 0
     try:
         while answer.finish is None:
             number, at, before = number + 1, answer.length, meter.now()
-            on = arm.drafting.begin(answer.room)
-            drafted, proposals = draft(arm, drafter, answer.room, request.sampling, uniform) if on else ([], [])
+            copied = copy(arm, lookup, answer)
+            on = bool(copied) or arm.drafting.begin(answer.room)
+            drafted, proposals = copied, None
+            if not copied:
+                drafted, proposals = draft(arm, drafter, answer.room, request.sampling, uniform) if on else ([], [])
             pending = answer.pieces(drafted)
             if drafted:
                 yield from meter.show(Drafted(arm.name, number, pending))
             read = arm.drafting.rows(len(drafted) + 1, min(expert.max_rows, request.context - len(expert)))
             padding = [answer.ids[-1]] * (read - len(drafted) - 1)  # rows that nobody looks at
             rows = expert.extend([answer.ids[-1], *drafted, *padding], rows=read)
-            position = Positions(rows, drafted, proposals, drafter, arm.rule if on else EXPERT, request)
-            verdict = judge(arm.rule if on else EXPERT, drafted, position, uniform)
+            rule = arm.rule if on else EXPERT
+            position = Positions(rows, drafted, proposals, drafter, rule, request)
+            verdict = judge(rule, drafted, position, uniform)
             chosen = [*drafted[: len(verdict.statuses)], verdict.token]
             statuses = [*verdict.statuses, verdict.status if on else Status.EXPERT]
             tokens: list[Token] = []
@@ -124,6 +130,7 @@ def speculate(
                     1e3 * spent[0],
                     1e3 * spent[1],
                     "on" if on else "off",
+                    "lookup" if copied else "drafter",
                 )
             )
     except Stopped:
@@ -133,6 +140,24 @@ def speculate(
     finally:
         trim(expert, drafter, answer)
     yield meter.finished(arm.name, answer)
+
+
+def lookup_for(arm: Speculation, answer: Answer) -> Lookup | None:
+    """The text so far to look drafts up in, where that is wanted and the rule does not trust q: there is none."""
+    record = arm.drafting.record
+    if record is None or "q" in arm.rule.reads:
+        return None
+    lookup = Lookup(record)
+    lookup.follow(answer.ids, learn=False)
+    return lookup
+
+
+def copy(arm: Speculation, lookup: Lookup | None, answer: Answer) -> list[int]:
+    """A draft that stood in the text before, where that is likely enough to be right again."""
+    if lookup is None:
+        return []
+    lookup.follow(answer.ids)
+    return lookup.draft(arm.drafting.copies(lookup.length, answer.room)) if lookup.length else []
 
 
 def draft(
@@ -174,11 +199,12 @@ class Positions:
         self,
         rows: Floats,
         drafted: Sequence[int],
-        proposals: list[Proposal],
+        proposals: list[Proposal] | None,
         drafter: Drafter,
         rule: Rule,
         request: Request,
     ) -> None:
+        """`proposals` None: the draft was looked up."""
         self.rows = rows
         self.drafted = drafted
         self.proposals = proposals
@@ -190,15 +216,23 @@ class Positions:
     def __call__(self, i: int) -> Position:
         if i not in self.made:
             p1 = Distribution(self.rows[i])
-            if i == len(self.proposals) and self.rule.reads:
-                if self.drafted:
-                    self.drafter.push(self.drafted[-1])
-                beyond = self.drafter.next()
-                if beyond is not None:
-                    self.proposals.append(beyond)
-            q1 = self.proposals[i].q1 if i < len(self.proposals) else p1
-            self.made[i] = Position(q1, p1, self.request.sampling)
+            q1 = self._looked_up(i, p1) if self.proposals is None else self._proposed(i, self.proposals)
+            self.made[i] = Position(q1 or p1, p1, self.request.sampling, self.proposals is not None and q1 is not None)
         return self.made[i]
+
+    def _proposed(self, i: int, proposals: list[Proposal]) -> Distribution | None:
+        if i == len(proposals) and self.rule.reads:
+            if self.drafted:
+                self.drafter.push(self.drafted[-1])
+            beyond = self.drafter.next()
+            if beyond is not None:
+                proposals.append(beyond)
+        return proposals[i].q1 if i < len(proposals) else None
+
+    def _looked_up(self, i: int, p1: Distribution) -> Distribution | None:
+        if i == len(self.drafted) or self.request.sampling.greedy:  # greedy, nothing is drawn, and nothing reads q
+            return None
+        return point(self.drafted[i], len(p1.logits))
 
     def seen(self, i: int) -> Position:
         """A position that was judged already."""
@@ -215,14 +249,14 @@ def describe(
         return Token(token, data, text, status, log_p, turned_down=down)
     asked = token if down is None else down.id
     if down is not None:
-        down = replace(down, q=at.q1.prob(down.id), p=at.p1.prob(down.id))
+        down = replace(down, q=at.q1.prob(down.id) if at.asked else None, p=at.p1.prob(down.id))
     return Token(
         token,
         data,
         text,
         status,
         log_p,
-        q=at.q1.prob(token) if at.q1 is not at.p1 else None,
+        q=at.q1.prob(token) if at.asked else None,
         p=at.p1.prob(token),
         expert_top=tuple((i, answer.lexicon.piece(i).decode("utf-8", "replace"), p) for i, p in at.p1.top(3)),
         opinion=None if arm is None else opinion(arm.name, arm.rule, asked, at),
@@ -241,7 +275,7 @@ def review(
     drafted = [token.turned_down.id if token.turned_down else token.id for token in judged.tokens][: judged.drafted]
     drafter.follow(answer.ids)
     proposals = []
-    for i in range(len(judged.tokens) if arm is not None else 0):
+    for i in range(len(judged.tokens) if arm is not None and judged.source == "drafter" else 0):
         if i:
             drafter.push(drafted[i - 1])
         proposal = drafter.next()
@@ -251,8 +285,8 @@ def review(
     tokens = []
     for i, token in enumerate(judged.tokens):
         p1 = Distribution(rows[i])
-        q1 = proposals[i].q1 if i < len(proposals) else p1
-        position = Position(q1, p1, request.sampling)
+        asked = i < len(proposals)
+        position = Position(proposals[i].q1 if asked else p1, p1, request.sampling, asked)
         tokens.append(describe(token.id, token.text, token.status, position, answer, token.turned_down, arm))
     trim(expert, drafter, answer)
     return replace(judged, tokens=tuple(tokens))

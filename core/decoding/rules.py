@@ -27,10 +27,13 @@ class Position:
     """The two distributions at one position, at temperature 1 (q1, p1) and as sampled (q, p, dense over the expert's
     vocabulary). Nothing is computed before a rule asks for it."""
 
-    def __init__(self, q1: Distribution, p1: Distribution, sampling: Sampling) -> None:
+    def __init__(self, q1: Distribution, p1: Distribution, sampling: Sampling, asked: bool = True) -> None:
+        """`asked`: q1 is what the drafter said. Otherwise the draft was looked up (q1 is all mass on it), or there is
+        none (q1 is p1), and no rule that reads q may judge it."""
         self.q1 = q1
         self.p1 = p1
         self.sampling = sampling
+        self.asked = asked
 
     @cached_property
     def q(self) -> Probabilities:
@@ -396,11 +399,10 @@ def opinion(name: str, rule: Rule, v: int, at: Position) -> Opinion:
 
 def all_opinions(v: int, at: Position) -> tuple[Opinion, ...]:
     """What every rule at its default alpha says of token v; those that read q only where the drafter was asked."""
-    asked = at.q1 is not at.p1
     return tuple(
         opinion(name if kind.default is None else f"{name}:{kind.default:g}", parse_rule(name), v, at)
         for name, kind in RULES.items()
-        if asked or "q" not in kind.reads
+        if at.asked or "q" not in kind.reads
     )
 
 

@@ -171,6 +171,11 @@ class Distribution:
         ]
 
 
+def point(token: int, size: int) -> Distribution:
+    """All mass on one token of a vocabulary of `size`."""
+    return Distribution(np.zeros(1, dtype=np.float32), Shared(size, 1, np.array([token], dtype=np.int32), whole=True))
+
+
 def highest(logits: Floats) -> int:
     """Entry of the highest logit. Raises NativeError where that is no number (a NaN counts as the highest)."""
     entry = int(logits.argmax())

@@ -57,9 +57,9 @@ def replacement(rule: Rule, at: Position, uniform: Uniform) -> int:
 
 def extra(rule: Rule, at: Position, uniform: Uniform) -> int:
     """The token behind an accepted draft, from the rule's own pi: from p the output would not follow the rule. From p
-    it comes only where the drafter was not asked (q1 is p1): `exact` needs no q there, or it has no room."""
+    it comes only where the drafter was not asked: `exact` needs no q there, or it has no room, or it did not draft."""
     if not at.sampling.greedy:
-        return draw(at.p if at.q1 is at.p1 else rule.pi(at), uniform())
+        return draw(rule.pi(at) if at.asked else at.p, uniform())
     expert = at.p1.argmax
     if not rule.reads:
         return expert

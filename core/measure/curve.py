@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 from ..decoding.arms import Arm
 from ..decoding.cost import START, Chances, Costs
 from ..decoding.drafting import LONGEST, Auto, Drafting, Fixed
+from ..decoding.lookup import Record
 from ..models.load import LoadedPair
 
 QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls fill in the others
@@ -37,6 +38,7 @@ class Planner:
         self._kept: dict[str, Any] = read_curves(path).get(self.key, {}) if path else {}
         self._chances = {name: Chances.from_json(data) for name, data in self._kept.get("chances", {}).items()}
         self._autos: dict[str, Auto] = {}
+        self._records: dict[str, Record] = {}
         self._costs: Costs | None = None
         if "seen" in self._kept:
             seen = {int(n): float(seconds) for n, seconds in self._kept["seen"].items()}
@@ -55,16 +57,23 @@ class Planner:
     def drafting(self, arm: Arm) -> Drafting:
         """The drafting of the next answer. Call it when both caches hold the prompt: what is not known yet is measured
         there, in a fraction of a second, and taken back."""
-        k = self.pair.settings.draft_tokens
+        k, lookup = self.pair.settings.draft_tokens, self.pair.settings.lookup
+        name = self._name(arm)
+        self._records[name] = self._records.get(name, Record()).faded(MEMORY)
         if k != "auto" or arm.rule is None:
-            return Fixed(LONGEST if k == "auto" else int(k))
+            return Fixed(LONGEST if k == "auto" else int(k), self._records[name] if lookup == "on" else None)
         if self._costs is None:
             self._costs = measure(self.pair, QUICK, REPEATS)
-        name = self._name(arm)
         self._chances[name] = self._chances.get(name, Chances()).faded(MEMORY)
         before = self._autos.get(name)
         known = before is not None and self._chances[name].followed[START] >= KNOWN
-        self._autos[name] = Auto(self._costs, self._chances[name], before.rested if before and known else None)
+        self._autos[name] = Auto(
+            self._costs,
+            self._chances[name],
+            before.rested if before and known else None,
+            None if lookup == "off" else self._records[name],
+            always=lookup == "on",
+        )
         return self._autos[name]
 
     def _name(self, arm: Arm) -> str:

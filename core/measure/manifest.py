@@ -44,6 +44,7 @@ def manifest(pair: LoadedPair, command: str) -> dict[str, Any]:
         "vocabulary": str(pair.vocabulary.verdict),
         "template_sha256": fingerprint(pair.template) if pair.template else None,
         "k": settings.draft_tokens,
+        "lookup": settings.lookup,
         "temperature": settings.temperature,
         "top_k": settings.top_k,
         "top_p": settings.top_p,

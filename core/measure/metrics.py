@@ -10,6 +10,8 @@ from typing import Any
 
 from ..decoding.events import Event, Finished, Judged, Started, Status, Token
 
+ACCEPTED = (Status.AGREED, Status.KEPT)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -36,6 +38,9 @@ class Figures:
     deferred: int | None
     bonus: int | None
     discarded: int | None
+    looked_up: int | None
+    """Drafted tokens that were looked up in the text; of those `looked_up_accepted` were accepted."""
+    looked_up_accepted: int | None
     alone: int
     mode: str
     """"on", "off" or "mixed": whether speculation was on in every round, in none, or in some."""
@@ -86,6 +91,7 @@ class Fold:
         assert start is not None
         count = {status: sum(token.status is status for token in self.tokens) for status in Status}
         ruled = start.k is not None
+        copied = [each for each in rounds if each.source == "lookup"]
         agreed, kept, deferred = count[Status.AGREED], count[Status.KEPT], count[Status.DEFERRED]
         judged = agreed + kept + deferred
         calls = sum(each.expert_calls for each in rounds)
@@ -117,6 +123,8 @@ class Fold:
             deferred=deferred if ruled else None,
             bonus=count[Status.BONUS] if ruled else None,
             discarded=sum(len(each.discarded) for each in rounds) if ruled else None,
+            looked_up=sum(each.drafted for each in copied) if ruled else None,
+            looked_up_accepted=sum(t.status in ACCEPTED for each in copied for t in each.tokens) if ruled else None,
             alone=count[Status.EXPERT] + count[Status.DRAFTER],
             mode="mixed" if {"on", "off"} == {each.mode for each in rounds} else rounds[0].mode if rounds else "on",
             rounds_off=sum(each.mode == "off" for each in rounds),

@@ -23,16 +23,17 @@ SHOWN_BY = ["--rule", "confidence", "--rule", "token", "--temperature", "0", "-k
 DOCUMENT = {"schema", "manifest", "arms"}
 MANIFEST = {
     "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
-    "template_sha256", "k", "temperature", "top_k", "top_p", "min_p", "seed", "ctx", "command",
+    "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "seed", "ctx", "command",
 }  # fmt: skip
 MODEL = {"file", "sha256", "quant", "parameters"}
 ARM = {
     "name", "rule", "alpha", "text", "finish", "tokens", "seconds", "tokens_per_second", "speedup", "ttft_ms",
     "prefill_seconds", "draft_seconds", "verify_seconds", "overhead_seconds", "drafted", "judged", "agreed", "kept",
-    "deferred", "bonus", "discarded", "alone", "mode", "rounds_off", "expert_calls", "acceptance",
-    "tokens_per_expert_call", "expert_logprob", "identical_to_expert", "first_difference", "first_difference_gap",
+    "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted", "alone", "mode", "rounds_off", "expert_calls",
+    "acceptance", "tokens_per_expert_call", "expert_logprob", "identical_to_expert", "first_difference",
+    "first_difference_gap",
 }  # fmt: skip
-COUNTS = {"drafted", "judged", "agreed", "kept", "deferred", "bonus", "discarded"}
+COUNTS = {"drafted", "judged", "agreed", "kept", "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted"}
 FINISHES = {"end", "length", "stop", "context", "interrupted"}
 
 

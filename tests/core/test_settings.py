@@ -56,6 +56,7 @@ def test_the_same_value_from_everywhere_is_the_same_setting() -> None:
         "pair": ("mine", "mine", "mine"),
         "rule": (["token:0.5", "exact"], "token:0.5, exact", ("token:0.5", "exact")),
         "draft_tokens": (16, "16", 16),
+        "lookup": (True, "on", "on"),  # YAML reads a bare on as true
         "max_tokens": (1, "1", 1),
         "temperature": (1, "1", 1.0),
         "top_k": (40, "40", 40),
@@ -82,6 +83,7 @@ def test_the_same_value_from_everywhere_is_the_same_setting() -> None:
 BAD: dict[str, list[Any]] = {
     "rule": ["", ",", [], [[]]],
     "draft_tokens": ["0", "17", "1.5", "x", "", True, [4]],
+    "lookup": ["", "maybe", ["on"], {}],
     "max_tokens": ["0", "-1", "inf"],
     "temperature": ["-0.1", "101", "nan", "hot", {}],
     "top_k": ["-1", "1.0"],

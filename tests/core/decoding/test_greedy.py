@@ -12,6 +12,7 @@ from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import every_arm, parse_arm, play
 from speccas.core.decoding.drafting import Fixed
 from speccas.core.decoding.events import Status
+from speccas.core.decoding.lookup import Record
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.measure.metrics import Figures, Fold, against
 from speccas.core.models.load import LoadedPair, chosen_pair
@@ -52,10 +53,16 @@ def prefilled(pair: LoadedPair, text: str) -> tuple[int, ...]:
 
 
 def played(
-    pair: LoadedPair, arm: str, prompt: tuple[int, ...], tokens: int, k: int = 4, temperature: float = 0.0
+    pair: LoadedPair,
+    arm: str,
+    prompt: tuple[int, ...],
+    tokens: int,
+    k: int = 4,
+    temperature: float = 0.0,
+    record: Record | None = None,
 ) -> Run:
     request = Request(prompt, Sampling(temperature), tokens)
-    events = play(parse_arm(arm), Fixed(k), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter)
+    events = play(parse_arm(arm), Fixed(k, record), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter)
     return Run(list(events))
 
 
@@ -79,6 +86,23 @@ def test_exact_is_the_expert_alone(tiny: LoadedPair) -> None:
         assert {token.status for token in exact.tokens} <= {Status.AGREED, Status.DEFERRED, Status.BONUS}
         accepted += told(exact).agreed or 0
     assert accepted > 300
+
+
+@pytest.mark.tiny
+def test_exact_with_looked_up_drafts_is_the_expert_alone(tiny: LoadedPair) -> None:
+    """Texts that ask for what stands in them; the drafter is asked nothing in a round that was looked up."""
+    song = "The wheels on the bus go round and round, round and round, round and round, all through the town."
+    found = 0
+    for i, text in enumerate([f"Repeat this text: {song} {song}", "Repeat after me: la la la la la", *PROMPTS[:8]]):
+        prompt = prefilled(tiny, text)
+        alone = played(tiny, "expert", prompt, 48)
+        exact = played(tiny, "exact", prompt, 48, k=i % 8 + 1, record=Record())
+        assert exact.ids == alone.ids
+        figures = told(exact)
+        assert figures.drafted is not None and figures.looked_up is not None and figures.looked_up <= figures.drafted
+        found += figures.looked_up_accepted or 0
+        assert all(each.draft_ms < 1e-9 for each in exact.rounds if each.source == "lookup")
+    assert found > 40
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,8 @@ def test_every_formula() -> None:
         "deferred": 2,
         "bonus": 2,
         "discarded": 3,
+        "looked_up": 0,
+        "looked_up_accepted": 0,
         "alone": 0,
         "mode": "on",
         "rounds_off": 0,
