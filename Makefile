@@ -12,7 +12,9 @@ lint:
 	ruff check .
 	ruff format --check .
 
+# A checkout without symbolic links holds them as text files.
 types:
+	cd typings/speccas && for each in cli core profiles; do [ -L $$each ] || ln -sfn ../../$$each $$each; done
 	mypy
 
 format:

@@ -152,5 +152,7 @@ def test_the_documents_are_there_and_of_this_version() -> None:
 def test_type_checkers_find_the_packages() -> None:
     for package in PACKAGES:
         link = ROOT / "typings/speccas" / package
-        assert link.is_symlink() and not link.readlink().is_absolute()
-        assert link.resolve() == ROOT / package
+        # A checkout without symbolic links holds the target as text; `make types` and .ci/run put that right.
+        target = link.readlink() if link.is_symlink() else Path(link.read_text())
+        assert not target.is_absolute()
+        assert (link.parent / target).resolve() == ROOT / package
