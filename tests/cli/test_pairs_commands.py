@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from speccas import profiles
@@ -230,6 +232,30 @@ def test_list_says_have_partial_and_missing(hub: Hub, tmp_path: Path) -> None:
     assert (half["state"], half["bytes"], half["fits"]) == ("partial", len(DATA) + 5, False)
     assert listed()["tiny"]["fits"] is True
     assert "half" in speccas("list").stdout
+
+
+@pytest.mark.parametrize(("width", "last"), [(48, "memory"), (80, "licence"), (100, "licence"), (120, "what")])
+def test_list_shows_whole_cells_at_every_width(width: int, last: str) -> None:
+    """At 110 columns and more the description once squeezed the licence to nothing."""
+    program, *arguments = command("list")
+    env = {**os.environ, "TERM": "xterm-256color"}
+    child = pexpect.spawn(program, arguments, dimensions=(40, width), encoding="utf-8", timeout=60, env=env)
+    child.expect(pexpect.EOF)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", str(child.before)).splitlines()
+    heads = ["pair", "size", "here", "memory", "fits", "licence", "what"]
+    assert lines[0].split() == heads[: heads.index(last) + 1], lines
+    assert all(len(line) <= width for line in lines[:-1])
+    tiny = re.split(r" {2,}", lines[1])
+    assert tiny[:5] == ["tiny", "0.12 GB", "have", "0.5 GB", "yes"][: len(tiny)]
+    if last in ("licence", "what"):
+        assert tiny[5] == "apache-2.0" and any("llama3.1, llama3.2" in line for line in lines)
+    sizes = [float(found[1]) for line in lines if (found := re.search(r"([\d.]+) GB +(?:yes|no)\b", line))]
+    assert sizes == sorted(sizes)
+
+
+def test_list_in_a_pipe_is_whole() -> None:
+    found = speccas("list", COLUMNS="40")
+    assert "SmolLM2-135M-Instruct, drafted by a 20-million-parameter model of ours" in found.stdout
 
 
 def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
