@@ -65,7 +65,7 @@ def _show(rows: list[dict[str, Any]], total: int) -> None:
     from .theme import make_console
 
     console = make_console()
-    table = [("pair", "size", "here", "memory", "fits", "licence", "what")]
+    table: list[tuple[str, ...]] = [("pair", "size", "here", "memory", "fits", "licence", "what")]
     styles = ["bold"]
     for row in sorted(rows, key=lambda row: (row["memory_gb"], row["name"])):
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else "?"
@@ -75,9 +75,9 @@ def _show(rows: list[dict[str, Any]], total: int) -> None:
         table.append(tuple(map(one_line, line)))
         styles.append("green" if row["state"] == "have" else "" if row["fits"] else "dim")
     widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
-    for line, style in zip(table, styles, strict=True):
+    for cells_of, style in zip(table, styles, strict=True):
         shown, room = "", console.width if console.is_terminal else sys.maxsize
-        for head, width, cell in zip(table[0], widths, line, strict=True):
+        for head, width, cell in zip(table[0], widths, cells_of, strict=True):
             least = min(width, LEAST if head == "what" else width)
             if cells(shown) + least > room:
                 break

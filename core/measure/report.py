@@ -221,7 +221,7 @@ def head(report: Report) -> list[str]:
     memory = report.peak_memory_bytes
     lines = [
         f"pair {m['pair']}: drafter {m['drafter']['file']}, expert {m['expert']['file']}; {m['cpu']}, "
-        f"{m['threads']} threads; llama-cpp-python {m['llama_cpp_python']}",
+        f"{m['threads']} {'thread' if m['threads'] == 1 else 'threads'}; llama-cpp-python {m['llama_cpp_python']}",
         f"{bench['played']} of {bench['count']} prompts of {bench['prompts']}, {bench['repeats']} repeats, "
         f"k {', '.join(map(str, bench['k']))}, at most {bench['max_tokens']} tokens "
         f"({'end of answer ignored' if bench['ignore_eos'] else 'answers end where they end'}), "
