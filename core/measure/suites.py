@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import IntegrityError, Unavailable, UsageError
+from ..errors import IntegrityError, SpeccasError, Unavailable, UsageError
 
 MAX_BYTES = 64 << 20
 GZIP = b"\x1f\x8b"
@@ -183,19 +183,21 @@ def spread(items: tuple[Item, ...], limit: int | None) -> tuple[Item, ...]:
 
 
 def download(name: str) -> bytes:
-    """A hosted set as JSON lines, through the hub's client and its cache. Raises Unavailable."""
+    """A hosted set as JSON lines, through the hub's client and its cache. Raises every error of `told`."""
     hosted = HOSTED[name]
     hint = f"or get {hosted.where}, and give the file: --prompts FILE"
     if hosted.file is None:
         raise Unavailable(f"{name} is not on the hub", hint.removeprefix("or "))
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    from ..models.hub import told
+    from ..models.source import Source
 
     try:
-        path = hf_hub_download(hosted.repo, hosted.file, repo_type="dataset")
-    except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        what = " ".join(str(error).split())[:160]
-        raise Unavailable(f"{name} cannot be downloaded from the hub: {what}", f"go online, {hint}") from None
+        with told(Source(hf=hosted.repo)):
+            path = hf_hub_download(hosted.repo, hosted.file, repo_type="dataset")
+    except SpeccasError as error:
+        raise type(error)(f"{name}: {error.message}", f"go online, {hint}") from None
     return json_lines(read_parquet(path, hint))
 
 
