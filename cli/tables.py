@@ -79,7 +79,7 @@ def draw(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def parts(widths: Sequence[int], width: int) -> Iterator[list[int]]:
-    """The columns, of these widths, that fit beside the first one, which names the row in every part; at least one of them."""
+    """The columns, of these widths, that fit beside the first one: it names the row in every part."""
     part, used = [0], widths[0]
     for i in range(1, len(widths)):
         if len(part) > 1 and used + GAP + widths[i] > width:
