@@ -140,7 +140,7 @@ def test_offline_without_the_cache(hub: Hub) -> None:
 def test_dry_run_writes_nothing(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA})
     found = speccas("pull", NAME, "--dry-run")
-    assert found.stdout == f"{len(DATA)} bytes to download\n" and FILE in found.stderr
+    assert found.stdout == f"0.02 GB to download ({len(DATA)} bytes)\n" and FILE in found.stderr
     assert not (tmp_path / "hf").exists() and not (tmp_path / "state").exists()
 
 
@@ -267,7 +267,7 @@ def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
     write_pair(tmp_path, "two", small, "{hf: owner/huge, quant: Q4_K_M}")
     assert speccas("pull", "one").returncode == speccas("pull", "two").returncode == 0
     found = speccas("rm", "one")
-    assert found.returncode == 0 and "used by two" in found.stdout and "freed 1000 bytes" in found.stdout
+    assert found.returncode == 0 and "used by two" in found.stdout and "freed 0.00 GB (1000 bytes)" in found.stdout
     checked = speccas("verify", "two")
     assert checked.returncode == 0 and checked.stdout.count("right") == 2
     blob = next((tmp_path / "hf/hub/models--owner--huge/blobs").iterdir())
@@ -275,7 +275,7 @@ def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
     wrong = speccas("verify")
     assert wrong.returncode == 5 and "deleted" in wrong.stderr and not blob.exists()
     assert speccas("pull", "two").returncode == 0
-    assert f"freed {len(DATA) + 2000} bytes" in speccas("rm", "two").stdout
+    assert f"freed 0.02 GB ({len(DATA) + 2000} bytes)" in speccas("rm", "two").stdout
     assert speccas("rm", "two").returncode == 2
     assert cached(tmp_path) == []
 
