@@ -12,7 +12,6 @@ from speccas.core.errors import SpeccasError, Stopped, Unavailable, UsageError
 
 from .options import read_settings, shared_flags
 
-WIDE = 200  # columns of a pipe or a file: tables stay tables there
 EXTRA = ("scipy", "sacrebleu", "rouge_score")
 
 
@@ -80,7 +79,7 @@ def bench(
     from speccas.core.measure.samples import SampleFile
     from speccas.core.measure.suites import load_suite, spread
 
-    from .bench_view import progress, show_report
+    from .bench_view import progress, report_console, show_report
     from .play import command_line, opened
     from .theme import make_console
 
@@ -107,9 +106,7 @@ def bench(
             except Stopped:
                 stopped = True
         found = build(report, manifest, file, run, not stopped)
-    console = make_console()
-    if not console.is_terminal:
-        console = make_console(width=WIDE)
+    console = report_console()
     if as_json:
         print(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
     else:
@@ -165,9 +162,8 @@ def show_comparison(a: Path, b: Path, as_json: bool) -> None:
 
     from speccas.core.measure.between import CAVEAT, changes, differences, read_report, table
 
-    from .bench_view import show_notes, show_table
+    from .bench_view import report_console, show_notes, show_table
     from .safe import one_line
-    from .theme import make_console
 
     first, second = read_report(a), read_report(b)
     found, differing = changes(first, second), differences(first, second)
@@ -176,7 +172,7 @@ def show_comparison(a: Path, b: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"schema": 1, "differences": differing, "arms": [asdict(each) for each in found]}, indent=1))
         return
-    console = make_console()
+    console = report_console()
     show_notes(console, [f"differs: {one_line(each)}" for each in differing])
     show_table(console, table(found))
     show_notes(console, [CAVEAT])

@@ -6,15 +6,17 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from speccas.core.measure.bench import Progress as Step
 from speccas.core.measure.report import Report, Table, head, tables, warnings
 from speccas.core.measure.summary import FORMULAS
 
-from .safe import one_line, visible
+from .safe import visible
+from .tables import draw
+from .theme import make_console
 
+WIDE = 200  # columns of a pipe or a file
 EVERY = 30.0  # seconds between lines where nothing may be redrawn
 
 
@@ -87,25 +89,18 @@ def show_report(console: Console, report: Report) -> None:
     show_notes(console, FORMULAS)
 
 
+def report_console() -> Console:
+    """stdout; tables stay whole in a pipe or a file."""
+    console = make_console()
+    return console if console.is_terminal else make_console(width=WIDE)
+
+
 def show_notes(console: Console, notes: Sequence[str]) -> None:
     for line in notes:
         console.print(Text(line, style="dim"))
 
 
 def show_table(console: Console, table: Table) -> None:
-    """A table where it fits the width; else each row as lines."""
+    """A table, in parts below each other where the width is too small for all of its columns."""
     console.print(Text(visible(table.title), style="bold"))
-    widths = [max(len(row[i]) for row in (table.columns, *table.rows)) for i in range(len(table.columns))]
-    if sum(widths) + 2 * len(widths) <= console.width:
-        drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for i, name in enumerate(table.columns):
-            drawn.add_column(one_line(name), justify="right" if i else "left", no_wrap=True)
-        for row in table.rows:
-            drawn.add_row(*(Text(one_line(cell)) for cell in row))
-        console.print(drawn)
-        return
-    for row in table.rows:
-        console.print(Text(one_line(row[0]), style="bold"))
-        for name, cell in zip(table.columns[1:], row[1:], strict=True):
-            if cell != "-":
-                console.print(Text(f"  {name:<14}{one_line(cell)}"), soft_wrap=True)
+    draw(console, table.columns, table.rows)

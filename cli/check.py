@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from speccas.core.models.check import Check
 
+SHORT = 64  # characters of both sides of a difference that stand in one line
+
 
 def check(
     drafter: Annotated[str, typer.Argument(metavar="DRAFTER", help="A GGUF file, hf:owner/repo[:QUANT], or a pair.")],
@@ -60,26 +62,34 @@ def show(found: "Check", drafter: str, expert: str) -> None:
 
     from speccas.core.models.vocabulary import show as token_text
 
+    from .flow import hanging
     from .safe import one_line
     from .theme import make_console
 
     console = make_console()
 
-    def say(text: str, style: str = "") -> None:
-        console.print(Text(one_line(text), style=style), soft_wrap=True)
+    def say(text: str, style: str = "", label: str = "") -> None:
+        for line in hanging(label, one_line(text), console.width if console.is_terminal else None):
+            console.print(Text(line, style=style), soft_wrap=True)
 
     say(found.verdict, "bold" if found.works else "bold red")
     say(found.reason)
-    say(f"drafter  {drafter}")
-    say(f"expert   {expert}, {found.ratio:.1f} times as large")
-    say(f"shared   {found.share:.1%} of the drafter's tokens are tokens of the expert")
+    say(drafter, label="drafter  ")
+    say(f"{expert}, {found.ratio:.1f} times as large", label="expert   ")
+    say(f"{found.share:.1%} of the drafter's tokens are tokens of the expert", label="shared   ")
     if found.tokens:
         say("first differing tokens: id, drafter, expert", "bold")
+        wide = max(len(token_text(token.drafter)) for token in found.tokens)
         for token in found.tokens:
-            say(f"  {token.id:>7}  {token_text(token.drafter)}  {token_text(token.expert)}")
+            say(f"{token_text(token.drafter):<{wide}}  {token_text(token.expert)}", label=f"  {token.id:>7}  ")
     for title, differences in (("tokenizer", found.tokenizer), ("template", found.template)):
-        say(f"{title}: {'they differ' if differences else 'the same'}", "bold")
+        say(f"{title}: {'they differ; drafter | expert' if differences else 'the same'}", "bold")
         for each in differences:
-            say(f"  {each.name}: {each.drafter!r} / {each.expert!r}")
+            if len(each.drafter) + len(each.expert) < SHORT:
+                say(f"{each.drafter} | {each.expert}", label=f"  {each.name}: ")
+            else:  # two lines of a template, where a blank may be what differs
+                say(f"  {each.name}:")
+                say(repr(each.drafter), label="    drafter  ")
+                say(repr(each.expert), label="    expert   ")
     for remark in found.remarks:
-        say(f"note: {remark}", "yellow")
+        say(remark, "yellow", "note: ")

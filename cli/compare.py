@@ -93,6 +93,7 @@ def compare(
             show_arms(console, results, detail)
             if why is not None:
                 for fold in folds:
+                    console.print()
                     show_why(look, fold.name, fold.rounds, why)
     if interrupted(folds[-1]):
         raise typer.Exit(130)

@@ -20,13 +20,16 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
 def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
+    from .flow import hanging
     from .safe import one_line
     from .theme import make_console
 
     console = make_console()
 
     def row(label: str, value: object, style: str = "") -> None:
-        console.print(Text(f"{label:<11}{one_line(str(value))}", style=style), soft_wrap=True)
+        width = console.width if console.is_terminal else None
+        for line in hanging(f"{label:<11}", one_line(str(value)), width):
+            console.print(Text(line, style=style), soft_wrap=True)
 
     machine, build, cache = report["machine"], report["llama_cpp"], report["cache"]
     row("versions", ", ".join(f"{name} {number or 'missing'}" for name, number in report["versions"].items()))

@@ -13,6 +13,7 @@ from speccas.core.decoding.events import Token
 from speccas.core.measure.trace import TraceArm
 
 from .flow import Flow, Line
+from .legend import legend_lines
 from .rounds import flat, share
 from .safe import visible
 from .theme import LEGEND, MEANINGS, shown_as, words
@@ -44,6 +45,8 @@ def tip(token: Token, source: str) -> str:
     if token.opinion is not None:
         o = token.opinion
         lines.append(f"{flat(o.rule)}: {o.left:.3g} {flat(o.sense)} {o.right:.3g} is {str(o.keeps).lower()}")
+    if token.expert_top:
+        lines.append("the expert's first choices:")
     lines += [f"  {flat(text)!r} {p:.3g}" for _, text, p in token.expert_top]
     return "\n".join(lines)
 
@@ -112,11 +115,7 @@ def to_svg(arms: Sequence[TraceArm]) -> str:
 
     head = Flow(total)
     top = place([*head.feed(visible(arms[0].prompt), "heading"), *head.end()], 0, 0)
-    legend = Flow(total)
-    lines: list[Line] = []
-    for status in LEGEND:
-        lines += [*legend.feed(status, status), *legend.feed(f" {MEANINGS[status]}   ", "quiet")]
-    top = place([*lines, *legend.end()], 0, top) + 1
+    top = place(legend_lines(total, marked=False), 0, top) + 1
     bottom = top
     for i, arm in enumerate(arms):
         if i % ACROSS == 0 and i:

@@ -1,6 +1,7 @@
 """Styled text into lines of a width, word by word as it arrives. Knows cells and words; not tokens or terminals."""
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from rich.cells import cell_len
 
@@ -17,8 +18,32 @@ def clip(text: str, width: int) -> str:
     return text
 
 
+def hanging(label: str, text: str, width: int | None) -> list[str]:
+    """A label and its text; further lines begin below the text. A word longer than a line stays whole: a path is to be
+    copied. `width` None: one line."""
+    room = None if width is None else width - cells(label)
+    lines = wrap(text, room, break_long_words=False, break_on_hyphens=False) if room and room > 0 else []
+    return [label + (lines[0] if lines else text), *(" " * cells(label) + line for line in lines[1:])]
+
+
 Line = list[tuple[str, str]]
 """Runs of (text, status)."""
+
+
+def broken(line: Line, width: int, indent: int) -> Iterator[Line]:
+    """A line in as many as it needs; the further ones are indented, where that leaves half of the width."""
+    flow, behind = Flow(width), [(" " * indent, "")] * (2 * indent < width)
+    first = True
+    for text, status in line:
+        for character in text:
+            done = [*flow.feed(character, status)]
+            if done and first:
+                first = False
+                yield done.pop(0)
+                done += flow.resize(width - indent * len(behind))
+            yield from ([*behind, *each] for each in done)
+    for each in flow.end():
+        yield each if first else [*behind, *each]
 
 
 class Flow:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-WIDE = 110  # columns; below it there is no room for what a pair is
+LEAST = 30  # cells; with fewer left, what a pair is stays out
 
 
 def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
@@ -57,22 +57,35 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
 
 
 def _show(rows: list[dict[str, Any]], total: int) -> None:
-    from rich.table import Table
+    """The smallest pair first. On a terminal as many columns as it has room for; in a pipe all of them, whole."""
     from rich.text import Text
 
+    from .flow import cells, clip
     from .safe import one_line
     from .theme import make_console
 
     console = make_console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    heads = ("pair", "size", "here", "memory", "licence", "what")[: 6 if console.width >= WIDE else 5]
-    for head in heads:
-        table.add_column(head, justify="right" if head in ("size", "memory") else "left", no_wrap=head != "licence")
-    for row in rows:
+    table: list[tuple[str, ...]] = [("pair", "size", "here", "memory", "fits", "licence", "what")]
+    styles = ["bold"]
+    for row in sorted(rows, key=lambda row: (row["memory_gb"], row["name"])):
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else "?"
-        memory = f"{row['memory_gb']:g} GB" + ("" if row["fits"] else " (too much)")
         licence = row["licence"] + (" (gated)" if row["gated"] else "")
-        cells = (row["name"], size, row["state"], memory, licence, row["title"])
-        table.add_row(*(Text(one_line(cell)) for cell in cells[: len(heads)]))
-    console.print(table)
-    console.print(f"This machine has {total / 1e9:.1f} GB. `speccas pull PAIR` downloads one.", style="dim")
+        fits = "yes" if row["fits"] else "no"
+        line = (row["name"], size, row["state"], f"{row['memory_gb']:g} GB", fits, licence, row["title"])
+        table.append(tuple(map(one_line, line)))
+        styles.append("green" if row["state"] == "have" else "" if row["fits"] else "dim")
+    widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
+    for cells_of, style in zip(table, styles, strict=True):
+        shown, room = "", console.width if console.is_terminal else sys.maxsize
+        for head, width, cell in zip(table[0], widths, cells_of, strict=True):
+            least = min(width, LEAST if head == "what" else width)
+            if cells(shown) + least > room:
+                break
+            pad = " " * (width - cells(cell))
+            shown += (pad + cell if head in ("size", "memory") else cell + pad) + "  "
+        shown = shown.rstrip()
+        shown = shown if cells(shown) <= room else clip(shown, room - 1) + "…"
+        console.print(Text(shown, style=style), soft_wrap=True)
+    console.print(
+        f"This machine has {total / 1e9:.1f} GB of memory. `speccas pull PAIR` downloads a pair.", style="dim"
+    )

@@ -44,7 +44,7 @@ def pull(
             where = f"{one_line(job.remote.repo)}/{one_line(job.file.path)}"
             aside.print(f"{where}: {job.file.bytes / 1e9:.2f} GB, {left / 1e9:.2f} GB to download", soft_wrap=True)
         total = sum(job.file.bytes - job.here for job in jobs)
-        print(f"{total} bytes to download")
+        print(f"{total / 1e9:.2f} GB to download ({total} bytes)")
         return
     hub.require_space(jobs)
     for remote in wanted.values():

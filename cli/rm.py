@@ -28,4 +28,5 @@ def rm(
             print(f"kept    {one_line(str(each.source))}: used by {one_line(', '.join(each.kept_for))}")
         elif each.found:
             print(f"deleted {one_line(str(each.source))}: {each.freed / 1e9:.2f} GB")
-    print(f"freed {sum(each.freed for each in removed)} bytes")
+    freed = sum(each.freed for each in removed)
+    print(f"freed {freed / 1e9:.2f} GB ({freed} bytes)")

@@ -29,7 +29,9 @@ def round_line(look: Look, judged: Judged, numbers: bool = True) -> Line:
 
 
 def flat(text: str) -> str:
-    return visible(text).replace("\n", "⏎")
+    """A token in one line; one that is nothing but blanks is to be seen as well."""
+    shown = visible(text).replace("\n", "⏎")
+    return shown if shown.strip(" ") else "␣" * len(shown)
 
 
 def share(value: float | None) -> str:

@@ -107,6 +107,7 @@ def _memory(models: "dict[str, Peeked]", asked: int | None) -> dict[str, Any]:
 def _print(document: dict[str, Any]) -> None:
     from rich.text import Text
 
+    from .flow import hanging
     from .safe import one_line
     from .theme import make_console
 
@@ -116,7 +117,9 @@ def _print(document: dict[str, Any]) -> None:
         console.print(Text(one_line(text), style=style), soft_wrap=True)
 
     def row(label: str, value: object) -> None:
-        say(f"  {label:<12}{'-' if value in (None, '') else value}")
+        text = one_line("-" if value in (None, "") else str(value))
+        for line in hanging(f"  {label:<12}", text, console.width if console.is_terminal else None):
+            say(line)
 
     say(f"{document['name']}" + (f": {document['title']}" if document.get("title") else ""), "bold")
     if "licence" in document:

@@ -1,16 +1,17 @@
-"""Figures as a table, or one arm under the other where the terminal is narrow. Knows figures; measures nothing."""
+"""Figures as a table, in parts where the terminal is narrow. Knows figures; measures nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from speccas.core.measure.metrics import Figures
 
-from .safe import visible
+from .safe import one_line, visible
 
-NARROW = 100  # columns; below it the table would break its cells
+GAP = 2  # cells between columns
 
 COLUMNS = (
     "arm",
@@ -60,23 +61,43 @@ def cells(figures: Figures) -> tuple[str, ...]:
     )
 
 
+def draw(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> None:
+    """A table, in parts below each other where the width is too small for all of its columns. `left` are the columns
+    that are set to the left."""
+    widths = _widths(columns, rows)
+    for number, part in enumerate(parts(widths, console.width)):
+        if number:
+            console.print()
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        for i in part:
+            table.add_column(Text(one_line(columns[i])), justify="left" if i in left else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(one_line(row[i])) for i in part))
+        needed = sum(widths[i] for i in part) + GAP * (len(part) - 1)
+        table.width = needed if needed > console.width else None  # what cannot be parted is not cut off either
+        console.print(table, crop=False)
+
+
+def parts(widths: Sequence[int], width: int) -> Iterator[list[int]]:
+    """The columns, of these widths, that fit beside the first one: it names the row in every part."""
+    part, used = [0], widths[0]
+    for i in range(1, len(widths)):
+        if len(part) > 1 and used + GAP + widths[i] > width:
+            yield part
+            part, used = [0], widths[0]
+        part.append(i)
+        used += GAP + widths[i]
+    yield part
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(cell_len(one_line(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
+
+
 def show_arms(console: Console, arms: Sequence[Figures], detail: bool = False) -> None:
     """The comparison and what its columns mean. `detail`: the run recorded probabilities, so its times do not count."""
     console.print()
-    if console.width >= NARROW:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for i, name in enumerate(COLUMNS):
-            table.add_column(name, justify="left" if i in (0, len(COLUMNS) - 1) else "right", no_wrap=True)
-        for figures in arms:
-            table.add_row(*(Text(cell) for cell in cells(figures)))
-        console.print(table)
-    else:
-        for figures in arms:
-            name, *values = cells(figures)
-            console.print(Text(name, style="bold"))
-            for label, value in zip(COLUMNS[1:], values, strict=True):
-                if value != "-":
-                    console.print(Text(f"  {label:<15}{value}"), soft_wrap=True)
+    draw(console, COLUMNS, [cells(figures) for figures in arms], left=(0, len(COLUMNS) - 1))
     if detail:
         console.print(Text(DETAIL, style="yellow"))
     console.print(Text(NOTES, style="dim"))

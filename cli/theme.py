@@ -41,9 +41,9 @@ MARKS = {
 LEGEND = ("agreed", "kept", "deferred", "bonus")
 MEANINGS = {
     "agreed": "drafted, as the expert would have",
-    "kept": "drafted, kept by the rule alone",
+    "kept": "accepted by the rule alone",
     "deferred": "the expert's, in place of a draft",
-    "bonus": "the token behind an accepted draft",
+    "bonus": "behind an accepted draft",
 }
 
 

@@ -14,8 +14,19 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 
+from .flow import cells, clip
 from .safe import one_line
+
+FIGURES = 48  # cells: bytes, speed, time left and the shortest bar
+LEAST = 12  # cells of a name, however narrow the terminal is
+
+
+def ending(name: str, room: int) -> str:
+    """A name that fits: its end tells the quantisation and the part of a split model."""
+    room = max(LEAST, room)
+    return name if cells(name) <= room else "…" + clip(name[::-1], room - 1)[::-1]
 
 
 class Transfers:
@@ -25,14 +36,16 @@ class Transfers:
         self.console = console
         self.quiet = quiet
         self._tasks: dict[str, TaskID] = {}
+        whole = Column(no_wrap=True)  # a cell that wrapped would make two lines of one
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False, table_column=whole),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            DownloadColumn(table_column=whole),
+            TransferSpeedColumn(table_column=whole),
+            TimeRemainingColumn(table_column=whole),
             console=console,
             disable=quiet or not console.is_terminal,
+            expand=True,
         )
 
     def __enter__(self) -> "Transfers":
@@ -49,7 +62,8 @@ class Transfers:
             return
         if file not in self._tasks:
             name = one_line(file)
-            self._tasks[file] = self._progress.add_task(name, total=size, completed=done)
+            shown = ending(name, self.console.width - FIGURES)
+            self._tasks[file] = self._progress.add_task(shown, total=size, completed=done)
             if not self.console.is_terminal:
                 self.console.print(f"{name}: {size / 1e6:,.1f} MB", soft_wrap=True)
         self._progress.update(self._tasks[file], completed=done)

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from speccas.core.decoding.events import Drafted, Event, Finished, Judged, Piece, Started
 
 from .flow import Flow, Line, cells, clip
+from .legend import legend_lines
 from .live import Region
 from .rounds import round_line
 from .safe import one_line, visible
-from .theme import LEGEND, MARKS, MEANINGS, Look, shown_as
+from .theme import Look, shown_as
 
 REFRESH = 1 / 15  # seconds between two drawings; a redraw costs time that the models do not get
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 12  # rounds in the small bar
+SHORT = 4  # cells that the bar has at least, in any terminal that shows a share
 
 
 class TokenView:
@@ -73,13 +75,7 @@ class TokenView:
 
     def legend(self) -> None:
         """What the colours and marks mean, once."""
-        flow = Flow(self.width)
-        lines: list[Line] = []
-        for status in LEGEND:
-            before, after = MARKS.get(status, ("", ""))
-            word = status if self.look.colour else f"{before}{status}{after}"
-            lines += [*flow.feed(word, status), *flow.feed(f" {MEANINGS[status]}   ", "quiet")]
-        self._settle([*lines, *flow.end()])
+        self._settle(legend_lines(self.width, not self.look.colour))
 
     def _begin(self, arm: str) -> None:
         self._arm = arm
@@ -160,22 +156,35 @@ class TokenView:
         self._waiting = ""
 
     def status(self) -> str:
-        """One line: the arm, its speed, how much of its drafts was accepted, how often the expert was asked."""
-        parts = [f"{self._arm} {self._phase}", f"{self._tokens} tokens"]
+        """One line: the arm, its speed, how much of its latest drafts was accepted, how often the expert was asked.
+
+        What says least is shortened or left out first, so that a narrow terminal shows speed and acceptance too.
+        """
+        arm, tokens, calls = one_line(self._arm), f"{self._tokens} tokens", f"{self._calls} expert calls"
+        speed = ratio = share = ""
         if self._t_ms:
-            speed = 1e3 * self._tokens / self._t_ms
-            parts.append(f"{speed:.1f} tokens/s")
-            if self.baseline:
-                parts.append(f"{speed / self.baseline:.2f}x")
-        if self._calls:
-            parts.append(f"{self._calls} expert calls")
+            per_second = 1e3 * self._tokens / self._t_ms
+            speed = f"{per_second:.1f} tokens/s"
+            ratio = f"{per_second / self.baseline:.2f}x" if self.baseline else ""
         if self._judged_count:
-            parts.append(f"accepted {self._accepted / self._judged_count:.0%} ")
-        line = one_line(" · ".join(parts))
-        bar = "".join(BARS[round(share * 7)] for share in self._recent)  # the latest rounds that fit
-        return clip(line, self._width - 1) + bar[-max(1, self._width - 1 - cells(line)) :] * (
-            cells(line) < self._width - 1
+            share = f"{self._accepted / self._judged_count:.0%}"
+        accepted, few = f"accepted {share}" * bool(share), f"{self._calls} calls" * bool(self._calls)
+        phase, calls = f"{arm} {self._phase}", calls * bool(self._calls)
+        room = self._width - 1 - (1 + SHORT) * bool(share)
+        choices = (
+            (phase, tokens, speed, ratio, calls, accepted),
+            (phase, tokens, speed, ratio, few, accepted),
+            (phase, speed, ratio, few, accepted),
+            (phase, speed, ratio, accepted),
+            (self._phase, speed, ratio, share),
+            (self._phase, speed, share),
+            (speed or self._phase,),
         )
+        lines = [" · ".join(filter(None, choice)) for choice in choices]
+        line = clip(next((line for line in lines if cells(line) <= room), lines[-1]), self._width - 1)
+        left = self._width - 2 - cells(line)  # a blank, and the latest rounds that fit
+        bar = "".join(BARS[round(share * 7)] for share in self._recent)[-left:] if left > 0 else ""
+        return f"{line} {bar}" if bar else line
 
     def _close(self) -> None:
         """Settle the last line and take the region away."""

@@ -13,12 +13,13 @@ from speccas.core.errors import UsageError
 from speccas.core.measure.trace import TraceArm
 
 from .columns import ColumnsView, fit
-from .flow import Flow
+from .flow import broken
 from .safe import one_line
 from .theme import Look
 from .view import TokenView
 from .why import explain
 
+INDENT = 6  # cells before the further lines of an explanation
 VIEWS = ("tokens", "rounds", "off")
 Sink = Callable[[Event], None]
 
@@ -102,7 +103,6 @@ def show_why(look: Look, name: str, rounds: Sequence[Judged], index: int) -> Non
     file = look.console.file
     file.write(look.ansi(one_line(name), "heading") + "\n")
     for line in explain(look, rounds, index):
-        flow = Flow(look.console.width)
-        lines = [done for text, status in line for done in flow.feed(one_line(text), status)]
-        for done in [*lines, *flow.end()]:
+        safe = [(one_line(text), status) for text, status in line]
+        for done in broken(safe, look.console.width, INDENT):
             file.write("".join(look.ansi(text, status) for text, status in done) + "\n")

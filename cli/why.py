@@ -10,8 +10,7 @@ from speccas.core.decoding.rules import RULES
 from speccas.core.errors import UsageError
 
 from .flow import Line
-from .rounds import round_line, share
-from .safe import visible
+from .rounds import flat, round_line, share
 from .theme import Look
 
 
@@ -25,7 +24,7 @@ def find(rounds: Sequence[Judged], index: int) -> tuple[Judged, Token]:
 
 
 def quoted(text: str) -> str:
-    return f"“{visible(text).replace(chr(10), '⏎')}”"
+    return f"“{flat(text)}”"
 
 
 def reason(token: Token) -> str:
@@ -86,5 +85,6 @@ def explain(look: Look, rounds: Sequence[Judged], index: int) -> Iterator[Line]:
     if token.others:
         kept = ", ".join(each.rule for each in token.others if each.keeps and each.rule != "exact")
         rest = ", ".join(each.rule for each in token.others if not each.keeps and each.rule != "exact")
-        yield [(f"  would keep it: {kept or 'no rule'}", "")]
-        yield [(f"  would leave it to the exact test: {rest or 'no rule'}", "")]
+        drafted = quoted(token.text if down is None else down.text)
+        yield [(f"  would keep {drafted}: {kept or 'no rule'}", "")]
+        yield [(f"  would leave {drafted} to the exact test: {rest or 'no rule'}", "")]

@@ -135,6 +135,7 @@ def frontier_plot(points: Sequence[Point], quality: str) -> str:
     for p in drawn:
         px, py = x(_at(p.speed)), y(_at(p.quality))
         taken.append((px - 6, py - 6, px + 6, py + 6))
+    labels = []  # drawn last, with a white edge: lines of other points run below them
     for p in drawn:
         on = p.label in best
         colour = FRONT if on else REST
@@ -153,7 +154,8 @@ def frontier_plot(points: Sequence[Point], quality: str) -> str:
             parts.append(
                 f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
             )
-        parts.append(_label(p.label, px, py, taken, colour))
+        labels.append(_label(p.label, px, py, taken, colour))
+    parts += labels
     for p in outside:
         told = f"{p.label}: {_at(p.speed):.2f}x, {_at(p.quality):+.2f}, outside the plot"
         parts.append(_text(WIDTH - RIGHT - 6, HEIGHT - BOTTOM - 8, told, "end", "#5f6368"))
@@ -162,6 +164,7 @@ def frontier_plot(points: Sequence[Point], quality: str) -> str:
     return _svg(WIDTH, HEIGHT, f"Speed-up against {quality}", parts)
 
 
+HALO = ' stroke="#fff" stroke-width="3" paint-order="stroke"'
 Box = tuple[float, float, float, float]
 PLACES = (
     (1, -0.6, "start"),
@@ -185,7 +188,7 @@ def _label(text: str, px: float, py: float, taken: list[Box], colour: str) -> st
     far, x, y, anchor, box = next((t for t in tries if _free(t[4], taken)), tries[0])
     taken.append(box)
     lead = _line(px, py, x, y - 4, colour, 0.6) if far > 10 else ""
-    return lead + _text(x, y, text, anchor, colour)
+    return lead + _text(x, y, text, anchor, colour, HALO)
 
 
 def _free(box: Box, taken: Sequence[Box]) -> bool:

@@ -65,6 +65,10 @@ def number(value: float | None, form: str, end: str = "") -> str:
     return "-" if value is None else format(value, form) + end
 
 
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
+
+
 def estimate(found: Estimate, form: str, end: str = "") -> str:
     """The value and its interval, or how many prompts were too few for one."""
     if found.value is None:
@@ -221,8 +225,8 @@ def head(report: Report) -> list[str]:
     memory = report.peak_memory_bytes
     lines = [
         f"pair {m['pair']}: drafter {m['drafter']['file']}, expert {m['expert']['file']}; {m['cpu']}, "
-        f"{m['threads']} threads; llama-cpp-python {m['llama_cpp_python']}",
-        f"{bench['played']} of {bench['count']} prompts of {bench['prompts']}, {bench['repeats']} repeats, "
+        f"{counted(m['threads'], 'thread')}; llama-cpp-python {m['llama_cpp_python']}",
+        f"{bench['played']} of {bench['count']} prompts of {bench['prompts']}, {counted(bench['repeats'], 'repeat')}, "
         f"k {', '.join(map(str, bench['k']))}, at most {bench['max_tokens']} tokens "
         f"({'end of answer ignored' if bench['ignore_eos'] else 'answers end where they end'}), "
         f"temperature {m['temperature']:g}; order: {bench['order']}",
@@ -241,7 +245,9 @@ def warnings(report: Report) -> list[str]:
     found += [f"not played: prompt {name}: {why}" for name, why in report.skipped.items()]
     bench = report.manifest["bench"]
     if bench.get("unchecked_code"):
-        found.append(f"{bench['unchecked_code']} prompts ask for code, which runs only with --allow-code: not scored")
+        found.append(
+            f"{counted(bench['unchecked_code'], 'prompt')} for code not scored: code runs only with --allow-code"
+        )
     found += bench.get("notes", [])
     return found
 

@@ -1,21 +1,25 @@
 """Prompt sets: JSON lines, one prompt a line, to checked `Item`s. Knows formats and where sets are; plays nothing.
 
 Read as they are: our own (`prompt`, with `answer`, `reference` or `test`), GSM8K (`question`, `answer`), HumanEval
-(`prompt`, `test`, `entry_point`) and Spec-Bench or MT-bench (`turns`: the first is asked, because later ones depend on
-the answer, and the arms would no longer get the same prompt).
+(`prompt`, `test`, `entry_point`; gzipped as it is published, or not) and Spec-Bench or MT-bench (`turns`: the first is
+asked, because later ones depend on the answer, and the arms would no longer get the same prompt).
 """
 
+import gzip
 import hashlib
 import importlib.resources
+import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import IntegrityError, Unavailable, UsageError
+from ..errors import IntegrityError, SpeccasError, Unavailable, UsageError
 
 MAX_BYTES = 64 << 20
+GZIP = b"\x1f\x8b"
 ASK = "Complete this Python function. Answer with the whole function in one code block.\n\n```python\n{}\n```"
 FORMAT = "each line a JSON object with prompt, question or turns, and where there is one answer, reference or test"
 
@@ -39,7 +43,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A prompt set. `sha256` is that of the file, for the manifest; `later_turns` counts turns that are not asked."""
+    """A prompt set. `sha256` is that of its lines, for the manifest; `later_turns` counts turns that are not asked."""
 
     name: str
     sha256: str
@@ -65,7 +69,7 @@ HOSTED = {
     "humaneval": Hosted(
         "openai/openai_humaneval",
         "openai_humaneval/test-00000-of-00001.parquet",
-        "data/HumanEval.jsonl.gz of github.com/openai/human-eval, unpacked",
+        "data/HumanEval.jsonl.gz of github.com/openai/human-eval",
     ),
     "spec-bench": Hosted("", None, "data/spec_bench/question.jsonl of github.com/hemingkx/Spec-Bench"),
 }
@@ -81,22 +85,34 @@ def load_suite(name: str, raw: bool = False) -> Suite:
     if name in HOSTED and not path.is_file():
         return parse(name, download(name), raw)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB: no prompt set", "split it")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         known = ", ".join(("builtin", *HOSTED))
         raise UsageError(
             f"cannot read the prompts {name}: {error.strerror}", f"give a JSON-lines file, or one of: {known}"
         ) from None
+    if data.startswith(GZIP):
+        data = unpacked(path.name, data)
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB: no prompt set", "split it")
     return parse(path.name, data, raw)
+
+
+def unpacked(name: str, data: bytes) -> bytes:
+    """A gzipped file, as far as MAX_BYTES + 1. Raises IntegrityError."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise IntegrityError(f"{name} is no whole gzip file: {error}", "get it again") from None
 
 
 def parse(name: str, data: bytes, raw: bool = False) -> Suite:
     """The prompts of a JSON-lines file. Raises IntegrityError with the line that is none."""
     items: list[Item] = []
     later = 0
-    for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+    for number, line in enumerate(data.decode("utf-8-sig", "replace").split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -167,19 +183,21 @@ def spread(items: tuple[Item, ...], limit: int | None) -> tuple[Item, ...]:
 
 
 def download(name: str) -> bytes:
-    """A hosted set as JSON lines, through the hub's client and its cache. Raises Unavailable."""
+    """A hosted set as JSON lines, through the hub's client and its cache. Raises every error of `told`."""
     hosted = HOSTED[name]
     hint = f"or get {hosted.where}, and give the file: --prompts FILE"
     if hosted.file is None:
         raise Unavailable(f"{name} is not on the hub", hint.removeprefix("or "))
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    from ..models.hub import told
+    from ..models.source import Source
 
     try:
-        path = hf_hub_download(hosted.repo, hosted.file, repo_type="dataset")
-    except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-        what = " ".join(str(error).split())[:160]
-        raise Unavailable(f"{name} cannot be downloaded from the hub: {what}", f"go online, {hint}") from None
+        with told(Source(hf=hosted.repo)):
+            path = hf_hub_download(hosted.repo, hosted.file, repo_type="dataset")
+    except SpeccasError as error:
+        raise type(error)(f"{name}: {error.message}", f"go online, {hint}") from None
     return json_lines(read_parquet(path, hint))
 
 

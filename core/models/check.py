@@ -141,7 +141,7 @@ def _remarks(drafter: Header, expert: Header, ratio: float) -> list[str]:
     if ratio < 1:
         remarks.append("the drafter is the larger of the two: are they the wrong way round?")
     elif ratio < NARROW:
-        remarks.append(f"the expert is only {ratio:.1f} times as large: drafting will cost more than it saves")
+        remarks.append(f"the expert is only {ratio:.1f} times as large: drafting often costs more than it saves")
     if template(drafter) != template(expert):
         remarks.append("only the expert's template is used")
     short, long = trained_context(drafter), trained_context(expert)

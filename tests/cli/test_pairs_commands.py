@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from speccas import profiles
@@ -138,7 +140,7 @@ def test_offline_without_the_cache(hub: Hub) -> None:
 def test_dry_run_writes_nothing(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA})
     found = speccas("pull", NAME, "--dry-run")
-    assert found.stdout == f"{len(DATA)} bytes to download\n" and FILE in found.stderr
+    assert found.stdout == f"0.02 GB to download ({len(DATA)} bytes)\n" and FILE in found.stderr
     assert not (tmp_path / "hf").exists() and not (tmp_path / "state").exists()
 
 
@@ -232,6 +234,30 @@ def test_list_says_have_partial_and_missing(hub: Hub, tmp_path: Path) -> None:
     assert "half" in speccas("list").stdout
 
 
+@pytest.mark.parametrize(("width", "last"), [(48, "memory"), (80, "licence"), (100, "licence"), (120, "what")])
+def test_list_shows_whole_cells_at_every_width(width: int, last: str) -> None:
+    """At 110 columns and more the description once squeezed the licence to nothing."""
+    program, *arguments = command("list")
+    env = {**os.environ, "TERM": "xterm-256color"}
+    child = pexpect.spawn(program, arguments, dimensions=(40, width), encoding="utf-8", timeout=60, env=env)
+    child.expect(pexpect.EOF)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", str(child.before)).splitlines()
+    heads = ["pair", "size", "here", "memory", "fits", "licence", "what"]
+    assert lines[0].split() == heads[: heads.index(last) + 1], lines
+    assert all(len(line) <= width for line in lines[:-1])
+    tiny = re.split(r" {2,}", lines[1])
+    assert tiny[:5] == ["tiny", "0.12 GB", "have", "0.5 GB", "yes"][: len(tiny)]
+    if last in ("licence", "what"):
+        assert tiny[5] == "apache-2.0" and any("llama3.1, llama3.2" in line for line in lines)
+    sizes = [float(found[1]) for line in lines if (found := re.search(r"([\d.]+) GB +(?:yes|no)\b", line))]
+    assert sizes == sorted(sizes)
+
+
+def test_list_in_a_pipe_is_whole() -> None:
+    found = speccas("list", COLUMNS="40")
+    assert "SmolLM2-135M-Instruct, drafted by a 20-million-parameter model of ours" in found.stdout
+
+
 def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA})
     hub.add("owner/large", {"large-Q4_K_M.gguf": DATA[:1000]})
@@ -241,7 +267,7 @@ def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
     write_pair(tmp_path, "two", small, "{hf: owner/huge, quant: Q4_K_M}")
     assert speccas("pull", "one").returncode == speccas("pull", "two").returncode == 0
     found = speccas("rm", "one")
-    assert found.returncode == 0 and "used by two" in found.stdout and "freed 1000 bytes" in found.stdout
+    assert found.returncode == 0 and "used by two" in found.stdout and "freed 0.00 GB (1000 bytes)" in found.stdout
     checked = speccas("verify", "two")
     assert checked.returncode == 0 and checked.stdout.count("right") == 2
     blob = next((tmp_path / "hf/hub/models--owner--huge/blobs").iterdir())
@@ -249,7 +275,7 @@ def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
     wrong = speccas("verify")
     assert wrong.returncode == 5 and "deleted" in wrong.stderr and not blob.exists()
     assert speccas("pull", "two").returncode == 0
-    assert f"freed {len(DATA) + 2000} bytes" in speccas("rm", "two").stdout
+    assert f"freed 0.02 GB ({len(DATA) + 2000} bytes)" in speccas("rm", "two").stdout
     assert speccas("rm", "two").returncode == 2
     assert cached(tmp_path) == []
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.cli.flow import Flow, cells, clip
+from speccas.cli.flow import Flow, broken, cells, clip, hanging
 
 RUNS = st.lists(st.tuples(st.text(st.sampled_from("ab \n漢🙂\u0301\u200d")), st.sampled_from(["kept", "agreed"])))
 
@@ -60,3 +60,22 @@ def test_lines(width: int, text: str, lines: list[str]) -> None:
 
 def test_clip() -> None:
     assert clip("abc", 2) == "ab" and clip("漢字", 3) == "漢" and clip("", 0) == "" and clip("ab", 9) == "ab"
+
+
+def test_hanging_lines() -> None:
+    assert hanging("  size  ", "one two three", 15) == ["  size  one two", "        three"]
+    assert hanging("  path  ", "/a/path/longer/than/a/line here", 15) == [
+        "  path  /a/path/longer/than/a/line", "        here",
+    ]  # fmt: skip
+    assert hanging("  path  ", "one two three", None) == ["  path  one two three"]
+    assert hanging("a label as long as this", "one two", 15) == ["a label as long as thisone two"]
+    assert hanging("x ", "", 15) == ["x "]
+
+
+@given(RUNS, st.integers(3, 20))
+def test_a_broken_line_is_whole_and_indented(runs: list[tuple[str, str]], width: int) -> None:
+    runs = [(text.replace("\n", ""), status) for text, status in runs]
+    lines = ["".join(text for text, _ in line) for line in broken(runs, width, 3)]
+    assert all(cells(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == "".join(text for text, _ in runs).replace(" ", "")
+    assert width <= 6 or all(line.startswith("   ") for line in lines[1:])

@@ -151,6 +151,46 @@ def test_the_status_line(terminal: Any, events: Events, sample: Words, clock: Cl
     assert "".join(cell[0] for cell in pending).split() == ["steps", "wrong", "and", "lost"]
 
 
+@pytest.mark.parametrize(
+    ("width", "status"),
+    [
+        (80, "cost-benefit:0.5 checking · 75.0 tokens/s · 1.50x · 2 calls · accepted 80% ▆█"),
+        (70, "cost-benefit:0.5 checking · 75.0 tokens/s · 1.50x · accepted 80% ▆█"),
+        (40, "checking · 75.0 tokens/s · 80% ▆█"),
+        (20, "75.0 tokens/s ▆█"),
+    ],
+)
+def test_a_narrow_status_line_still_shows_speed_and_acceptance(
+    terminal: Any, events: Events, sample: Words, clock: Clock, width: int, status: str
+) -> None:
+    screen = terminal(width, 24)
+    view = TokenView(screen.look, clock)
+    view.baseline = 50.0
+    stream = events(sample, arm="cost-benefit:0.5")
+    with view:
+        for _ in range(6):
+            view(next(stream))
+        assert screen.lines()[-1] == status
+
+
+@pytest.mark.parametrize(("width", "lines"), [(160, 1), (120, 2), (80, 2), (60, 4), (30, 0)])
+@pytest.mark.parametrize("colour", [False, True])
+def test_every_entry_of_the_legend_is_whole(terminal: Any, width: int, lines: int, colour: bool) -> None:
+    screen = terminal(width, 24, colour)
+    TokenView(screen.look).legend()
+    shown = screen.lines()
+    assert len(shown) == lines or not lines
+    if width >= 60:
+        for words in (
+            "agreed",
+            "accepted by the rule alone",
+            "the expert's, in place of a draft",
+            "behind an accepted draft",
+        ):
+            assert sum(words in line for line in shown) >= 1, words
+    assert not any(line.startswith(" ") for line in shown)
+
+
 HOSTILE = [
     "\x1b]52;c;eA==\x07", "\x1b[2J", "\x9b31m", "\u202eevil", "\u200d", "\u0301" * 10_000, "👩\u200d🚀",
     "[/]", "\x1b", "]0;title\x07", "\r\r", "\x00\x08\x7f", "\ud800", "\U0001f1e6", "\ufeff", "<script>", "\u2028",

@@ -35,9 +35,16 @@ def test_every_status(terminal: Any, events: Events, sample: Words) -> None:
     assert "0.41 < 0.31: not kept: left to the exact test" in told["deferred"]
     assert "~wrong~[is]" in told["deferred"].replace(" ", "")
     assert "the extra token behind a draft" in told["bonus"]
-    for text in told.values():
+    for status, text in told.items():
+        drafted = " wrong" if status == "deferred" else next(word for word, known in sample if known == status)
         assert "the expert's first choices: “ the” 0.62   “ a” 0.25   “ wrong” 0.125" in text
-        assert "would keep it: top-k:5" in text and "would leave it to the exact test: confidence:0.3" in text
+        assert f"would keep “{drafted}”: top-k:5" in text
+        assert f"would leave “{drafted}” to the exact test: confidence:0.3" in text
+
+
+def test_a_token_of_blanks_is_seen(terminal: Any, events: Events) -> None:
+    assert "token 0 “␣␣” is agreed" in why(terminal, judged(events([("  ", "agreed")])), 0)
+    assert "round 1, drafted 2: ␣~lost~" in why(terminal, judged(events([(" ", "agreed")])), 0).replace(" ~", "~")
 
 
 def test_one_model_alone_and_no_detail(terminal: Any, events: Events) -> None:

@@ -1,5 +1,6 @@
 """Suites: ours, the formats of others, and files that are none."""
 
+import gzip
 import json
 import re
 from collections import Counter
@@ -10,7 +11,7 @@ import pytest
 
 from speccas.core.errors import IntegrityError, SpeccasError, Unavailable, UsageError
 from speccas.core.measure.quality import SCORERS, pass_at_1, scorer_of
-from speccas.core.measure.suites import HOSTED, json_lines, load_suite, parse, spread
+from speccas.core.measure.suites import HOSTED, MAX_BYTES, json_lines, load_suite, parse, spread
 
 
 def test_the_builtin_suite_has_six_groups_of_eight() -> None:
@@ -70,6 +71,28 @@ def test_gsm8k_humaneval_and_spec_bench_as_they_are() -> None:
     assert code.code == lines[1]["prompt"] and "Complete this Python function" in code.prompt
     assert (talk.id, talk.group, talk.prompt, talk.reference) == ("81", "writing", "First?", "An answer")
     assert suite.later_turns == 1
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\u0085"])
+def test_only_a_line_feed_ends_a_line(odd: str) -> None:
+    """JSON lets these stand in a text; Python's splitlines breaks there."""
+    data = json.dumps({"prompt": f"one{odd}two"}, ensure_ascii=False).encode() + b"\r\n"
+    assert [item.prompt for item in parse("x", data + data).items] == [f"one{odd}two"] * 2
+
+
+def test_a_gzipped_file_is_read_as_humaneval_publishes_it(tmp_path: Path) -> None:
+    line = b'{"task_id": "HumanEval/0", "prompt": "def f(x):\\n", "entry_point": "f", "test": "def check(c): 1"}\n'
+    (tmp_path / "HumanEval.jsonl.gz").write_bytes(gzip.compress(line))
+    (tmp_path / "HumanEval.jsonl").write_bytes(line)
+    packed, plain = (load_suite(str(tmp_path / name)) for name in ("HumanEval.jsonl.gz", "HumanEval.jsonl"))
+    assert packed.items == plain.items and packed.sha256 == plain.sha256
+    for name, data in (("cut.gz", gzip.compress(line * 99)[:-9]), ("no.gz", b"\x1f\x8b no")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(IntegrityError, match=name):
+            load_suite(str(tmp_path / name))
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(MAX_BYTES + 1)))
+    with pytest.raises(UsageError, match="MiB"):
+        load_suite(str(tmp_path / "bomb.gz"))
 
 
 @pytest.mark.parametrize("name", ["gsm8k-train-100.jsonl", "humaneval-even.jsonl"])
