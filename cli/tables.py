@@ -110,11 +110,22 @@ def one_arm(console: Console, figures: Figures) -> None:
         f"{figures.tokens} tokens",
         f"{number(figures.tokens_per_second, '.1f')} tokens/s",
     ]
-    if figures.acceptance is not None:
-        parts.append(f"accepted {figures.acceptance:.0%} (kept {figures.kept}, deferred {figures.deferred})")
+    parts += drafts(figures)
     if figures.ttft_ms is not None:
         parts.append(f"first token after {figures.ttft_ms:.0f} ms")
     console.print(Text(visible(" · ".join(parts)), style="dim"))
+
+
+def drafts(figures: Figures) -> list[str]:
+    """What became of the drafts, and how much was written without any because none paid."""
+    parts = []
+    if figures.acceptance is not None:
+        parts.append(f"accepted {figures.acceptance:.0%}, kept {figures.kept}, deferred {figures.deferred}")
+    if figures.looked_up_accepted:
+        parts.append(f"copied {figures.looked_up_accepted}")
+    if figures.rounds_off and figures.tokens:
+        parts.append(f"drafting off for {figures.alone / figures.tokens:.0%} of the tokens")
+    return parts
 
 
 def footer(figures: Figures, alone: float) -> str:
@@ -123,8 +134,7 @@ def footer(figures: Figures, alone: float) -> str:
     parts = [f"{number(speed, '.1f')} tokens/s"]
     if alone and speed and figures.drafted is not None:
         parts[0] += f" ({speed / alone:.2f}x the expert alone)"
-    if figures.acceptance is not None:
-        parts.append(f"accepted {figures.acceptance:.0%}, kept {figures.kept}, deferred {figures.deferred}")
+    parts += drafts(figures)
     if figures.ttft_ms is not None:
         parts.append(f"first token after {figures.ttft_ms / 1e3:.2f} s")
     if figures.finish != "end":

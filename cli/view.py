@@ -91,7 +91,7 @@ class TokenView:
 
     def _judged(self, event: Judged) -> None:
         self._pending = ()
-        self._phase = "copying" if event.source == "lookup" else "drafting" if event.mode == "on" else "writing"
+        self._phase = "copying" if event.source == "lookup" else "drafting" if event.mode == "on" else "drafting off"
         self._tokens += len(event.tokens)
         self._calls += event.expert_calls
         self._t_ms = event.t_ms
