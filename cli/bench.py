@@ -77,6 +77,7 @@ def bench(
     from speccas.core.measure.folder import bench_facts, build, check_manifest
     from speccas.core.measure.peer import load_library, with_peer
     from speccas.core.measure.samples import SampleFile
+    from speccas.core.measure.stats import LEAST
     from speccas.core.measure.suites import load_suite, spread
 
     from .bench_view import progress, report_console, show_report
@@ -91,6 +92,10 @@ def bench(
     planned = entries(named, ks, settings.temperature, settings.min_p, peer is not None)
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
+    if slower is not None and len(items) < LEAST:  # it would never fail
+        raise UsageError(
+            f"--fail-if-slower shows nothing with {len(items)} prompts", f"give {LEAST} or more: fewer have no interval"
+        )
     make_folder(report)
     began = time.perf_counter()
     stopped = False
