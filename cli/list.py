@@ -1,10 +1,11 @@
 """`speccas list`: every pair, and what of it is on this machine. Asks no network."""
 
-import json
 import sys
 from typing import Annotated, Any
 
 import typer
+
+from .safe import json_text, one_line
 
 LEAST = 30  # cells; with fewer left, what a pair is stays out
 
@@ -22,8 +23,6 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
         try:
             pair = read_pair(path)
         except SpeccasError as error:
-            from .safe import one_line
-
             sys.stderr.write(f"warning: {one_line(error.message)}\n")
             continue
         models = {"drafter": held(pair.drafter), "expert": held(pair.expert)}
@@ -51,7 +50,7 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
             }
         )
     if as_json:
-        print(json.dumps({"schema": 1, "memory_bytes": total, "pairs": rows}, ensure_ascii=False, indent=1))
+        print(json_text({"schema": 1, "memory_bytes": total, "pairs": rows}))
     else:
         _show(rows, total)
 
@@ -61,7 +60,6 @@ def _show(rows: list[dict[str, Any]], total: int) -> None:
     from rich.text import Text
 
     from .flow import cells, clip
-    from .safe import one_line
     from .theme import make_console
 
     console = make_console()
