@@ -33,8 +33,8 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
                 "title": pair.title,
                 "state": states.pop() if len(states) == 1 else "partial",
                 "bytes": sum(model.bytes for model in models.values()),
-                "memory_gb": pair.memory_gb,
-                "fits": pair.memory_gb * 1e9 <= total,
+                "memory_gb": pair.memory_gb or None,
+                "fits": pair.memory_gb * 1e9 <= total if pair.memory_gb else None,
                 "licence": pair.licence,
                 "gated": pair.gated,
                 "origin": str(path),
@@ -65,13 +65,14 @@ def _show(rows: list[dict[str, Any]], total: int) -> None:
     console = make_console()
     table: list[tuple[str, ...]] = [("pair", "size", "here", "memory", "fits", "licence", "what")]
     styles = ["bold"]
-    for row in sorted(rows, key=lambda row: (row["memory_gb"], row["name"])):
+    for row in sorted(rows, key=lambda row: (row["memory_gb"] or row["bytes"] / 1e9, row["name"])):
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else "?"
         licence = row["licence"] + (" (gated)" if row["gated"] else "")
-        fits = "yes" if row["fits"] else "no"
-        line = (row["name"], size, row["state"], f"{row['memory_gb']:g} GB", fits, licence, row["title"])
+        memory = f"{row['memory_gb']:g} GB" if row["memory_gb"] else "?"
+        fits = "?" if row["fits"] is None else "yes" if row["fits"] else "no"
+        line = (row["name"], size, row["state"], memory, fits, licence, row["title"])
         table.append(tuple(map(one_line, line)))
-        styles.append("green" if row["state"] == "have" else "" if row["fits"] else "dim")
+        styles.append("green" if row["state"] == "have" else "dim" if row["fits"] is False else "")
     widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
     for cells_of, style in zip(table, styles, strict=True):
         shown, room = "", console.width if console.is_terminal else sys.maxsize

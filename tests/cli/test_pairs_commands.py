@@ -253,6 +253,14 @@ def test_list_shows_whole_cells_at_every_width(width: int, last: str) -> None:
     assert sizes == sorted(sizes)
 
 
+def test_list_does_not_make_up_the_memory_that_a_profile_leaves_out(hub: Hub, tmp_path: Path) -> None:
+    write_pair(tmp_path, "mine", "{path: x.gguf}", "{path: y.gguf}")
+    mine = next(pair for pair in json.loads(speccas("list", "--json").stdout)["pairs"] if pair["name"] == "mine")
+    assert mine["memory_gb"] is None and mine["fits"] is None
+    line = next(line for line in speccas("list").stdout.splitlines() if line.startswith("mine "))
+    assert line.split()[1:5] == ["?", "missing", "?", "?"]
+
+
 def test_list_in_a_pipe_is_whole() -> None:
     found = speccas("list", COLUMNS="40")
     assert "SmolLM2-135M-Instruct, drafted by a 20-million-parameter model of ours" in found.stdout
