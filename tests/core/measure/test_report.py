@@ -93,6 +93,19 @@ def test_right_answers_are_judged_before_log_prob() -> None:
     assert (arm.quality_by, arm.quality_loss) == ("right", "loss")
 
 
+@pytest.mark.parametrize(("change", "word"), [(0.5, "small at most"), (0.0, "small at most"), (-0.5, "loss")])
+def test_a_text_that_the_expert_finds_likelier_is_not_better(change: float, word: str) -> None:
+    """Repeating itself makes a text likely: by log-prob alone, nothing is called better."""
+
+    def likelier(s: Sample) -> Sample:
+        mine = s.figures.name == "exact"
+        log_prob = -1.0 + change * mine + 0.001 * int(s.prompt_id[1:])
+        return replace(s, figures=replace(s.figures, expert_logprob=log_prob), ids=(5,) if mine else s.ids)
+
+    arm = summarise([likelier(s) for s in made(exact=1.5)])[1]
+    assert (arm.quality_by, arm.quality_loss) == ("log-prob", word)
+
+
 def test_nothing_from_outside_reaches_the_page_as_markup() -> None:
     samples = [replace(s, group=HOSTILE, prompt_id=HOSTILE + s.prompt_id) for s in made(exact=1.5)]
     text = page(report(samples))
