@@ -75,12 +75,24 @@ app.command()(doctor)
 
 def main() -> None:
     """Entry point of the console script. A user's mistake never shows a traceback; SPECCAS_DEBUG=1 shows them all."""
+    _fill_closed_streams()
     arguments = sys.argv[1:]
     if arguments and arguments[0] not in LIGHT and not LIGHT.intersection(arguments):
         from .guard import guard
 
         guard()
     sys.exit(_run())
+
+
+def _fill_closed_streams() -> None:
+    """A stream that the caller closed goes nowhere; else the next file we open would get its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _run() -> int:
@@ -101,10 +113,21 @@ def _run() -> int:
     except (BrokenPipeError, SystemExit) as end:
         if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
             raise  # Typer makes exit code 1 of a reader that left; here that is a quiet end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush finds somewhere to go
+        _drop_stdout()
         return 0
+    except OSError as error:  # a full disk, most likely; what is about a user's file was told by name before
+        if os.environ.get("SPECCAS_DEBUG"):
+            raise
+        _drop_stdout()
+        where = f": {error.filename}" if error.filename else ""
+        return _tell(f"{error.strerror or error}{where}", "what was written before may be incomplete", 1)
     except CLICK_ERROR as error:
         return _tell(error.format_message(), "speccas --help lists commands and flags", 2)
+
+
+def _drop_stdout() -> None:
+    """So that the interpreter's last flush finds somewhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _tell(message: str, hint: str, code: int) -> int:

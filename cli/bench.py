@@ -1,6 +1,5 @@
 """`speccas bench`: how much faster, at what cost in quality, and how sure: paired measurement over a prompt set."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from speccas.core.errors import SpeccasError, Stopped, Unavailable, UsageError
 
 from .options import read_settings, shared_flags
+from .safe import json_text, one_line
 
 EXTRA = ("scipy", "sacrebleu", "rouge_score")
 
@@ -77,6 +77,7 @@ def bench(
     from speccas.core.measure.folder import bench_facts, build, check_manifest
     from speccas.core.measure.peer import load_library, with_peer
     from speccas.core.measure.samples import SampleFile
+    from speccas.core.measure.stats import LEAST
     from speccas.core.measure.suites import load_suite, spread
 
     from .bench_view import progress, report_console, show_report
@@ -91,6 +92,10 @@ def bench(
     planned = entries(named, ks, settings.temperature, settings.min_p, peer is not None)
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
+    if slower is not None and len(items) < LEAST:  # it would never fail
+        raise UsageError(
+            f"--fail-if-slower shows nothing with {len(items)} prompts", f"give {LEAST} or more: fewer have no interval"
+        )
     make_folder(report)
     began = time.perf_counter()
     stopped = False
@@ -108,10 +113,10 @@ def bench(
         found = build(report, manifest, file, run, not stopped)
     console = report_console()
     if as_json:
-        print(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
+        print(json_text(found.as_json()))
     else:
         show_report(console, found)
-        console.print(f"\nreport: {report / 'report.html'}", soft_wrap=True)
+        console.print(f"\nreport: {one_line(str(report / 'report.html'))}", soft_wrap=True)
     if stopped:
         raise Stopped("interrupted", f"--resume goes on: {len(file.samples)} answers are in {file.path}")
     if slower is not None:
@@ -163,14 +168,13 @@ def show_comparison(a: Path, b: Path, as_json: bool) -> None:
     from speccas.core.measure.between import CAVEAT, changes, differences, read_report, table
 
     from .bench_view import report_console, show_notes, show_table
-    from .safe import one_line
 
     first, second = read_report(a), read_report(b)
     found, differing = changes(first, second), differences(first, second)
     if not found:
         raise UsageError("the two reports share no arm and prompt", "compare runs of the same rules")
     if as_json:
-        print(json.dumps({"schema": 1, "differences": differing, "arms": [asdict(each) for each in found]}, indent=1))
+        print(json_text({"schema": 1, "differences": differing, "arms": [asdict(each) for each in found]}))
         return
     console = report_console()
     show_notes(console, [f"differs: {one_line(each)}" for each in differing])

@@ -87,12 +87,19 @@ def set_parameter(chat: "Chat", rest: str) -> None:
         settings = chat.session.settings
         for each in CHANGEABLE:
             value = getattr(settings, each)
-            chat.say(f"  {each:<14}{value!s:<10}{settings.sources.get(each, '')}", "")
+            chat.say(f"  {each:<14}{as_typed(value):<10}{settings.sources.get(each, '')}", "")
         return
     if not value:
         raise UsageError("/set takes a parameter and a value", "for example /set temperature 0")
     chat.session.set(name.replace("-", "_"), value.strip())
     chat.say(f"{name} {value.strip()}")
+
+
+def as_typed(value: object) -> str:
+    """A setting as `/set` takes it back."""
+    if isinstance(value, tuple):
+        return ", ".join(map(repr, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def system(chat: "Chat", rest: str) -> None:
@@ -165,7 +172,7 @@ def context(chat: "Chat", rest: str) -> None:
 def export(chat: "Chat", rest: str) -> None:
     from .replay import export_to, write_new
 
-    path = file_for(rest, "/export")
+    path = file_for(rest, "/export", "talk.md")
     last = chat.session.last
     if path.suffix == ".md":
         write_new(path, conversations.as_markdown(chat.session.conversation), force=False)
@@ -197,7 +204,9 @@ COMMANDS = {
     "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),
     "/set": Command("/set [PARAM VALUE]", "temperature, top_k, top_p, min_p, seed, max_tokens, stop", set_parameter),
     "/system": Command("/system TEXT", "set the system message", system),
-    "/regen": Command("/regen [RULE]", "answer the last message again, and say what changed", regen),
+    "/regen": Command(
+        "/regen [RULE]", "answer the last message again (by RULE from now on), and say what changed", regen
+    ),
     "/undo": Command("/undo", "take the last turn back", undo),
     "/save": Command("/save FILE", "save the conversation", save),
     "/load": Command("/load FILE", "go on with a saved conversation", load),
@@ -220,9 +229,9 @@ def run_command(chat: "Chat", text: str) -> bool:
     return name == "/exit"
 
 
-def file_for(text: str, command: str) -> Path:
+def file_for(text: str, command: str, example: str = "talk.json") -> Path:
     if not text:
-        raise UsageError(f"{command} takes a file", f"for example {command} talk.json")
+        raise UsageError(f"{command} takes a file", f"for example {command} {example}")
     return Path(text).expanduser()
 
 

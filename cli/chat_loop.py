@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -66,9 +67,12 @@ class Chat:
         return make_look(self.console, self.live)
 
     def say(self, text: str, status: str = "quiet") -> None:
-        """What a command has to say: on stderr, so that a pipe gets answers alone."""
-        look = make_look(self.aside)
-        self.aside.file.write(look.ansi(visible(text), status) + "\n")
+        """What a command has to say: on stderr, so that a pipe gets answers alone. Text of ours (it has a status) is
+        broken between words on a terminal; what was typed or written stays as it is."""
+        look, text = make_look(self.aside), visible(text)
+        if status and self.aside.is_terminal:
+            text = textwrap.fill(text, self.aside.width, break_long_words=False, break_on_hyphens=False)
+        self.aside.file.write(look.ansi(text, status) + "\n")
         self.aside.file.flush()
 
     def note(self, text: str, status: str = "quiet") -> None:

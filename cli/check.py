@@ -1,10 +1,11 @@
 """`speccas check`: whether two models can work together, from their headers alone."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .safe import json_text, one_line
 
 if TYPE_CHECKING:
     from speccas.core.models.check import Check
@@ -40,7 +41,7 @@ def check(
             role: {"file": each.file, "bytes": each.bytes, "parameters": each.header.parameters}
             for role, each in (("drafter", small), ("expert", large))
         }
-        print(json.dumps({"schema": 1, **files, **as_document(found)}, ensure_ascii=False, indent=1))
+        print(json_text({"schema": 1, **files, **as_document(found)}))
     else:
         show(found, small.file, large.file)
     if not found.works:
@@ -63,7 +64,6 @@ def show(found: "Check", drafter: str, expert: str) -> None:
     from speccas.core.models.vocabulary import show as token_text
 
     from .flow import hanging
-    from .safe import one_line
     from .theme import make_console
 
     console = make_console()

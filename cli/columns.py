@@ -29,7 +29,7 @@ class Column:
         self.runs: Line = []  # all that was fed, for another width
         self.resize(width)
         self.pending: tuple[Piece, ...] = ()
-        self.tokens = 0
+        self.tokens = self.judged = self.accepted = 0
         self.seconds = 0.0
         self.done = False
 
@@ -49,9 +49,16 @@ class Column:
         return [*self.lines, *drafted, *(flow.end() if self.done else [flow.rest()])]
 
     def status(self) -> str:
-        """Tokens and speed so far."""
-        speed = f" · {self.tokens / self.seconds:.1f} tokens/s" if self.seconds else ""
-        return f"{self.tokens} tokens{speed}{' · done' if self.done else ''}"
+        """Tokens, speed and acceptance so far, as much as there is room for."""
+        speed = f"{self.tokens / self.seconds:.1f} tokens/s" if self.seconds else ""
+        share = f"accepted {self.accepted / self.judged:.0%}" if self.judged else ""
+        end = "done" if self.done else ""
+        tokens = f"{self.tokens} tokens"
+        for parts in ((tokens, speed, share, end), (speed or tokens, share, end), (tokens, speed, end)):
+            line = " · ".join(filter(None, parts))
+            if cells(line) <= self.flow.width:
+                break
+        return clip(line, self.flow.width)
 
 
 class ColumnsView:
@@ -97,6 +104,8 @@ class ColumnsView:
         elif isinstance(event, Judged):
             column.pending = ()
             column.tokens += len(event.tokens)
+            column.accepted += sum(token.status in ("agreed", "kept") for token in event.tokens)
+            column.judged += sum(token.status in ("agreed", "kept", "deferred") for token in event.tokens)
             column.seconds = event.t_ms / 1e3
             for token in event.tokens:
                 for run in self.look.runs(visible(token.text), shown_as(event, token)):
@@ -119,7 +128,7 @@ class ColumnsView:
         bodies = [column.body()[-(most or 0) :] for column in self.columns.values()]
         for lines in zip_longest(*bodies, fillvalue=()):
             yield self.row([list(line) for line in lines])
-        yield self.row([[(clip(column.status(), self.width), "quiet")] for column in self.columns.values()])
+        yield self.row([[(column.status(), "quiet")] for column in self.columns.values()])
 
     def row(self, lines: Sequence[Line]) -> tuple[str, str]:
         styled, plain = [], []

@@ -1,6 +1,5 @@
 """`speccas compare`: the same prompt with the expert alone, `exact`, and each rule."""
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import read_prompt, read_settings, shared_flags
+from .safe import json_text
 
 
 @shared_flags
@@ -88,7 +88,7 @@ def compare(
                     break
         if as_json:
             document = {"schema": SCHEMA, "manifest": manifest(pair, command_line())}
-            print(json.dumps({**document, "arms": [each.as_json() for each in results]}, ensure_ascii=False, indent=1))
+            print(json_text({**document, "arms": [each.as_json() for each in results]}))
         else:
             show_arms(console, results, detail)
             if why is not None:

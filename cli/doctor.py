@@ -1,9 +1,10 @@
 """`speccas doctor`: what this machine and build can do, and a line for each thing that is wrong."""
 
-import json
 from typing import Annotated, Any
 
 import typer
+
+from .safe import json_text, one_line
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
@@ -12,7 +13,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
 
     report = examine()
     if as_json:
-        print(json.dumps(report, ensure_ascii=False, indent=1))
+        print(json_text(report))
     else:
         _print(report)
 
@@ -21,7 +22,6 @@ def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
     from .flow import hanging
-    from .safe import one_line
     from .theme import make_console
 
     console = make_console()

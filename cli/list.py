@@ -1,10 +1,11 @@
 """`speccas list`: every pair, and what of it is on this machine. Asks no network."""
 
-import json
 import sys
 from typing import Annotated, Any
 
 import typer
+
+from .safe import json_text, one_line
 
 LEAST = 30  # cells; with fewer left, what a pair is stays out
 
@@ -22,8 +23,6 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
         try:
             pair = read_pair(path)
         except SpeccasError as error:
-            from .safe import one_line
-
             sys.stderr.write(f"warning: {one_line(error.message)}\n")
             continue
         models = {"drafter": held(pair.drafter), "expert": held(pair.expert)}
@@ -34,8 +33,8 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
                 "title": pair.title,
                 "state": states.pop() if len(states) == 1 else "partial",
                 "bytes": sum(model.bytes for model in models.values()),
-                "memory_gb": pair.memory_gb,
-                "fits": pair.memory_gb * 1e9 <= total,
+                "memory_gb": pair.memory_gb or None,
+                "fits": pair.memory_gb * 1e9 <= total if pair.memory_gb else None,
                 "licence": pair.licence,
                 "gated": pair.gated,
                 "origin": str(path),
@@ -51,7 +50,7 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
             }
         )
     if as_json:
-        print(json.dumps({"schema": 1, "memory_bytes": total, "pairs": rows}, ensure_ascii=False, indent=1))
+        print(json_text({"schema": 1, "memory_bytes": total, "pairs": rows}))
     else:
         _show(rows, total)
 
@@ -61,19 +60,19 @@ def _show(rows: list[dict[str, Any]], total: int) -> None:
     from rich.text import Text
 
     from .flow import cells, clip
-    from .safe import one_line
     from .theme import make_console
 
     console = make_console()
     table: list[tuple[str, ...]] = [("pair", "size", "here", "memory", "fits", "licence", "what")]
     styles = ["bold"]
-    for row in sorted(rows, key=lambda row: (row["memory_gb"], row["name"])):
+    for row in sorted(rows, key=lambda row: (row["memory_gb"] or row["bytes"] / 1e9, row["name"])):
         size = f"{row['bytes'] / 1e9:.2f} GB" if row["bytes"] else "?"
         licence = row["licence"] + (" (gated)" if row["gated"] else "")
-        fits = "yes" if row["fits"] else "no"
-        line = (row["name"], size, row["state"], f"{row['memory_gb']:g} GB", fits, licence, row["title"])
+        memory = f"{row['memory_gb']:g} GB" if row["memory_gb"] else "?"
+        fits = "?" if row["fits"] is None else "yes" if row["fits"] else "no"
+        line = (row["name"], size, row["state"], memory, fits, licence, row["title"])
         table.append(tuple(map(one_line, line)))
-        styles.append("green" if row["state"] == "have" else "" if row["fits"] else "dim")
+        styles.append("green" if row["state"] == "have" else "dim" if row["fits"] is False else "")
     widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
     for cells_of, style in zip(table, styles, strict=True):
         shown, room = "", console.width if console.is_terminal else sys.maxsize

@@ -37,7 +37,7 @@ def replay(
     check_view(view)
     arms = [arm for path in traces for arm in read_trace(path)]
     if export is not None:
-        export_to(arms, export, force)
+        export_to(arms, export, force, "give another name, or --force")
         print(one_line(str(export)))
         return
     look = make_look(make_console(), allow_live=not no_live)
@@ -55,20 +55,20 @@ def _once(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def export_to(arms: "Sequence[TraceArm]", path: Path, force: bool) -> None:
+def export_to(arms: "Sequence[TraceArm]", path: Path, force: bool, hint: str = "give another name") -> None:
     """Write an HTML or SVG file. Raises UsageError."""
     from .export import to_html, to_svg
 
     kinds = {".html": to_html, ".svg": to_svg}
     if path.suffix not in kinds:
         raise UsageError(f"cannot export to {path.name}", "give a name that ends in .html or .svg")
-    write_new(path, kinds[path.suffix](arms), force)
+    write_new(path, kinds[path.suffix](arms), force, hint)
 
 
-def write_new(path: Path, text: str, force: bool) -> None:
+def write_new(path: Path, text: str, force: bool, hint: str = "give another name") -> None:
     """Write a text file; only with `force` over one that exists. Raises UsageError."""
     if path.exists() and not force:
-        raise UsageError(f"{path} exists", "give another name, or replay --export with --force")
+        raise UsageError(f"{path} exists", hint)
     try:
         path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:

@@ -1,6 +1,5 @@
 """`speccas run`: one answer, for pipes. stdout is the answer and nothing else."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import read_prompt, read_settings, shared_flags
+from .safe import json_text
 
 
 @shared_flags
@@ -77,7 +77,7 @@ def run(
         if as_json:
             figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked)).figures()
             document = {"schema": SCHEMA, "manifest": manifest(pair, command_line()), "arms": [figures.as_json()]}
-            print(json.dumps(document, ensure_ascii=False, indent=1))
+            print(json_text(document))
         elif not plain:
             one_arm(aside, fold.figures())
         if why is not None:

@@ -4,6 +4,6 @@ Knows that a terminal obeys characters; which ones is in core/visible.py. `rich.
 bidirectional overrides through, so it is no gate.
 """
 
-from speccas.core.visible import one_line, visible
+from speccas.core.visible import json_text, one_line, visible
 
-__all__ = ["one_line", "visible"]
+__all__ = ["json_text", "one_line", "visible"]

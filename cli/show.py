@@ -1,9 +1,10 @@
 """`speccas show`: what a pair's or a model's headers say, whether the two fit, and what memory they take."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .safe import json_text, one_line
 
 if TYPE_CHECKING:
     from speccas.core.models.peek import Peeked
@@ -44,7 +45,7 @@ def show(
         for each in models.values():
             require_language_model(each.header, each.file)
     if as_json:
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        print(json_text(document))
     else:
         _print(document)
 
@@ -108,7 +109,6 @@ def _print(document: dict[str, Any]) -> None:
     from rich.text import Text
 
     from .flow import hanging
-    from .safe import one_line
     from .theme import make_console
 
     console = make_console()

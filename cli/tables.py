@@ -145,6 +145,5 @@ def footer(figures: Figures, alone: float) -> str:
 def stats(figures: Figures) -> list[str]:
     """Every figure of an answer, a line each; what does not apply is left out."""
     skip = {"text", "name"}
-    return [
-        f"  {name:<24}{value}" for name, value in figures.as_json().items() if value is not None and name not in skip
-    ]
+    told = {name: value for name, value in figures.as_json().items() if value is not None and name not in skip}
+    return [f"  {name:<24}{f'{value:.3f}' if isinstance(value, float) else value}" for name, value in told.items()]

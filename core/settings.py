@@ -53,7 +53,7 @@ def scalar(name: str, value: Any) -> Any:
     return value
 
 
-def whole(low: int, high: int | None = None) -> Callable[[str, Any], int]:
+def whole(low: int, high: int | None = None, other: str = "") -> Callable[[str, Any], int]:
     def check(name: str, value: Any) -> int:
         try:
             number = int(str(scalar(name, value)))
@@ -61,7 +61,7 @@ def whole(low: int, high: int | None = None) -> Callable[[str, Any], int]:
             number = low - 1
         if number < low or (high is not None and number > high):
             span = f"from {low}" if high is None else f"{low} to {high}"
-            raise UsageError(f"{name} {value!r} is out of range", f"give a whole number {span}")
+            raise UsageError(f"{name} {value!r} is out of range", f"give a whole number {span}{other}")
         return number
 
     return check
@@ -85,7 +85,7 @@ def real(low: float, high: float, open_low: bool = False) -> Callable[[str, Any]
 
 def draft_length(name: str, value: Any) -> int | str:
     """A number, or `auto`: as many as pay."""
-    return "auto" if str(value) == "auto" else whole(1, 16)(name, value)
+    return "auto" if str(value) == "auto" else whole(1, 16, ", or auto")(name, value)
 
 
 def one_of(*words: str) -> Callable[[str, Any], str]:

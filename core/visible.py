@@ -3,6 +3,7 @@
 `cli/safe.py` is the gate to the terminal; files that people open (reports) pass their texts through here as well.
 """
 
+import json
 import re
 
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -23,6 +24,15 @@ def _glyph(found: re.Match[str]) -> str:
 def visible(text: str) -> str:
     """The text with everything that a terminal would obey shown as a glyph; line feeds stay, tabs become spaces."""
     return _UNSAFE.sub(_glyph, text).replace("\t", "    ")
+
+
+def json_text(document: object) -> str:
+    """A JSON document to print: the same values, with all that a terminal would obey written as escapes of JSON."""
+    return _UNSAFE.sub(_escape, json.dumps(document, ensure_ascii=False, indent=1))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found.group())[1:-1]
 
 
 def one_line(text: str) -> str:

@@ -12,8 +12,8 @@ from .samples import Sample
 from .stats import (
     BETTER,
     NOT_MEASURED,
-    NOT_SHOWN,
     SAME,
+    SMALL,
     Estimate,
     Percentiles,
     RightWrong,
@@ -288,7 +288,7 @@ def scored(name: str, pairs: Sequence[Pair]) -> Score | None:
     margin = LOG_PROB_MARGIN if name == "log-prob" else MARGIN
     word = loss(change, margin, right_wrong.most_lost if right_wrong else 0.0)
     if word == BETTER and name == "log-prob":
-        word = NOT_SHOWN if change.low is None else "small at most"  # likelier under the expert is not better
+        word = SMALL  # likelier under the expert is not better
     return Score(len(prompts), mean([own[prompt] for prompt in prompts]), change, right_wrong, word)
 
 

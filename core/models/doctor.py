@@ -97,7 +97,7 @@ def _cache(found_wrong: Any) -> dict[str, Any]:
         found_wrong(f"only {free / 1e9:.1f} GB are free where {folder} is", "speccas rm, or set HF_HOME")
     parts = list(folder.glob(f"models--*/blobs/*{PART}"))
     if parts:
-        found_wrong(f"{len(parts)} downloads were begun and not finished", "pull them again, or `speccas rm` them")
+        found_wrong(f"downloads begun and not finished: {len(parts)}", "pull them again, or `speccas rm` them")
     lock = read_lock()
     for key, entry in lock.items():
         if not entry.complete:

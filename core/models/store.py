@@ -126,11 +126,15 @@ def repository_dir(repo: str) -> Path:
 def find(source: Source) -> Entry | None:
     """The whole model of a hub source on this machine: as the lock says, else as another program left it in the cache.
     No network, and for a locked one no huggingface_hub."""
-    entry = read_lock().get(source.key)
+    lock = read_lock()
+    entry = lock.get(source.key)
     if entry is not None and entry.complete:
         return entry
     found = _cached(source)
-    return found if found is not None and found.complete else None
+    if found is None or not found.complete:
+        return None
+    sizes = {file.sha256: file.bytes for each in lock.values() for file in each.files}  # one may be cut short by now
+    return found if all(sizes.get(file.sha256, file.bytes) == file.bytes for file in found.files) else None
 
 
 def _cached(source: Source) -> Entry | None:

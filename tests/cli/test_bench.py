@@ -236,6 +236,7 @@ def test_above_temperature_0_each_token_rule_has_its_filter_beside_it(speccas: R
         (["-k", "2,"], "out of range"),
         (["--peer", "ollama"], "no peer"),
         (["--fail-if-slower", "much"], "out of range"),
+        (["--fail-if-slower", "5", "--limit", "5"], "shows nothing with 5 prompts"),
         (["--report", "/dev/null/x"], "cannot make"),
     ],
 )

@@ -48,10 +48,10 @@ def speccas(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def spied(log: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def spied(log: Path, *words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", SPY, str(log), *words],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **environment}, input=stdin, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
 
@@ -120,10 +120,16 @@ def test_a_cached_pair_answers_with_the_network_closed(hub: Hub, tmp_path: Path)
     write_pair(tmp_path, "twins", source, source)
     assert speccas("pull", "twins").returncode == 0
     log = tmp_path / "log"
-    for words in (["run", "Hello", "--pair", "twins", "-n", "2"], ["show", "twins"], ["check", "twins"], ["doctor"]):
-        found = spied(log, *words, HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
-        assert found.returncode == 0, found.stderr
-    assert log.read_text() == ""
+    closed = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    model = ["--pair", "twins", "-n", "2"]
+    for words in (
+        ["run", "Hello", *model], ["chat", *model], ["compare", "Hello", *model], ["list"], ["pull", "twins"],
+        ["show", "twins"], ["check", "twins"], ["verify", "twins"], ["doctor"],
+    ):  # fmt: skip
+        for offline in ({}, {"HF_HUB_OFFLINE": "1"}) if words[0] in ("chat", "pull", "list") else ({},):
+            found = spied(log, *words, stdin="Hello\n", **closed, **offline)
+            assert found.returncode == 0, found.stderr
+            assert log.read_text() == "", words
     assert spied(log, "pull", "hf:owner/other", HF_ENDPOINT="http://127.0.0.1:9").returncode == 3
     assert "socket.connect" in log.read_text()  # the spy does hear
 
@@ -251,6 +257,14 @@ def test_list_shows_whole_cells_at_every_width(width: int, last: str) -> None:
         assert tiny[5] == "apache-2.0" and any("llama3.1, llama3.2" in line for line in lines)
     sizes = [float(found[1]) for line in lines if (found := re.search(r"([\d.]+) GB +(?:yes|no)\b", line))]
     assert sizes == sorted(sizes)
+
+
+def test_list_does_not_make_up_the_memory_that_a_profile_leaves_out(hub: Hub, tmp_path: Path) -> None:
+    write_pair(tmp_path, "mine", "{path: x.gguf}", "{path: y.gguf}")
+    mine = next(pair for pair in json.loads(speccas("list", "--json").stdout)["pairs"] if pair["name"] == "mine")
+    assert mine["memory_gb"] is None and mine["fits"] is None
+    line = next(line for line in speccas("list").stdout.splitlines() if line.startswith("mine "))
+    assert line.split()[1:5] == ["?", "missing", "?", "?"]
 
 
 def test_list_in_a_pipe_is_whole() -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyte
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.cli.safe import one_line, visible
+from speccas.cli.safe import json_text, one_line, visible
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Terminal = Callable[..., tuple[int, str]]
@@ -47,6 +48,14 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert visible(text) == one_line(text) == text
 
 
+@given(texts)
+def test_json_says_the_same_and_holds_nothing_that_a_terminal_would_obey(text: str) -> None:
+    shown = json_text({text: [text, 1]})
+    assert json.loads(shown) == {text: [text, 1]}
+    assert not set(shown) & {chr(code) for code in OBEYED if chr(code) != "\n"}
+    shown.encode("utf-8")
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=ascii)
 def test_attacks_stay_readable(attack: str) -> None:
     shown = one_line(attack)
@@ -58,6 +67,18 @@ def test_attacks_stay_readable(attack: str) -> None:
 def test_a_message_is_no_way_in(speccas: Run) -> None:
     done = speccas("run", "hi", "--rule", "\x1b[2J\x9b", "--pair", "\x1b]0;x\x07")
     assert done.returncode == 2 and done.stderr.replace("\n", "").isprintable() and "x1b" in done.stderr
+
+
+def test_a_profile_is_no_way_in(speccas: Run, tmp_path: Path) -> None:
+    pairs = tmp_path / "speccas/pairs"
+    pairs.mkdir(parents=True)
+    (pairs / "ev.yaml").write_text(
+        'name: ev\ntitle: "t\\e[2J\\x9b"\nlicence: "l\\u202e"\n'
+        'drafter: {path: "no\\e[2J.gguf"}\nexpert: {path: "x\\x9b"}\n'
+    )
+    for words in (["list"], ["list", "--json"], ["show", "ev"], ["verify", "ev"], ["pull", "ev"]):
+        done = speccas(*words, env={"XDG_CONFIG_HOME": str(tmp_path)})
+        assert (done.stdout + done.stderr).replace("\n", "").isprintable(), words
 
 
 OURS = re.compile(r"\x1b\[(?:[0-9;]*m|\d*A|0?J|[02]?K|\?25[lh]|\?2026[lh])")

@@ -4,6 +4,7 @@ Several commands share a chat: starting one costs a second.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
@@ -29,9 +30,10 @@ def test_help_completion_and_mistakes(start: Start) -> None:
     shown = talk.say("/help")
     for command in COMMANDS.values():
         assert f"  {command.usage} " in shown
+    assert "Ctrl-C stops an answer. A\nmessage that" in shown
     assert "did you mean /stats?" in talk.say("/stat")
     assert "there is no rule 'tokem'" in talk.say("/rule tokem") and "rule exact" in talk.say("/rule")
-    assert "give a whole number 1 to 16" in talk.say("/k 17") and "k 4" in talk.say("/k")
+    assert "give a whole number 1 to 16, or auto" in talk.say("/k 17") and "k 4" in talk.say("/k")
     assert "there is no view" in talk.say("/view x") and "view tokens" in talk.say("/view")
     assert "cannot be set in a chat" in talk.say("/set ctx 12")
     assert "/set takes a parameter and a value" in talk.say("/set seed")
@@ -55,6 +57,7 @@ def test_what_commands_change(start: Start, saved: Saved) -> None:
     talk.say("Name a fruit.")
     stats = talk.say("/stats")
     assert "of the last prompt" in stats and "expert_calls" in stats
+    assert not re.search(r"\d\.\d{4}", stats), "more digits than anyone reads"
     talk.say("Name another one.")
     read = talk.say("/stats").split("of the last prompt (")[1]
     whole, expert = int(read.split()[0]), int(read.split("expert ")[1].split()[0])
@@ -110,7 +113,8 @@ def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
     for kind in ("md", "html", "svg"):
         path = tmp_path / f"talk.{kind}"
         assert "written to" in talk.say(f"/export {path}")
-        assert "exists" in talk.say(f"/export {path}")
+        assert "hint: give another name\n" in talk.say(f"/export {path}")
+    assert "for example /export talk.md" in talk.say("/export")
     assert "cannot export to" in talk.say(f"/export {tmp_path}/talk.pdf")
     assert "cannot write" in talk.say(f"/export {tmp_path}/none/talk.md")
     assert "**You:** Name a fruit." in (tmp_path / "talk.md").read_text()
@@ -169,7 +173,8 @@ def test_precedence(
     env = {"XDG_CONFIG_HOME": str(tmp_path), **({"SPECCAS_TEMPERATURE": environment} if environment else {})}
     talk = start(*(("--temperature", flag) if flag else ()), env=env)
     shown = talk.say("/set")
-    assert expected in shown and "min_p         0.05" in shown and "max_tokens    None" in shown
+    assert expected in shown and "min_p         0.05" in shown
+    assert "max_tokens    none" in shown and "stop          none" in shown
     assert talk.leave() == 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from speccas.cli.columns import ColumnsView, fit
+from speccas.cli.columns import Column, ColumnsView, fit
 from speccas.cli.flow import cells
 from speccas.core.decoding.events import Event, Started
 
@@ -41,7 +41,21 @@ def test_columns_align(terminal: Any, events: Events, sample: Words, clock: Any,
     right = [line[width + 2 :] for line in screen.raw.splitlines()] if not live else []
     assert not right or any("── b" in line for line in right)
     statuses = screen.lines()[-1]
-    assert statuses.count(" · done") == 2 and f"{len(words)} tokens" in statuses and "20 tokens" in statuses
+    assert statuses.count(" · done") == 2 and "accepted 80%" in statuses and "accepted 78%" in statuses
+
+
+@pytest.mark.parametrize(
+    ("width", "status"),
+    [
+        (60, "9 tokens · 4.5 tokens/s · accepted 75% · done"),
+        (40, "4.5 tokens/s · accepted 75% · done"),
+        (10, "9 tokens ·"),
+    ],
+)
+def test_a_status_says_what_there_is_room_for(width: int, status: str) -> None:
+    column = Column(width)
+    column.tokens, column.seconds, column.judged, column.accepted, column.done = 9, 2.0, 8, 6, True
+    assert column.status() == status
 
 
 def test_live_leaves_what_the_plain_view_prints(terminal: Any, events: Events, sample: Words, clock: Any) -> None:

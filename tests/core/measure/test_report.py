@@ -50,13 +50,14 @@ def report(samples: list[Sample]) -> Report:
 
 
 def test_rows_stand_in_one_order_whatever_was_played_first() -> None:
-    samples = made(token_9=1.5, token_1=1.1, exact=0.9, drafter=3.0)
-    labels = [arm.label for arm in summarise(samples[::-1])]
-    assert labels == ["expert", "drafter", "exact", "token:0.1", "token:0.9"] or labels[:3] == [
-        "expert",
-        "drafter",
-        "exact",
-    ]
+    def dialled(s: Sample) -> Sample:
+        alpha = float(s.figures.name.partition(":")[2] or 0)
+        return replace(s, figures=replace(s.figures, alpha=alpha))
+
+    samples = [dialled(s) for s in made(token_9=1.5, token_1=1.1, exact=0.9, drafter=3.0)]
+    for order in (samples, samples[::-1]):
+        labels = [arm.label for arm in summarise(order)]
+        assert labels == ["expert", "drafter", "exact", "token:0.1", "token:0.9"]
 
 
 def test_samples_without_their_expert_count_for_nothing() -> None:
@@ -91,6 +92,19 @@ def test_right_answers_are_judged_before_log_prob() -> None:
     found = arm.scores["right"].right_wrong
     assert found is not None and (found.lost, found.won) == (7, 0)
     assert (arm.quality_by, arm.quality_loss) == ("right", "loss")
+
+
+@pytest.mark.parametrize(("change", "word"), [(0.5, "small at most"), (0.0, "small at most"), (-0.5, "loss")])
+def test_a_text_that_the_expert_finds_likelier_is_not_better(change: float, word: str) -> None:
+    """Repeating itself makes a text likely: by log-prob alone, nothing is called better."""
+
+    def likelier(s: Sample) -> Sample:
+        mine = s.figures.name == "exact"
+        log_prob = -1.0 + change * mine + 0.001 * int(s.prompt_id[1:])
+        return replace(s, figures=replace(s.figures, expert_logprob=log_prob), ids=(5,) if mine else s.ids)
+
+    arm = summarise([likelier(s) for s in made(exact=1.5)])[1]
+    assert (arm.quality_by, arm.quality_loss) == ("log-prob", word)
 
 
 def test_nothing_from_outside_reaches_the_page_as_markup() -> None:

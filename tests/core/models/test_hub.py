@@ -81,6 +81,16 @@ def test_a_file_that_another_tool_pulled_is_found_without_a_lock(hub: Hub) -> No
     assert find(Source(hf=REPO, quant="Q8_0")) is None
 
 
+def test_a_file_that_was_cut_short_since_is_not_here(hub: Hub) -> None:
+    """Its name in the cache still says that it is whole; the lock knows how long it was."""
+    hub.add(REPO, {FILE: DATA})
+    blob = get().paths[0].resolve()
+    blob.write_bytes(DATA[:-1000])
+    assert find(SOURCE) is None and find(Source(hf=REPO)) is None
+    assert keep(SOURCE, "pair") is None
+    assert get().paths[0].read_bytes() == DATA
+
+
 def test_a_damaged_lock_is_as_none(hub: Hub) -> None:
     hub.add(REPO, {FILE: DATA})
     entry = get()
