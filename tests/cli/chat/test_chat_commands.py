@@ -30,7 +30,7 @@ def test_help_completion_and_mistakes(start: Start) -> None:
     shown = talk.say("/help")
     for command in COMMANDS.values():
         assert f"  {command.usage} " in shown
-    assert "Ctrl-C stops an answer. A\nmessage that" in shown
+    assert "Ctrl-C stops an\nanswer. A message" in shown
     assert "did you mean /stats?" in talk.say("/stat")
     assert "there is no rule 'tokem'" in talk.say("/rule tokem") and "rule exact" in talk.say("/rule")
     assert "give a whole number 1 to 16, or auto" in talk.say("/k 17") and "k 4" in talk.say("/k")
