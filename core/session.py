@@ -16,7 +16,7 @@ from .decoding.engine import review
 from .decoding.events import Event, Judged
 from .decoding.model_drafter import common_prefix
 from .decoding.sampling import Sampling
-from .errors import IntegrityError, Stopped, UsageError
+from .errors import IntegrityError, RollbackRefused, Stopped, UsageError
 from .measure.curve import Planner
 from .measure.metrics import Figures, Fold
 from .models.conversation import Conversation, Turn, fingerprint, for_vocabulary, save
@@ -241,7 +241,10 @@ class Session:
                     expert.extend([token])
                 spent = expert.seconds - before
                 self.alone = steps / spent if spent else None
-            expert.truncate(length)
+            try:
+                expert.truncate(length)
+            except RollbackRefused:  # a recurrent expert goes back to the beginning or not at all
+                expert.truncate(0)
         return self.alone or 0.0
 
     def why(self, index: int) -> Judged:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from speccas.core.decoding.events import Event, Finish, Finished, Judged
-from speccas.core.errors import IntegrityError, Stopped, UsageError
+from speccas.core.errors import IntegrityError, RollbackRefused, Stopped, UsageError
 from speccas.core.models.conversation import Conversation, Turn, load
 from speccas.core.models.load import LoadedPair, Prefilled, chosen_pair
 from speccas.core.session import Dropped, Session
@@ -297,6 +297,25 @@ def test_the_expert_alone_is_measured_without_a_trace(make: Make) -> None:
     assert session.measure_alone() > 0 and len(session.pair.expert) == held
     ask(session, ASKED[1])
     assert answers(session) == answers(plain)
+
+
+def test_a_recurrent_expert_is_read_again_after_it_was_measured(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot take three single steps back, only go back to the beginning."""
+    session = make()
+    ask(session, ASKED[0])
+    expert = session.pair.expert
+    whole = type(expert).truncate
+
+    def truncate(model: object, length: int) -> None:
+        if length:
+            raise RollbackRefused("no")
+        whole(expert, length)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(expert), "truncate", truncate)
+        assert session.measure_alone() > 0 and len(expert) == 0
+    ask(session, ASKED[1])
+    assert [turn.seen for turn in session.conversation.turns] == [True, True]
 
 
 def test_settings_that_may_change(make: Make) -> None:
