@@ -10,6 +10,8 @@ from typing import Protocol
 from .model import LanguageModel, Mark, Proposal
 from .sampling import Distribution, Shared
 
+LEAST = 16  # positions, before a mean over them says anything
+
 
 class Spelling(Protocol):
     """How the drafter writes the expert's tokens. `core/models/vocabulary.py` makes one from two GGUF headers."""
@@ -51,6 +53,7 @@ class ModelDrafter:
         self._ids: list[int] = []
         self._spelled: list[int] = []
         self._ends: list[int] = []
+        self._masses: list[float] = [0.0, 0.0]  # sum, and of how many
         self._mark: Mark | None = None
         self._marked = 0
 
@@ -108,7 +111,16 @@ class ModelDrafter:
         if shared.whole:
             return Proposal(mine)
         log_mass = Distribution(row).log_mass
-        return Proposal(Distribution(mine.logits, shared, log_mass), math.exp(mine.log_mass - log_mass))
+        mass = math.exp(mine.log_mass - log_mass)
+        self._masses[0] += mass
+        self._masses[1] += 1
+        return Proposal(Distribution(mine.logits, shared, log_mass), mass)
+
+    @property
+    def mean_mass(self) -> float | None:
+        """Of its probability, what lay on tokens of the expert so far; None before it was asked for LEAST positions."""
+        total, count = self._masses
+        return total / count if count >= LEAST else None
 
     def _trim(self, length: int) -> None:
         if len(self.model) <= length:

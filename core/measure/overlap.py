@@ -3,13 +3,14 @@
 Knows a loaded pair and prompts; not headers (core/models/check.py) and not how a figure is shown.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..decoding.sampling import Distribution, Sampling, spread
-from ..errors import UsageError
+from ..errors import CannotPair, UsageError
 from ..models.load import LoadedPair
 from ..models.template import Message
 from .suites import Item
@@ -33,6 +34,35 @@ class Overlap:
     """Sum of min(p, q) at temperature 1, q renormalised over what is shared: what `exact` accepts of a sampled one."""
     below_half: float
     """Share of positions where less than half of the drafter's probability is shared: no draft goes over them."""
+
+    @property
+    def verdict(self) -> str:
+        """For people, from what a greedy draft of one token would win."""
+        if self.mass < LEAST_MASS:
+            return "the drafter hardly ever says what the expert could"
+        if self.agreement >= 0.75:
+            return "a good drafter for this expert"
+        if self.agreement >= 0.5:
+            return "a drafter worth trying where it is much cheaper than the expert"
+        return "a poor drafter for this expert: most drafts will be turned down"
+
+
+def require_overlap(found: Overlap, drafter: str, expert: str) -> None:
+    """Raises CannotPair where the drafter's probability is nearly all on what the expert cannot say."""
+    if found.mass < LEAST_MASS:
+        raise CannotPair(
+            f"only {found.mass:.0%} of the probability of {drafter} is on tokens of {expert}, on the built-in prompts",
+            f"at least {LEAST_MASS:.0%} is needed: use a drafter of the expert's own family",
+        )
+
+
+def spread_over(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` items, the first of each group, then the second of each, and so on."""
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.group, []).append(item)
+    turns = itertools.zip_longest(*groups.values())
+    return [item for turn in turns for item in turn if item is not None][:most]
 
 
 def measure(

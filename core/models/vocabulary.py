@@ -183,6 +183,11 @@ class Vocabulary:
     def _spelled(self) -> dict[int, tuple[int, ...]]:
         return {}
 
+    @property
+    def single(self) -> float:
+        """Share of the expert's tokens that are one token of the drafter."""
+        return 1.0 if self.shared is None else self.shared.count / max(1, len(self.expert))
+
     def spell(self, token: int) -> Sequence[int]:
         shared = self.shared
         if shared is None:
