@@ -143,7 +143,8 @@ class LoadedPair:
     def _drafters_own(self, messages: Sequence[Message], known: Mapping[int, Sequence[int]]) -> list[int]:
         """The conversation as the drafter's own template and tokenizer have it, answers in its spelling of their very
         tokens; empty where it reads the expert's. That is so with one vocabulary, with one template over a vocabulary
-        that is part of the other's, without a template, and where its template refuses or cannot be rendered."""
+        that is part of the other's, without a template, and where its template refuses, cannot be rendered, or makes
+        more of it than the drafter has room for."""
         vocabulary, own = self.vocabulary, template(self.drafter_header)
         one = vocabulary.verdict in (Verdict.IDENTICAL, Verdict.PADDED)
         if one or self.settings.raw or not own or not self.template:
@@ -151,9 +152,10 @@ class LoadedPair:
         if vocabulary.verdict is Verdict.SUBSET and own == self.template:
             return []
         begin, end = (special_text(vocabulary.drafter, self.drafter_header, kind) for kind in ("bos", "eos"))
-        answers = {i: [each for token in ids for each in vocabulary.spell(token)] for i, ids in known.items()}
+        answers = {i: [each for token in written for each in vocabulary.spell(token)] for i, written in known.items()}
         try:
-            return chat_ids(self.small, vocabulary.drafter, own, messages, begin, end, answers)
+            ids = chat_ids(self.small, vocabulary.drafter, own, messages, begin, end, answers)
+            return ids if len(ids) < self.small.context else []
         except (UsageError, IntegrityError):
             return []
 
