@@ -12,6 +12,7 @@ from speccas.core.decoding.events import Event, Finish
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.measure.curve import Planner
 from speccas.core.measure.metrics import Fold
+from speccas.core.measure.overlap import LEAST_MASS
 from speccas.core.measure.score import mean_log_prob
 from speccas.core.models.llama import StopFlag
 from speccas.core.models.load import LoadedPair, chosen_pair
@@ -31,6 +32,16 @@ def opened(settings: Settings) -> Iterator[LoadedPair]:
     stop = StopFlag()
     with interruptible(stop), load(settings, stop) as pair:
         yield pair
+        warn_of_overlap(pair)
+
+
+def warn_of_overlap(pair: LoadedPair) -> None:
+    """Say on stderr that the drafter hardly ever said what the expert could: no header tells that."""
+    mass = pair.drafter.mean_mass
+    if mass is not None and mass < LEAST_MASS:
+        told = f"note: only {mass:.0%} of the drafter's probability was on tokens of the expert"
+        hint = "; `speccas check --measure` tells how well the two go together"
+        make_console(stderr=True).print(told + hint, style="yellow", soft_wrap=True, highlight=False, markup=False)
 
 
 def load(settings: Settings, stop: StopFlag) -> LoadedPair:

@@ -21,6 +21,13 @@ MEANING = {
 }
 """What a verdict means for a user, in this one place."""
 
+RENORMALISED = (
+    "drafts are drawn from what both vocabularies have, renormalised; `exact` stays lossless. To rules that compare q "
+    "the rest is doubt: confidence, entropy, comparative, cost-benefit and token-q defer a little more; bild, which "
+    "leaves the rest out of its cross-entropy, a little less; rules that read p alone are as ever"
+)
+"""What it does to the rules that a drafter's probability is not all on tokens of the expert."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -42,11 +49,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The answer of `check`. `share`: of the drafter's tokens, those that are tokens of the expert."""
+    """The answer of `check`. `share`: of the drafter's tokens, those that are tokens of the expert. `single`: of the
+    expert's, those that are one token of the drafter."""
 
     verdict: str
     reason: str
     share: float
+    single: float
     tokens: tuple[Token, ...]
     tokenizer: tuple[Difference, ...]
     template: tuple[Difference, ...]
@@ -75,11 +84,12 @@ def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5
         REFUSED if problem else str(vocabulary.verdict),
         problem or MEANING[vocabulary.verdict],
         vocabulary.share,
+        vocabulary.single,
         tuple(Token(*each) for each in vocabulary.differences(most)),
         tuple(_tokenizer(drafter, expert)),
         tuple(_template(drafter, expert)),
         ratio,
-        tuple(_remarks(drafter, expert, ratio)),
+        tuple(_remarks(drafter, expert, ratio, vocabulary.verdict)),
     )
 
 
@@ -136,14 +146,19 @@ def _template(drafter: Header, expert: Header) -> list[Difference]:
     return found
 
 
-def _remarks(drafter: Header, expert: Header, ratio: float) -> list[str]:
+def _remarks(drafter: Header, expert: Header, ratio: float, verdict: Verdict) -> list[str]:
     remarks = []
     if ratio < 1:
         remarks.append("the drafter is the larger of the two: are they the wrong way round?")
     elif ratio < NARROW:
         remarks.append(f"the expert is only {ratio:.1f} times as large: drafting often costs more than it saves")
     if template(drafter) != template(expert):
-        remarks.append("only the expert's template is used")
+        apart = verdict in (Verdict.SUBSET, Verdict.OVERLAPPING) and template(drafter)
+        remarks.append(
+            "each reads the conversation in its own template" if apart else "only the expert's template is used"
+        )
+    if verdict is Verdict.OVERLAPPING:
+        remarks.append(RENORMALISED)
     short, long = trained_context(drafter), trained_context(expert)
     if short < long:
         remarks.append(f"the drafter was trained for {short:,} tokens, the expert for {long:,}")

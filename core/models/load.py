@@ -16,10 +16,10 @@ from ..decoding.arms import Arm, play
 from ..decoding.drafting import Drafting
 from ..decoding.engine import prefill
 from ..decoding.events import Event, Judged
-from ..decoding.model_drafter import ModelDrafter, common_prefix
+from ..decoding.model_drafter import Heading, ModelDrafter, common_prefix
 from ..errors import IntegrityError, RollbackRefused, UsageError
 from ..settings import Settings
-from .facts import require_language_model
+from .facts import require_language_model, template
 from .gguf import Header, read_header
 from .llama import MAX_DRAFT, LlamaModel, StopFlag
 from .pairs import Pair, find_pair, locate, size_of
@@ -27,9 +27,10 @@ from .prompt import chat_ids, raw_ids
 from .room import fitting_context, stretch
 from .source import Source, parse_source
 from .template import Message
-from .vocabulary import Tokens, compare, require_pair
+from .vocabulary import Tokens, Verdict, compare, require_pair
 
 CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
+HEADINGS = 1 << 19  # tokens of rendered prompts that are remembered; the oldest are forgotten
 
 OnLoad = Callable[[str, float], None]
 
@@ -74,6 +75,7 @@ class LoadedPair:
         self.drafter = ModelDrafter(self.small, self.vocabulary, self.small.context)
         self.lexicon = self.expert.lexicon()
         self.held: list[int] = []  # the expert's cache holds a prefix of these
+        self._headings: dict[tuple[int, ...], Heading] = {}  # prompts that the drafter reads in words of its own
 
     def __enter__(self) -> "LoadedPair":
         return self
@@ -135,7 +137,42 @@ class LoadedPair:
                 f"the prompt has {len(ids)} tokens, and the context of {self.context} must hold it and an answer",
                 "use a larger --ctx, or a shorter prompt",
             )
+        self._remember(ids, self._drafters_own(messages, known or {}))
         return ids
+
+    def _drafters_own(self, messages: Sequence[Message], known: Mapping[int, Sequence[int]]) -> list[int]:
+        """The conversation as the drafter's own template and tokenizer have it, answers in its spelling of their very
+        tokens; empty where it reads the expert's. That is so with one vocabulary, with one template over a vocabulary
+        that is part of the other's, without a template, and where its template refuses, cannot be rendered, or makes
+        more of it than the drafter has room for."""
+        vocabulary, own = self.vocabulary, template(self.drafter_header)
+        one = vocabulary.verdict in (Verdict.IDENTICAL, Verdict.PADDED)
+        if one or self.settings.raw or not own or not self.template:
+            return []
+        if vocabulary.verdict is Verdict.SUBSET and own == self.template:
+            return []
+        begin, end = (special_text(vocabulary.drafter, self.drafter_header, kind) for kind in ("bos", "eos"))
+        answers = {i: [each for token in written for each in vocabulary.spell(token)] for i, written in known.items()}
+        try:
+            ids = chat_ids(self.small, vocabulary.drafter, own, messages, begin, end, answers)
+            return ids if len(ids) < self.small.context else []
+        except (UsageError, IntegrityError):
+            return []
+
+    def _remember(self, ids: Sequence[int], own: Sequence[int]) -> None:
+        if not own:
+            return
+        key = tuple(ids)
+        self._headings.pop(key, None)
+        self._headings[key] = Heading(key, own)
+        while sum(map(len, self._headings)) > HEADINGS and len(self._headings) > 1:
+            del self._headings[next(iter(self._headings))]
+
+    def heading(self, ids: Sequence[int]) -> Heading | None:
+        """The longest remembered prompt that `ids` begin with; what follows it is an answer, or a part of one."""
+        text = tuple(ids)
+        found = [key for key in self._headings if text[: len(key)] == key]
+        return self._headings[max(found, key=len)] if found else None
 
     def prefill(self, ids: Sequence[int]) -> Iterator[Prefilled]:
         """Read all of a prompt but its last token on both models; what their caches hold of it is kept. The seconds are
@@ -152,7 +189,8 @@ class LoadedPair:
             yield Prefilled("expert", done, total)
         self.prefill_seconds["expert"] = self.expert.seconds - before
         before = self.drafter.seconds
-        self.drafter.follow(list(ids))
+        self.drafter.heading = self.heading(ids)
+        self.drafter.follow(ids)
         for done, whole in self.drafter.catch_up():
             yield Prefilled("drafter", done, whole)
         self.prefill_seconds["drafter"] = self.drafter.seconds - before

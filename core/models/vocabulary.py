@@ -18,6 +18,12 @@ from .gguf import Header, StringArray
 
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # llama.h: enum llama_token_type
 
+TEXT_ENDS = (b"<|endoftext|>", b"<|end_of_text|>", b"<eos>", b"</s>")
+"""Texts of an EOS token that ends a document: a model with turns has another token for those, if only in some files."""
+TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<turn|>")
+"""What llama.cpp takes for the end of a turn where the header names none (llama-vocab.cpp)."""
+TURN_STARTS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|turn>", "<|start_of_role|>", "<|start|>")
+"""No header names the token that starts a turn: these are the texts of the families that have one."""
 
 LEAST_SHARE = 0.2  # of the drafter's tokens; below it a drafter can say next to nothing that the expert could
 
@@ -65,7 +71,9 @@ class Tokens:
     types: "array[int] | None"
     merges: StringArray | None
     end: int = -1
-    """The token that ends a turn (tokenizer.ggml.eos_token_id), -1 where the header names none."""
+    """tokenizer.ggml.eos_token_id, -1 where the header names none."""
+    turn: int = -1
+    """tokenizer.ggml.eot_token_id, as `end`."""
 
     @classmethod
     def of(cls, header: Header) -> "Tokens":
@@ -81,7 +89,7 @@ class Tokens:
             texts,
             array("q", map(int, types)) if isinstance(types, array) else None,
             header.get("tokenizer.ggml.merges", StringArray, None),
-            header.get("tokenizer.ggml.eos_token_id", int, -1),
+            *(header.get(f"tokenizer.ggml.{kind}_token_id", int, -1) for kind in ("eos", "eot")),
         )
 
     def __len__(self) -> int:
@@ -112,6 +120,24 @@ class Tokens:
         for token in range(len(self)):
             found.setdefault((self.stands_for(token), self.type(token) == CONTROL), token)
         return found
+
+    def control(self, texts: Sequence[str]) -> int:
+        """The first control token with one of these texts; -1 where there is none."""
+        return next((self.index[key] for text in texts if (key := (text.encode(), True)) in self.index), -1)
+
+    @cached_property
+    def turn_end(self) -> int:
+        """The token that ends a turn; -1 where there is none."""
+        turn = self.turn
+        if turn < 0 and 0 <= self.end < len(self) and self.texts[self.end] in TEXT_ENDS:
+            turn = self.control(TURN_ENDS)
+        turn = turn if turn >= 0 else self.end
+        return turn if turn < len(self) else -1
+
+    @cached_property
+    def turn_start(self) -> int:
+        """The token that starts a turn; -1 where there is none."""
+        return self.control(TURN_STARTS)
 
     @cached_property
     def ranks(self) -> dict[tuple[str, str], int]:
@@ -157,6 +183,11 @@ class Vocabulary:
     def _spelled(self) -> dict[int, tuple[int, ...]]:
         return {}
 
+    @property
+    def single(self) -> float:
+        """Share of the expert's tokens that are one token of the drafter."""
+        return 1.0 if self.shared is None else self.shared.count / max(1, len(self.expert))
+
     def spell(self, token: int) -> Sequence[int]:
         shared = self.shared
         if shared is None:
@@ -166,6 +197,8 @@ class Vocabulary:
             return (int(shared.rows[found]),)
         if 0 <= found < shared.count:
             return (found,)
+        if token == self.expert.turn_start and self.drafter.turn_start >= 0:  # another text, the same role
+            return (self.drafter.turn_start,)
         if token not in self._spelled:
             self._spelled[token] = tuple(self.drafter.spell(self.expert.stands_for(token)))
         return self._spelled[token]
@@ -199,8 +232,9 @@ def compare(drafter: Tokens, expert: Tokens) -> Vocabulary:
         same = expert.index.get((drafter.stands_for(token), drafter.type(token) == CONTROL))
         if same is not None:
             found.setdefault(same, token)
-    if drafter.end >= 0 and expert.end >= 0:
-        found.setdefault(expert.end, drafter.end)  # the end of a turn is one, however the two spell it
+    if drafter.turn_end >= 0 and expert.turn_end >= 0:  # one, however the two spell it; no token of the drafter is two
+        found = {row: token for row, token in found.items() if token != drafter.turn_end}
+        found[expert.turn_end] = drafter.turn_end
     pairs = sorted((row, token) for token, row in found.items())
     rows = np.array([row for row, _ in pairs], dtype=np.int32)
     ids = np.array([token for _, token in pairs], dtype=np.int32)
@@ -215,7 +249,7 @@ def require_pair(vocabulary: Vocabulary, drafter: str, expert: str) -> None:
     shared = vocabulary.shared
     if shared is None:
         return
-    end = vocabulary.expert.end
+    end = vocabulary.expert.turn_end
     mapped = shared.entry is None or end < 0 or int(shared.entry[end]) >= 0
     if vocabulary.share < LEAST_SHARE or not mapped:
         first = "; ".join(

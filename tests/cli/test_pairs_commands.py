@@ -360,3 +360,15 @@ def test_too_large_a_context_is_refused_before_loading() -> None:
     assert "--ctx" in found.stderr and "largest that fits" in found.stderr
     assert speccas("run", "x", "--ctx", "auto", "-n", "1").returncode == 0
     assert speccas("run", "x", "--ctx", "car", "-n", "1").returncode == 2
+
+
+@pytest.mark.tiny
+def test_check_measures_where_it_is_asked_to() -> None:
+    found = speccas("check", "tiny", "--measure", "--threads", "1", "--json")
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    measured = document["measured"]
+    assert document["verdict"] == "subset" and 0.2 < document["single"] < 0.25
+    assert (measured["prompts"], measured["mass"], measured["below_half"]) == (12, 1.0, 0.0)
+    assert 0 < measured["agreement"] < 1 and 0 < measured["acceptance"] < 1 and "drafter" in measured["verdict"]
+    assert json.loads(speccas("check", "tiny", "--json").stdout)["measured"] is None

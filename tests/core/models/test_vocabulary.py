@@ -186,3 +186,51 @@ def test_bytes_and_spellings_are_those_of_llama_cpp(tiny: LoadedPair) -> None:
     words = [expert.stands_for(token).decode("utf-8", "replace") for token in range(300, len(expert), 7)]
     for word in (word for word in words if word.lstrip(" ").isalpha() and word.isascii()):
         assert drafter.spell(word.encode()) == tiny.small.tokenize(word, special=False)
+
+
+def test_the_turn_is_mapped_by_role_and_what_has_the_same_text_by_text(make_header: MakeHeader) -> None:
+    def made(texts: Sequence[str], end: str, **more: int) -> Tokens:
+        words = [*BYTES, *texts]
+        return Tokens.of(
+            make_header(
+                tokenizer__ggml__model="gpt2",
+                tokenizer__ggml__tokens=words,
+                tokenizer__ggml__token_type=[NORMAL] * 256 + [CONTROL] * len(texts),
+                tokenizer__ggml__merges=["a b"],
+                tokenizer__ggml__eos_token_id=words.index(end),
+                **more,
+            )
+        )
+
+    drafter = made(["<|im_start|>", "<|im_end|>", "<|pad|>"], "<|im_end|>")
+    expert = made(["<|pad|>", "<eos>", "<start_of_turn>", "<end_of_turn>"], "<eos>")
+    assert (drafter.turn_start, drafter.turn_end) == (256, 257)
+    assert (expert.turn_start, expert.turn_end) == (258, 259), "EOS ends a document there"
+    both = compare(drafter, expert)
+    assert [both.spell(token) for token in (256, 258, 259)] == [(258,), (256,), (257,)]
+    assert [drafter.stands_for(each) for each in both.spell(257)] == [b"<", b"e", b"o", b"s", b">"]
+    assert both.shared is not None and both.shared.entry is not None
+    assert both.shared.entry[259] >= 0 > both.shared.entry[258], "it may end a turn, and never start one"
+    require_pair(both, "a", "b")
+    named = made(["<eos>", "<stop>"], "<eos>", tokenizer__ggml__eot_token_id=257)
+    assert named.turn_end == 257
+    two = compare(made(["<|endoftext|>", "<|im_end|>"], "<|im_end|>"), made(["<|endoftext|>"], "<|endoftext|>"))
+    assert two.spell(256) == (257,), "the role goes before the text"
+    assert two.shared is not None and two.shared.rows is not None and 256 not in two.shared.rows
+
+
+def test_no_end_of_a_turn_is_refused(make_header: MakeHeader) -> None:
+    def made(**more: int) -> Tokens:
+        types = [NORMAL] * 256
+        return Tokens.of(
+            make_header(
+                tokenizer__ggml__model="gpt2",
+                tokenizer__ggml__tokens=[*(BYTES if more else reversed(BYTES)), "<end>"],
+                tokenizer__ggml__token_type=[*types, CONTROL if more else NORMAL],
+                tokenizer__ggml__merges=["a b"],
+                **more,
+            )
+        )
+
+    with pytest.raises(CannotPair, match="end of a turn is no token of the drafter"):
+        require_pair(compare(made(), made(tokenizer__ggml__eos_token_id=256)), "a", "b")
