@@ -1,0 +1,77 @@
+"""The recipe's three steps as a command: `python -m speccas.profiles.tiny data|train|export`.
+
+Knows arguments and how an error is shown; not what a step does.
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from speccas.core.errors import SpeccasError, Unavailable
+from speccas.core.models.pairs import find_pair, locate
+
+TORCH = Unavailable("this step needs torch", "pip install 'speccas[distill]'")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of a step."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except SpeccasError as error:
+        return _fail(error)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        return _fail(TORCH)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _fail(error: SpeccasError) -> int:
+    print(f"error: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr)
+    return error.exit_code
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _expert(options: argparse.Namespace) -> Path:
+    return Path(options.expert) if options.expert else locate(find_pair("tiny").expert)
+
+
+def _data(options: argparse.Namespace) -> None:
+    from .data import DataSettings, write_waves
+
+    part, parts = map(int, options.part.split("/"))
+    numbers = itertools.islice(range(options.waves), part, None, parts)
+    settings = DataSettings(options.texts, options.length, options.seed, not options.float32)
+    write_waves(_expert(options), options.work / "data", settings, numbers, options.device, _say)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m speccas.profiles.tiny", description="The recipe of the tiny drafter.")
+    steps = parser.add_subparsers(required=True, metavar="STEP")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--work", type=Path, default=Path("distill"), help="folder of all that is made (%(default)s)")
+    common.add_argument("--expert", help="GGUF file of the expert (that of the pair tiny)")
+    common.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
+    common.add_argument("--seed", type=int, default=0)
+    common.add_argument("--label", help="ignored: a word to find the process by")
+
+    data = steps.add_parser("data", parents=[common], help="the expert writes conversations")
+    data.add_argument("--waves", type=int, default=64, help="files to write (%(default)s)")
+    data.add_argument("--texts", type=int, default=192, help="conversations a file (%(default)s)")
+    data.add_argument("--length", type=int, default=256, help="tokens a conversation (%(default)s)")
+    data.add_argument("--part", default="0/1", metavar="I/N", help="only every Nth wave from I, for N processes")
+    data.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")
+    data.set_defaults(run=_data)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

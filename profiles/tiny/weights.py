@@ -1,0 +1,90 @@
+"""The weights of a GGUF file as float32 arrays and back: the few types that the expert and the drafter are made of.
+
+Knows blocks and bytes; not what a tensor is for, and nothing of torch.
+
+Layouts are those of ggml-common.h, rounding is that of ggml-quants.c (quantize_row_q8_0_ref, quantize_row_q4_0_ref).
+"""
+
+import math
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from speccas.core.errors import UsageError
+from speccas.core.models.gguf import Header, Tensor, read_header
+
+Array = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+BLOCK = 32  # weights in a block of Q4_0, Q4_1 and Q8_0
+NUMBERS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8}  # ggml type by name, of the types that can be written
+BLOCK_BYTES = {"F32": 4 * BLOCK, "F16": 2 * BLOCK, "Q4_0": 18, "Q4_1": 20, "Q8_0": 34}
+
+
+def read_weights(path: Path) -> tuple[Header, dict[str, Array]]:
+    """A file's header and its tensors by name, each in numpy's order: (rows, row length).
+
+    UsageError where a tensor is of a type that this module does not read; IntegrityError where the file is not sound.
+    """
+    header = read_header(path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return header, {tensor.name: _read(tensor, data, path) for tensor in header.tensors}
+
+
+def _read(tensor: Tensor, data: mmap.mmap, path: Path) -> Array:
+    if tensor.type_name not in BLOCK_BYTES:
+        raise UsageError(f"{path}: {tensor.name} is {tensor.type_name}", f"give a file of {', '.join(BLOCK_BYTES)}")
+    count = math.prod(tensor.shape)
+    size = count * BLOCK_BYTES[tensor.type_name] // BLOCK
+    raw = np.frombuffer(data[tensor.offset : tensor.offset + size], np.uint8)
+    return dequantise(raw, tensor.type_name).reshape(tensor.shape[::-1])
+
+
+def dequantise(raw: Bytes, kind: str) -> Array:
+    """Flat weights (n,) from the bytes (m,) of whole blocks."""
+    if kind in ("F32", "F16"):
+        return raw.view(np.float32 if kind == "F32" else np.float16).astype(np.float32)
+    blocks = raw.reshape(-1, BLOCK_BYTES[kind])
+    scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
+    if kind == "Q8_0":
+        return (blocks[:, 2:].view(np.int8) * scale).reshape(-1)
+    packed = blocks[:, -16:]
+    levels = np.concatenate([packed & 15, packed >> 4], axis=1).astype(np.float32)
+    if kind == "Q4_0":
+        return ((levels - 8) * scale).reshape(-1)
+    return (levels * scale + blocks[:, 2:4].copy().view(np.float16).astype(np.float32)).reshape(-1)
+
+
+def quantise(weights: Array, kind: str) -> bytes:
+    """The bytes of whole blocks; the number of weights is a multiple of 32 for Q8_0 and Q4_0."""
+    return _WRITERS[kind](np.ascontiguousarray(weights, np.float32)).tobytes()
+
+
+def _q8_0(weights: Array) -> Bytes:
+    blocks = weights.reshape(-1, BLOCK)
+    scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
+    levels = np.rint(blocks * _inverse(scale)).astype(np.int8)
+    return np.concatenate([scale.astype(np.float16).view(np.uint8), levels.view(np.uint8)], axis=1)
+
+
+def _q4_0(weights: Array) -> Bytes:
+    blocks = weights.reshape(-1, BLOCK)
+    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
+    scale = largest / np.float32(-8)  # so that the largest weight sits on level 0, the one of -8
+    levels = np.minimum(15, blocks * _inverse(scale) + np.float32(8.5)).astype(np.uint8)
+    packed = levels[:, :16] | levels[:, 16:] << 4
+    return np.concatenate([scale.astype(np.float16).view(np.uint8), packed], axis=1)
+
+
+def _inverse(scale: Array) -> Array:
+    return np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
+
+
+_WRITERS: dict[str, Callable[[Array], Bytes]] = {
+    "F32": lambda weights: weights.reshape(-1).view(np.uint8),
+    "F16": lambda weights: weights.reshape(-1).astype(np.float16).view(np.uint8),
+    "Q8_0": _q8_0,
+    "Q4_0": _q4_0,
+}
