@@ -53,6 +53,37 @@ def _data(options: argparse.Namespace) -> None:
     write_waves(_expert(options), options.work / "data", settings, numbers, options.device, _say)
 
 
+def _train(options: argparse.Namespace) -> None:
+    from .train import TrainSettings, train
+
+    settings = TrainSettings(
+        tuple(map(int, options.layers.split(","))),
+        options.vocabulary,
+        options.batch,
+        options.rate,
+        options.muon_rate,
+        options.waves,
+        options.seed,
+        not options.float32,
+    )
+    folder = options.work / options.run_name
+    train(
+        _expert(options), options.work / "data", folder, settings, options.steps, options.every, options.quantised,
+        options.device, _say,
+    )  # fmt: skip
+
+
+def _export(options: argparse.Namespace) -> None:
+    from speccas.core.models.load import sha256
+
+    from .export import Types, export
+
+    types = Types(options.matrices, options.embedding)
+    for line in export(_expert(options), options.work / options.run_name, options.out, types, options.checkpoint):
+        _say(line)
+    _say(f"sha256: {sha256(options.out)}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m speccas.profiles.tiny", description="The recipe of the tiny drafter.")
     steps = parser.add_subparsers(required=True, metavar="STEP")
@@ -70,6 +101,28 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--part", default="0/1", metavar="I/N", help="only every Nth wave from I, for N processes")
     data.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")
     data.set_defaults(run=_data)
+
+    train = steps.add_parser("train", parents=[common], help="the drafter learns from them")
+    train.add_argument("--name", dest="run_name", default="run", help="folder of this run in WORK (%(default)s)")
+    train.add_argument("--layers", default="0,1,2,3,28,29", help="layers of the expert to start from (%(default)s)")
+    train.add_argument("--vocabulary", type=int, default=12288, help="tokens to keep (%(default)s)")
+    train.add_argument("--batch", type=int, default=32, help="conversations a step (%(default)s)")
+    train.add_argument("--steps", type=int, default=1000, help="(%(default)s)")
+    train.add_argument("--every", type=int, default=50, help="steps between scores and checkpoints (%(default)s)")
+    train.add_argument("--rate", type=float, default=6e-4, help="of AdamW (%(default)s)")
+    train.add_argument("--muon-rate", type=float, default=2e-3, help="of Muon (%(default)s)")
+    train.add_argument("--waves", type=int, default=0, help="learn from the first N files only (0: all)")
+    train.add_argument("--quantised", action="store_true", help="learn with weights rounded as Q4_0 rounds them")
+    train.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")
+    train.set_defaults(run=_train)
+
+    export = steps.add_parser("export", parents=[common], help="a GGUF file of the best weights")
+    export.add_argument("--name", dest="run_name", default="run", help="folder of the run in WORK (%(default)s)")
+    export.add_argument("--out", type=Path, default=Path("tiny-drafter.gguf"), help="(%(default)s)")
+    export.add_argument("--matrices", choices=("F32", "F16", "Q4_0", "Q8_0"), default="Q4_0", help="(%(default)s)")
+    export.add_argument("--embedding", choices=("F32", "F16", "Q4_0", "Q8_0"), default="Q8_0", help="(%(default)s)")
+    export.add_argument("--checkpoint", choices=("best", "last"), default="best", help="(%(default)s)")
+    export.set_defaults(run=_export)
     return parser
 
 
