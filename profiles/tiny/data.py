@@ -81,7 +81,8 @@ def remember(path: Path, settings: dict[str, object]) -> None:
         changed = [name for name in settings if known.get(name) != settings[name]]
         if changed:
             raise UsageError(
-                f"{path.parent} was begun with other settings: {', '.join(changed)}", "give them again, or another folder"
+                f"{path.parent} was begun with other settings: {', '.join(changed)}",
+                "give them again, or another folder",
             )
         return
     path.write_text(json.dumps(settings, indent=1) + "\n")

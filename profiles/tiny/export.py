@@ -133,4 +133,6 @@ def export(expert: Path, run: Path, out: Path, types: Types, checkpoint: str = "
     layers = sum(name.endswith("attn_norm.weight") for name in arrays)
     write_gguf(out, metadata(header, kept, layers, types), arrays, types)
     parameters = sum(each.size for each in arrays.values())
-    return [f"{out}: {layers} layers, {len(kept.ids):,} tokens, {parameters:,} parameters, {out.stat().st_size:,} bytes"]
+    return [
+        f"{out}: {layers} layers, {len(kept.ids):,} tokens, {parameters:,} parameters, {out.stat().st_size:,} bytes"
+    ]

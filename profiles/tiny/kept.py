@@ -31,9 +31,12 @@ def strings(texts: Iterable[bytes]) -> StringArray:
     return StringArray(b"".join(parts), array("q", starts))
 
 
-def choose(expert: Tokens, counts: Sequence[int] | NDArray[np.int64], size: int) -> Kept:
-    """At most `size` tokens: all that are no plain text, every single byte, and by `counts` the most used others, each
-    with the tokens it is merged from. UsageError where the tokenizer is not byte-level BPE or `size` is too small."""
+def choose(expert: Tokens, counts: Sequence[int] | NDArray[np.int64], size: int, base: Iterable[int] = ()) -> Kept:
+    """At most `size` tokens: all that are no plain text, every single byte, those of `base`, and by `counts` the most used
+    others, each with the tokens it is merged from. Of tokens used equally often the one merged earlier is taken first.
+
+    UsageError where the tokenizer is not byte-level BPE or `size` is too small.
+    """
     if expert.model != "gpt2" or expert.merges is None:
         raise UsageError("the expert's tokenizer is not byte-level BPE", "the recipe is for such an expert")
     ids = {text: token for token, text in enumerate(expert.texts)}
@@ -44,12 +47,10 @@ def choose(expert: Tokens, counts: Sequence[int] | NDArray[np.int64], size: int)
         if whole is not None and left in ids and right in ids:
             made.setdefault(whole, (ids[left], ids[right]))
     letters = (token for text, token in ids.items() if len(text.decode("utf-8", "replace")) == 1)
-    kept = {token for token in range(len(expert)) if expert.type(token) != NORMAL} | set(letters)
+    kept = {token for token in range(len(expert)) if expert.type(token) != NORMAL} | set(letters) | set(base)
     if len(kept) > size:
-        raise UsageError(f"{size} tokens are too few", f"single bytes and control tokens alone are {len(kept)}")
+        raise UsageError(f"{size} tokens are too few", f"{len(kept)} are needed at least")
     for token in np.argsort(-np.asarray(counts, np.int64), kind="stable").tolist():
-        if not counts[token]:
-            break
         needed = _parts(token, made, kept)
         if needed is not None and len(kept) + len(needed) <= size:
             kept |= needed
@@ -84,6 +85,15 @@ def restore(expert: Tokens, kept: Sequence[int]) -> Kept:
     types = array("q", (expert.type(token) for token in kept))
     end = kept.index(expert.end) if expert.end in kept else -1
     return Kept(tuple(kept), replace(expert, texts=strings(texts), types=types, merges=strings(merges), end=end))
+
+
+def of_drafter(expert: Tokens, drafter: Tokens) -> Kept:
+    """The vocabulary of a drafter that was exported before. UsageError where it is not a part of the expert's."""
+    ids = {text: token for token, text in enumerate(expert.texts)}
+    kept = [ids.get(text, -1) for text in drafter.texts]
+    if -1 in kept or kept != sorted(set(kept)):
+        raise UsageError("the drafter's tokens are no part of the expert's", "start from one of this recipe")
+    return restore(expert, kept)
 
 
 def spelling(kept: Kept, expert: Tokens) -> Vocabulary:

@@ -1,32 +1,22 @@
-"""The drafter in torch: where it begins, what it loses against the expert, and one step of learning.
+"""The drafter in torch: what it loses against the expert, and one step of learning.
 
 Knows networks and lessons; not files, waves or schedules.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from .lessons import Lessons
-from .network import Shape, Weights, read, rope, to_network
+from .network import Shape, Weights, read, rope
 
 CHUNK = 1024  # positions whose distributions are in memory at a time
-
-
-def beginning(
-    arrays: Mapping[str, NDArray[np.float32]], layers: Sequence[int], kept: Sequence[int], head: int
-) -> Weights:
-    """The expert's layers `layers`, its embedding rows of the tokens `kept`, and its last norm."""
-    chosen = {"token_embd.weight": arrays["token_embd.weight"][list(kept)], "output_norm.weight": arrays["output_norm.weight"]}
-    for place, layer in enumerate(layers):
-        start = f"blk.{layer}."
-        chosen |= {f"blk.{place}.{name[len(start) :]}": a for name, a in arrays.items() if name.startswith(start)}
-    return to_network(chosen, head)
 
 
 @dataclass(frozen=True)
@@ -38,11 +28,26 @@ class Score:
     positions: int
 
 
+@dataclass(frozen=True)
+class Gradient:
+    """Sums over lessons: of worth times divergence in nats, of worth, and the first one's slopes by weight."""
+
+    loss: float
+    worth: float
+    slopes: Weights
+
+
 class Drafter:
     """The drafter while it learns. Master weights in float32, products in `kind`."""
 
     def __init__(
-        self, weights: Weights, shape: Shape, expert_rows: torch.Tensor, kept: Sequence[int], device: str, kind: torch.dtype
+        self,
+        weights: Weights,
+        shape: Shape,
+        expert_rows: torch.Tensor,
+        kept: Sequence[int],
+        device: str,
+        kind: torch.dtype,
     ) -> None:
         """`expert_rows` (kept, width): the expert's own output rows, which give its distribution."""
         self.shape, self.kind, self.device = shape, kind, torch.device(device)
@@ -63,15 +68,14 @@ class Drafter:
         states = read(self.used(), self.shape, ids, self.angles, self.kind)
         return states.reshape(-1, self.shape.width)[torch.from_numpy(lessons.at).to(self.device)]
 
-    def learn(self, lessons: Lessons) -> float:
-        """Adds the gradient of the mean divergence from the expert to the weights; returns that mean, in nats."""
+    def learn(self, lessons: Lessons) -> "Gradient":
+        """How the divergence from the expert changes with the weights."""
         states = self.hidden(lessons)
         expert = self._expert(lessons)
         worth = torch.from_numpy(lessons.worth).to(self.device)
-        worth = worth / worth.sum()
-        rows = self.weights["token_embd.weight"]
+        rows = self.used()["token_embd.weight"]
         table = rows.detach().to(self.kind)
-        total = 0.0
+        loss = 0.0
         slope = torch.empty_like(states)
         slope_rows = torch.zeros_like(rows)
         with torch.no_grad():
@@ -80,13 +84,14 @@ class Drafter:
                 mine = states[part].to(self.kind)
                 p = torch.log_softmax(F.linear(expert[part], self.rows).float(), -1)
                 q = torch.log_softmax(F.linear(mine, table).float(), -1)
-                total += float(((p.exp() * (p - q)).sum(-1) * worth[part]).sum())
-                error = ((q.exp() - p.exp()) * worth[part, None]).to(self.kind)
+                wanted = p.exp()
+                loss += float(((wanted * (p - q)).sum(-1) * worth[part]).sum())
+                error = ((q.exp_() - wanted) * worth[part, None]).to(self.kind)
                 slope[part] = (error @ table).float()
                 slope_rows += (error.T @ mine).float()
-        states.backward(slope)
-        rows.grad = slope_rows if rows.grad is None else rows.grad + slope_rows
-        return total
+        slopes = dict(zip(self.weights, torch.autograd.grad(states, list(self.weights.values()), slope), strict=True))
+        slopes["token_embd.weight"] = slopes["token_embd.weight"] + slope_rows
+        return Gradient(loss, float(worth.sum()), slopes)
 
     def _expert(self, lessons: Lessons) -> torch.Tensor:
         return torch.from_numpy(lessons.states.view(np.int16)).view(torch.bfloat16).to(self.device, self.kind)
@@ -127,25 +132,52 @@ def through(weight: torch.Tensor) -> torch.Tensor:
 
 
 class Optimiser:
-    """Muon for the layers' matrices, AdamW for the rest. Rates are multiplied by `step`'s share."""
+    """Muon for the layers' matrices, AdamW for the rest."""
 
     def __init__(self, weights: Weights, rate: float, muon_rate: float) -> None:
+        self.weights = weights
         matrices = [w for name, w in weights.items() if is_matrix(name)]
         others = [w for name, w in weights.items() if not is_matrix(name)]
-        self.muon = torch.optim.Muon(matrices, lr=muon_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-        self.adam = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
-        self.rates = (muon_rate, rate)
+        muon = torch.optim.Muon(matrices, lr=muon_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        adam = torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self.parts: list[tuple[Any, float]] = [(muon, muon_rate), (adam, rate)]
 
-    def step(self, share: float) -> None:
-        for each, rate in zip((self.muon, self.adam), self.rates, strict=True):
-            for group in each.param_groups:
+    def step(self, gradient: Gradient, share: float) -> float:
+        """Changes the weights by `gradient` at `share` of the rates; returns the mean divergence."""
+        for name, weight in self.weights.items():
+            weight.grad = gradient.slopes[name] / gradient.worth
+        for optimiser, rate in self.parts:
+            for group in optimiser.param_groups:
                 group["lr"] = rate * share
-            each.step()
-            each.zero_grad(set_to_none=True)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        return gradient.loss / gradient.worth
 
-    def state(self) -> dict[str, Any]:
-        return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
+    def state(self) -> list[Any]:
+        return [optimiser.state_dict() for optimiser, _ in self.parts]
 
-    def load(self, state: dict[str, Any]) -> None:
-        self.muon.load_state_dict(state["muon"])
-        self.adam.load_state_dict(state["adam"])
+    def load(self, state: list[Any]) -> None:
+        for (optimiser, _), part in zip(self.parts, state, strict=True):
+            optimiser.load_state_dict(part)
+
+
+class Peers:
+    """Processes that train one drafter together: now and then each takes the mean of all their weights."""
+
+    def __init__(self, number: int, count: int, meeting: Path) -> None:
+        """`meeting`: a file that does not exist yet, the same for all."""
+        self.number, self.count = number, count
+        if count > 1:
+            where = f"file://{meeting.resolve()}"
+            torch.distributed.init_process_group("gloo", init_method=where, rank=number, world_size=count)
+
+    def mix(self, weights: Weights) -> None:
+        if self.count > 1:
+            for weight in weights.values():
+                torch.distributed.all_reduce(weight.data)
+                weight.data /= self.count
+
+    def part(self) -> None:
+        if self.count > 1:
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()

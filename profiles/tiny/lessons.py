@@ -37,8 +37,8 @@ class Lessons:
 class Texts:
     """The texts of some waves, read once. A text is cut at `length` drafter tokens."""
 
-    def __init__(self, folder: Path, numbers: Sequence[int], spelled: Sequence[Sequence[int]]) -> None:
-        """`spelled`: the drafter's tokens for each token of the expert."""
+    def __init__(self, folder: Path, numbers: Sequence[int], spelled: Sequence[Sequence[int]] = ()) -> None:
+        """`spelled`: the drafter's tokens for each token of the expert; may be set later."""
         self.spelled = spelled
         self._waves = [load_wave(folder, number) for number in numbers]
         self._places = [(w, row) for w, wave in enumerate(self._waves) for row in range(len(wave.ids))]

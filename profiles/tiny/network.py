@@ -66,7 +66,11 @@ def from_network(weights: Weights, head: int) -> dict[str, NDArray[np.float32]]:
 def _swap(name: str, array: NDArray[np.float32], head: int, *, to_halves: bool) -> NDArray[np.float32]:
     if not name.endswith(("attn_q.weight", "attn_k.weight")):
         return np.array(array, np.float32)
-    parts = array.reshape(-1, head // 2, 2, array.shape[1]) if to_halves else array.reshape(-1, 2, head // 2, array.shape[1])
+    parts = (
+        array.reshape(-1, head // 2, 2, array.shape[1])
+        if to_halves
+        else array.reshape(-1, 2, head // 2, array.shape[1])
+    )
     return np.ascontiguousarray(parts.swapaxes(1, 2)).reshape(array.shape)
 
 

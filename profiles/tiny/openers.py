@@ -99,7 +99,9 @@ visit {c}?|What is the chemical symbol of {e}?|What is {e} used for?|Is {e} a me
 written?|What do you call a group of {a}?|What do {a} eat?|Where do {a} live?|How long do {a} live?|Can {a} swim?|How many
 legs do {a} have?|Are {a} dangerous?|How many {u} are there in {v}?
 """
-ELEMENTS = "hydrogen|helium|carbon|nitrogen|oxygen|iron|copper|silver|gold|lead|mercury|zinc|tin|aluminium|silicon|sulphur"
+ELEMENTS = (
+    "hydrogen|helium|carbon|nitrogen|oxygen|iron|copper|silver|gold|lead|mercury|zinc|tin|aluminium|silicon|sulphur"
+)
 BOOKS = """
 Hamlet|Macbeth|Moby-Dick|Pride and Prejudice|Don Quixote|War and Peace|The Odyssey|Frankenstein|Dracula|1984|The Hobbit|
 Great Expectations|Jane Eyre|The Great Gatsby|Alice in Wonderland|Treasure Island|Faust|The Metamorphosis
@@ -132,7 +134,9 @@ years |Last winter |Farmers in |The company announced |On Monday morning |Every 
 The hospital |Two sisters |The harbour |Engineers |Wild horses |The market |During the war |Most people think |A young
 teacher |The forest |Bread |The railway |Birds |At the age of |The night train |Water |Until recently
 """
-NAMES = "Sara|Ali|Emma|Lucas|Mia|Omar|Lena|Jack|Nina|Paul|Rosa|Sam|Ivy|Max|Eva|Leo|Amir|Kate|Ben|Zoe|Maria|John|Lisa|Peter"
+NAMES = (
+    "Sara|Ali|Emma|Lucas|Mia|Omar|Lena|Jack|Nina|Paul|Rosa|Sam|Ivy|Max|Eva|Leo|Amir|Kate|Ben|Zoe|Maria|John|Lisa|Peter"
+)
 THINGS = """
 apples|pencils|books|stickers|coins|cookies|oranges|cards|flowers|eggs|bottles|tickets|shells|balloons|stamps|candles|
 cups|bricks|photos|seeds

@@ -1,13 +1,13 @@
 """The weights of a GGUF file as float32 arrays and back: the few types that the expert and the drafter are made of.
 
-Knows blocks and bytes; not what a tensor is for, and nothing of torch.
+Knows blocks, bytes and names; not what is computed with a tensor, and nothing of torch.
 
 Layouts are those of ggml-common.h, rounding is that of ggml-quants.c (quantize_row_q8_0_ref, quantize_row_q4_0_ref).
 """
 
 import math
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,50 @@ def _read(tensor: Tensor, data: mmap.mmap, path: Path) -> Array:
     return dequantise(raw, tensor.type_name).reshape(tensor.shape[::-1])
 
 
+def beginning(arrays: Mapping[str, Array], layers: Sequence[int], kept: Sequence[int]) -> dict[str, Array]:
+    """What a drafter starts from: the expert's layers `layers`, its embedding rows of the tokens `kept`, its last norm.
+
+    UsageError where the expert has no such layer.
+    """
+    found = {"token_embd.weight": arrays["token_embd.weight"][list(kept)]}
+    found["output_norm.weight"] = arrays["output_norm.weight"]
+    for place, layer in enumerate(layers):
+        start = f"blk.{layer}."
+        part = {f"blk.{place}.{name[len(start) :]}": each for name, each in arrays.items() if name.startswith(start)}
+        if not part:
+            raise UsageError(f"the expert has no layer {layer}", "its layers count from 0")
+        found |= part
+    return found
+
+
+def continued(
+    drafter: Mapping[str, Array],
+    places: Mapping[int, int],
+    arrays: Mapping[str, Array],
+    layers: Sequence[int],
+    kept: Sequence[int],
+) -> dict[str, Array]:
+    """An earlier drafter's weights, with the expert's `layers` behind its own and the expert's rows of the tokens `kept`
+    that it lacked. `places`: the drafter's row for a token of the expert.
+
+    The new layers write nothing at first: what they put out is multiplied by zero, so the drafter says what it said
+    before, until it has learnt to use them.
+    """
+    more = beginning(arrays, layers, kept)
+    rows = more.pop("token_embd.weight")
+    for i, token in enumerate(kept):
+        if token in places:
+            rows[i] = drafter["token_embd.weight"][places[token]]
+    found = {**drafter, "token_embd.weight": rows}
+    depth = sum(name.endswith("attn_norm.weight") for name in drafter)
+    for name, array in more.items():
+        if name.startswith("blk."):
+            _, place, rest = name.split(".", 2)
+            silent = rest in ("attn_output.weight", "ffn_down.weight")
+            found[f"blk.{depth + int(place)}.{rest}"] = np.zeros_like(array) if silent else array
+    return found
+
+
 def dequantise(raw: Bytes, kind: str) -> Array:
     """Flat weights (n,) from the bytes (m,) of whole blocks."""
     if kind in ("F32", "F16"):
@@ -65,7 +109,8 @@ def quantise(weights: Array, kind: str) -> bytes:
 def _q8_0(weights: Array) -> Bytes:
     blocks = weights.reshape(-1, BLOCK)
     scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
-    levels = np.rint(blocks * _inverse(scale)).astype(np.int8)
+    exact = (blocks * _inverse(scale)).astype(np.float64)
+    levels = np.trunc(exact + np.copysign(0.5, exact)).astype(np.int8)  # C's roundf: halves go away from zero
     return np.concatenate([scale.astype(np.float16).view(np.uint8), levels.view(np.uint8)], axis=1)
 
 
