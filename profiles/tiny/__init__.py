@@ -1,1 +1,1 @@
-"""The recipe of the tiny drafter: data, training, export. Nothing of speccas imports it; torch only where a step runs."""
+"""The recipe of the tiny drafter: data, training, export. Nothing of speccas imports it; its steps alone need torch."""

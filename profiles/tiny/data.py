@@ -16,6 +16,7 @@ from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
+
 from speccas.core.errors import UsageError
 from speccas.core.models.llama import LlamaModel
 from speccas.core.models.load import special_text

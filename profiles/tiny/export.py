@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from speccas.core.errors import UsageError
 from speccas.core.models.gguf import Header, StringArray, read_header
 from speccas.core.models.vocabulary import Tokens
@@ -128,7 +129,7 @@ def export(expert: Path, run: Path, out: Path, types: Types, checkpoint: str = "
     tokens = Tokens.of(header)
     kept = restore(tokens, json.loads((run / "vocabulary.json").read_text()))
     weights = torch.load(saved, map_location="cpu", weights_only=True)
-    weights = weights["weights"] if "weights" in weights else weights
+    weights = weights.get("weights", weights)  # "last" holds more than them
     arrays = from_network(weights, Shape.of(header).head)
     layers = sum(name.endswith("attn_norm.weight") for name in arrays)
     write_gguf(out, metadata(header, kept, layers, types), arrays, types)

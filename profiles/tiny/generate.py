@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+
 from speccas.core.models.gguf import Header
 
 from .conversations import Conversation

@@ -10,6 +10,7 @@ from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
+
 from speccas.core.errors import UsageError
 from speccas.core.models.gguf import StringArray
 from speccas.core.models.vocabulary import NORMAL, Tokens, Vocabulary, compare
@@ -32,8 +33,8 @@ def strings(texts: Iterable[bytes]) -> StringArray:
 
 
 def choose(expert: Tokens, counts: Sequence[int] | NDArray[np.int64], size: int, base: Iterable[int] = ()) -> Kept:
-    """At most `size` tokens: all that are no plain text, every single byte, those of `base`, and by `counts` the most used
-    others, each with the tokens it is merged from. Of tokens used equally often the one merged earlier is taken first.
+    """At most `size` tokens: all that are no plain text, every single byte, those of `base`, and by `counts` the most
+    used others, each with the tokens it is merged from. Of tokens used equally often, the one merged earlier is first.
 
     UsageError where the tokenizer is not byte-level BPE or `size` is too small.
     """

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+
 from speccas.core.errors import UsageError
 from speccas.core.models.gguf import Header
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
 from speccas.core.errors import UsageError
 from speccas.core.models.vocabulary import Tokens
 
@@ -26,7 +27,7 @@ from .weights import beginning, continued, read_weights
 if TYPE_CHECKING:
     from .learn import Drafter, Score
 
-WARM = 20  # steps
+WARM = 10  # steps
 SCORED = 48  # held-out texts that a score is taken on
 MIXED = 10  # steps between two means of the processes' weights
 

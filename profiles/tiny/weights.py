@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from speccas.core.errors import UsageError
 from speccas.core.models.gguf import Header, Tensor, read_header
 
@@ -65,17 +66,21 @@ def continued(
     layers: Sequence[int],
     kept: Sequence[int],
 ) -> dict[str, Array]:
-    """An earlier drafter's weights, with the expert's `layers` behind its own and the expert's rows of the tokens `kept`
-    that it lacked. `places`: the drafter's row for a token of the expert.
+    """An earlier drafter's weights, with the expert's `layers` behind its own, and rows for the tokens `kept`.
 
+    `places` gives the drafter's row for a token of the expert. A token that it lacked gets the expert's row, moved as
+    training has moved those of the others: left where they were, the new ones would outbid all others.
     The new layers write nothing at first: what they put out is multiplied by zero, so the drafter says what it said
     before, until it has learnt to use them.
     """
     more = beginning(arrays, layers, kept)
     rows = more.pop("token_embd.weight")
-    for i, token in enumerate(kept):
-        if token in places:
-            rows[i] = drafter["token_embd.weight"][places[token]]
+    old = [i for i, token in enumerate(kept) if token in places]
+    new = [i for i, token in enumerate(kept) if token not in places]
+    known = drafter["token_embd.weight"][[places[kept[i]] for i in old]]
+    if new:
+        rows[new] = _moved(rows[old], known, rows[new])
+    rows[old] = known
     found = {**drafter, "token_embd.weight": rows}
     depth = sum(name.endswith("attn_norm.weight") for name in drafter)
     for name, array in more.items():
@@ -84,6 +89,15 @@ def continued(
             silent = rest in ("attn_output.weight", "ffn_down.weight")
             found[f"blk.{depth + int(place)}.{rest}"] = np.zeros_like(array) if silent else array
     return found
+
+
+def _moved(before: Array, after: Array, others: Array) -> Array:
+    """`others` moved as the linear map moves them that, by least squares, best takes the rows `before` to `after`."""
+    data = np.column_stack([before, np.ones(len(before))]).astype(np.float64)
+    ridge = 1e-2 * np.eye(data.shape[1])  # fewer rows than columns have a solution too
+    change = np.linalg.solve(data.T @ data + ridge, data.T @ (after - before))
+    moved: Array = (others + np.column_stack([others, np.ones(len(others))]) @ change).astype(np.float32)
+    return moved
 
 
 def dequantise(raw: Bytes, kind: str) -> Array:

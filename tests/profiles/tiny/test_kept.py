@@ -65,5 +65,5 @@ def test_what_was_remembered_is_restored(tokens: Tokens, kept: Kept) -> None:
 
 
 def test_strings_lie_as_in_a_header() -> None:
-    parts = TEXT.split(b" ") + [b""]
+    parts = [*TEXT.split(b" "), b""]
     assert list(strings(parts)) == parts and strings(parts)[3] == parts[3] and strings(parts)[-1] == b""
