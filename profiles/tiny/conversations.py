@@ -50,7 +50,8 @@ def frame(template: str, encode: Encode, ends: frozenset[int], end: str) -> Fram
     before, rest = text.split(left, 1)
     answer, rest = rest.split(right, 1)
     again = rest.split(left, 1)[0]
-    return Frame(*(tuple(encode(part, True)) for part in (before, answer, again)), ends)
+    ids = [tuple(encode(part, True)) for part in (before, answer, again)]
+    return Frame(ids[0], ids[1], ids[2], ends)
 
 
 class Source(Protocol):

@@ -46,7 +46,6 @@ class Wave:
     ids: NDArray[np.uint16]
     parts: NDArray[np.uint8]
     hidden: NDArray[np.uint16]
-    held_out: bool
 
 
 def is_held_out(number: int) -> bool:
@@ -64,7 +63,7 @@ def waves(folder: Path) -> list[int]:
 
 def load_wave(folder: Path, number: int) -> Wave:
     with np.load(wave_path(folder, number)) as arrays:
-        return Wave(arrays["ids"], arrays["parts"], arrays["hidden"], is_held_out(number))
+        return Wave(arrays["ids"], arrays["parts"], arrays["hidden"])
 
 
 def save_wave(folder: Path, number: int, wave: Wave) -> None:
@@ -113,7 +112,7 @@ def write_waves(
             continue
         began = time.monotonic()
         wave = generator.wave(conversations(around, encode, settings, number), settings.seed * 1_000_003 + number)
-        save_wave(folder, number, Wave(*wave, is_held_out(number)))
+        save_wave(folder, number, Wave(*wave))
         count = settings.texts * settings.length
         say(f"wave {number}: {count:,} tokens, {count / (time.monotonic() - began):.0f} a second")
     model.close()

@@ -26,7 +26,6 @@ class Generator:
         kind = torch.bfloat16 if settings.bfloat16 else torch.float32
         self.writer = Writer(weights, shape, settings.texts, settings.length, kind)
 
-    @torch.inference_mode()
     def wave(
         self, texts: Sequence[Conversation], seed: int
     ) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint16]]:

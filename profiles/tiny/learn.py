@@ -96,21 +96,21 @@ class Drafter:
     def _expert(self, lessons: Lessons) -> torch.Tensor:
         return torch.from_numpy(lessons.states.view(np.int16)).view(torch.bfloat16).to(self.device, self.kind)
 
-    @torch.no_grad()
     def score(self, lessons: Lessons) -> Score:
-        states, expert = self.hidden(lessons), self._expert(lessons)
-        here = torch.from_numpy(lessons.greedy).to(self.device)
-        states, expert = states[here], expert[here]
+        """How near the drafter is to the expert in answers at temperature 0."""
         follows = [self.place.get(token, -1) for token in lessons.follows[lessons.greedy].tolist()]
         wanted = torch.tensor(follows, device=self.device)
-        table = self.used()["token_embd.weight"].to(self.kind)
+        here = torch.from_numpy(lessons.greedy).to(self.device)
         loss, agreed = 0.0, 0
-        for start in range(0, len(states), CHUNK):
-            part = slice(start, start + CHUNK)
-            p = torch.log_softmax(F.linear(expert[part], self.rows).float(), -1)
-            q = torch.log_softmax(F.linear(states[part].to(self.kind), table).float(), -1)
-            loss += float((p.exp() * (p - q)).sum())
-            agreed += int((q.argmax(-1) == wanted[part]).sum())
+        with torch.no_grad():
+            states, expert = self.hidden(lessons)[here], self._expert(lessons)[here]
+            table = self.used()["token_embd.weight"].to(self.kind)
+            for start in range(0, len(states), CHUNK):
+                part = slice(start, start + CHUNK)
+                p = torch.log_softmax(F.linear(expert[part], self.rows).float(), -1)
+                q = torch.log_softmax(F.linear(states[part].to(self.kind), table).float(), -1)
+                loss += float((p.exp() * (p - q)).sum())
+                agreed += int((q.argmax(-1) == wanted[part]).sum())
         return Score(loss / max(1, len(states)), agreed / max(1, len(states)), len(states))
 
 

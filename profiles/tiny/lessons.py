@@ -77,7 +77,8 @@ class Texts:
             worth.append(np.array([WORTH[Part(part)] for part in range(len(Part))], np.float32)[parts])
             follows.append(wave.ids[place, 1:][kept].astype(np.int64))
             greedy.append(parts == Part.ANSWER)
-        return Lessons(ids, *map(np.concatenate, (at, states, worth, follows, greedy)))
+        joined = np.concatenate
+        return Lessons(ids, joined(at), joined(states), joined(worth), joined(follows), joined(greedy))
 
     def _text(self, wave: Wave, row: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Drafter ids, where each expert token but the last ends in them, and which of those are lessons."""

@@ -151,7 +151,6 @@ class Writer:
         room = (shape.layers, 2, texts, shape.kv_heads, length, shape.head)
         self.cache = torch.zeros(room, dtype=kind, device=device)
 
-    @torch.inference_mode()
     def step(self, ids: torch.Tensor) -> torch.Tensor:
         """Final hidden states (texts, width) float32 after the last norm, having read `ids` (texts,)."""
         shape, at, texts = self.shape, self.at, len(ids)

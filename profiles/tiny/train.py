@@ -77,7 +77,7 @@ class Span:
 
 def mean(drafter: "Drafter", parts: Sequence[Lessons]) -> "Score":
     """The score over all of the held-out parts."""
-    scores = [drafter.score(part) for part in parts]
+    scores: list[Score] = [drafter.score(part) for part in parts]
     count = max(1, sum(score.positions for score in scores))
     loss = sum(score.loss * score.positions for score in scores) / count
     agreement = sum(score.agreement * score.positions for score in scores) / count

@@ -19,7 +19,7 @@ def wave(ids: list[list[int]], parts: list[list[Part]]) -> Wave:
     """Hidden states of width 2: text and position."""
     texts, length = len(ids), len(ids[0])
     hidden = np.stack(np.meshgrid(np.arange(texts), np.arange(length), indexing="ij"), axis=-1).astype(np.uint16)
-    return Wave(np.array(ids, np.uint16), np.array(parts, np.uint8), hidden, False)
+    return Wave(np.array(ids, np.uint16), np.array(parts, np.uint8), hidden)
 
 
 @pytest.fixture
