@@ -125,9 +125,8 @@ def through(weight: torch.Tensor) -> torch.Tensor:
         blocks = weight.reshape(-1, 32)
         low, high = blocks.amin(-1, keepdim=True), blocks.amax(-1, keepdim=True)
         scale = torch.where(-low >= high, low, high) / -8
-        scale = scale.half().float()
-        levels = torch.where(scale == 0, 0, blocks / scale + 8.5).floor().clamp(0, 15)
-        rounded = ((levels - 8) * scale).reshape(weight.shape)
+        levels = torch.where(scale == 0, 8, blocks * (1 / scale) + 8.5).floor().clamp(0, 15)
+        rounded = ((levels - 8) * scale.half().float()).reshape(weight.shape)
     return weight + (rounded - weight).detach()
 
 

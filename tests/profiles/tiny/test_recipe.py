@@ -63,7 +63,7 @@ def test_without_torch_a_step_says_how_to_get_it(step: str, tmp_path: Path, expe
 
 def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
     shares = [share(step, 300) for step in range(301)]
-    assert shares[0] < 0.1 and shares[30] == shares[150] == 1.0 and shares[250] == 0.5 and shares[300] == 0
+    assert shares[0] < 0.2 and shares[30] == shares[150] == 1.0 and shares[250] == 0.5 and shares[300] == 0
 
 
 # What follows runs torch.
@@ -167,7 +167,7 @@ def test_waves_hold_the_experts_own_conversations(made: Path, torch: Any, expert
     assert waves(made / "data") == [0, 1]
     wave = load_wave(made / "data", 1)
     assert wave.ids.shape == wave.parts.shape == (3, 72) and wave.hidden.shape == (3, 72, 576)
-    assert len({tuple(row) for row in wave.ids[:, :30].tolist()}) == 1, "the system prompt is that of the template"
+    assert len({tuple(row) for row in wave.ids[:, :25].tolist()}) == 1, "the system prompt is that of the template"
     answers = (wave.parts[:, 1:] == Part.ANSWER) & (wave.parts[:, :-1] == Part.ANSWER)
     assert answers.sum() > 20
     rows = torch.from_numpy(read_weights(expert)[1]["token_embd.weight"])
