@@ -23,7 +23,7 @@ def rules() -> None:
         Text("A rule keeps the drafted token v where its inequality holds; any other one gets the exact test.")
     )
     console.print(
-        Text("q: drafter, p: expert, both at temperature 1; larger alpha: fewer deferrals. Not lossless but `exact`.")
+        Text("q: drafter, p: expert, both at temperature 1; larger alpha: fewer deferrals. Only `exact` is lossless.")
     )
     for name, kind in RULES.items():
         rule: Any = kind
