@@ -153,7 +153,9 @@ def promised(large: Floats, small: Floats, rule: str, sampling: Sampling, k: int
     return joint
 
 
-@pytest.mark.parametrize(("rule", "temperature"), zip(("exact", *TRUSTING), itertools.cycle((1.0, 0.7)), strict=False))
+@pytest.mark.parametrize(
+    ("rule", "temperature"), list(zip(("exact", *TRUSTING), itertools.cycle((1.0, 0.7)), strict=False))
+)
 def test_looked_up_drafts_are_point_masses(rule: str, temperature: float) -> None:
     """Three tokens, 20,000 answers: accepted with p(v) or kept by the rule, replaced from p without v, the extra token
     from p. For `exact` that is the expert's own distribution."""
