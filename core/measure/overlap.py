@@ -40,9 +40,9 @@ class Overlap:
         """For people, from what a greedy draft of one token would win."""
         if self.mass < LEAST_MASS:
             return "the drafter hardly ever says what the expert could"
-        if self.agreement >= 0.75:
+        if self.agreement >= 0.7:
             return "a good drafter for this expert"
-        if self.agreement >= 0.5:
+        if self.agreement >= 0.4:
             return "a drafter worth trying where it is much cheaper than the expert"
         return "a poor drafter for this expert: most drafts will be turned down"
 

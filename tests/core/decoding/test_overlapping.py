@@ -20,7 +20,7 @@ from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm, play
 from speccas.core.decoding.drafting import Fixed
 from speccas.core.decoding.events import Judged
-from speccas.core.decoding.model_drafter import ModelDrafter
+from speccas.core.decoding.model_drafter import Heading, ModelDrafter, common_prefix
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel
 from speccas.core.models.gguf import StringArray
@@ -160,6 +160,38 @@ def test_the_drafters_cache_spells_what_is_committed(drafter: Tokens, expert: To
         model.follow(committed)
         model.next()
         assert b"".join(drafter.stands_for(token) for token in small.ids) == b"".join(map(expert.stands_for, committed))
+
+
+@settings(max_examples=60)
+@given(vocabularies(), vocabularies(), st.data())
+def test_a_heading_of_its_own_comes_before_the_spelling(drafter: Tokens, expert: Tokens, data: st.DataObject) -> None:
+    """Headings set, replaced and taken away between texts and truncations: the cache is the heading's ids and then the
+    bytes of the rest, and what is the same stays in it."""
+    vocabulary = compare(drafter, expert)
+    small = TableModel(lambda last: np.zeros(len(drafter)), max_rows=1)
+    model = ModelDrafter(small, vocabulary, 10**6)
+    some = st.lists(st.integers(97, 99), min_size=1, max_size=3)
+    for _ in range(data.draw(st.integers(1, 6))):
+        ids = data.draw(some)
+        if data.draw(st.booleans()):
+            model.heading = Heading(data.draw(st.sampled_from([ids, ids[:1]])), data.draw(some))
+        elif data.draw(st.booleans()):
+            model.heading = None
+        if data.draw(st.booleans()):
+            small.truncate(data.draw(st.integers(0, len(small))))
+        before, held = small.evaluated, list(small.ids)
+        model.follow(ids)
+        for token in data.draw(st.lists(st.integers(0, len(expert) - 1), max_size=3)):
+            model.push(token)
+        model.follow(ids)
+        model.next()
+        heading = model.heading
+        applies = heading is not None and ids[: len(heading.ids)] == heading.ids
+        own, rest = (heading.own, ids[len(heading.ids) :]) if applies and heading is not None else ([], ids)
+        assert small.ids[: len(own)] == own
+        assert b"".join(map(drafter.stands_for, small.ids[len(own) :])) == b"".join(map(expert.stands_for, rest))
+        same = common_prefix(held, small.ids)
+        assert small.evaluated - before == max(1, len(small.ids) - same), "what it held is not read again"
 
 
 @pytest.fixture(scope="module")

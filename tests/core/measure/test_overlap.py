@@ -60,7 +60,7 @@ def test_too_little_shared_probability_is_refused() -> None:
 
 
 def test_the_verdict_follows_the_figures() -> None:
-    words = [replace(GOOD, agreement=share).verdict for share in (0.75, 0.5, 0.49)]
+    words = [replace(GOOD, agreement=share).verdict for share in (0.7, 0.4, 0.39)]
     assert [word.split()[1] for word in words] == ["good", "drafter", "poor"]
     assert "hardly" in replace(GOOD, mass=0.1).verdict
 

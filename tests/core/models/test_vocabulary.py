@@ -214,9 +214,9 @@ def test_the_turn_is_mapped_by_role_and_what_has_the_same_text_by_text(make_head
     require_pair(both, "a", "b")
     named = made(["<eos>", "<stop>"], "<eos>", tokenizer__ggml__eot_token_id=257)
     assert named.turn_end == 257
-    two = compare(made(["<|endoftext|>", "<|im_end|>"], "<|im_end|>"), made(["<|endoftext|>"], "<|endoftext|>"))
-    assert two.spell(256) == (257,), "the role goes before the text"
-    assert two.shared is not None and two.shared.rows is not None and 256 not in two.shared.rows
+    two = compare(made(["<|im_end|>", "<|endoftext|>"], "<|im_end|>"), made(["<|endoftext|>"], "<|endoftext|>"))
+    assert two.spell(256) == (256,), "the role goes before the text"
+    assert two.shared is not None and two.shared.rows is not None and 257 not in two.shared.rows
 
 
 def test_no_end_of_a_turn_is_refused(make_header: MakeHeader) -> None:
