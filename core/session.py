@@ -4,7 +4,6 @@ Knows conversations and the engine; not the terminal. Everything it has to say c
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from .decoding.engine import review
 from .decoding.events import Event, Judged
 from .decoding.model_drafter import common_prefix
 from .decoding.sampling import Sampling
-from .errors import IntegrityError, RollbackRefused, Stopped, UsageError
-from .measure.curve import Planner
+from .errors import IntegrityError, UsageError
+from .measure.curve import Planner, alone_speed
 from .measure.metrics import Figures, Fold
 from .models.conversation import Conversation, Turn, fingerprint, for_vocabulary, save
 from .models.load import LoadedPair, Prefilled
@@ -231,20 +230,7 @@ class Session:
         """Tokens a second of the expert alone, here: a few single steps, taken back afterwards. Measured once; 0 where
         it cannot be, for want of room or because it was stopped."""
         if self.alone is None:
-            expert = self.pair.expert
-            length = len(expert)
-            steps = min(ALONE_STEPS, self.pair.context - length)
-            token = self.pair.held[-1]
-            before = expert.seconds
-            with suppress(Stopped):
-                for _ in range(steps):
-                    expert.extend([token])
-                spent = expert.seconds - before
-                self.alone = steps / spent if spent else None
-            try:
-                expert.truncate(length)
-            except RollbackRefused:  # a recurrent expert goes back to the beginning or not at all
-                expert.truncate(0)
+            self.alone = alone_speed(self.pair, ALONE_STEPS) or None
         return self.alone or 0.0
 
     def why(self, index: int) -> Judged:

@@ -146,23 +146,39 @@ class Bench:
     def run(self, file: SampleFile, tell: Callable[[Progress], None] = lambda _: None) -> None:
         """Play what the file does not hold yet. Raises Stopped; what was finished before it is in the file."""
         prompts = list(self.prompts())
-        done = {sample.key for sample in file.samples}
         total = len(prompts) * self.plan.repeats * len(self.plan.entries)
         warm = False
         for item, ids in prompts:
             for repeat in range(self.plan.repeats):
-                block = list(enumerate(self.plan.block(item.id, repeat)))
-                missing = [(i, e) for i, e in block if (item.id, repeat, e.name, str(e.k)) not in done]
+                missing = self.missing(file, item, repeat)
                 if missing and not warm:
                     tell(Progress(len(file.samples), total, True))
                     self.warm_up(ids)
                     warm = True
-                if missing:
-                    self.read(ids)
-                for order, entry in missing:
-                    tell(Progress(len(file.samples), total))
-                    file.add(self.sample(entry, item, ids, repeat, order))
+                self.play_block(file, item, ids, repeat, missing, lambda: tell(Progress(len(file.samples), total)))
         tell(Progress(len(file.samples), total))
+
+    def missing(self, file: SampleFile, item: Item, repeat: int) -> list[tuple[int, Entry]]:
+        """What the file does not hold yet of a block, with the place of each arm in it."""
+        done = {sample.key for sample in file.samples}
+        block = enumerate(self.plan.block(item.id, repeat))
+        return [(i, e) for i, e in block if (item.id, repeat, e.name, str(e.k)) not in done]
+
+    def play_block(
+        self,
+        file: SampleFile,
+        item: Item,
+        ids: Sequence[int],
+        repeat: int,
+        missing: Sequence[tuple[int, Entry]],
+        tell: Callable[[], None],
+    ) -> None:
+        """Read the prompt and play these arms from there. Raises Stopped."""
+        if missing:
+            self.read(ids)
+        for order, entry in missing:
+            tell()
+            file.add(self.sample(entry, item, ids, repeat, order))
 
     def prompts(self) -> Iterator[tuple[Item, list[int]]]:
         """The prompts that fit the context; the others go to `skipped`."""

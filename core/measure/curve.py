@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from ..decoding.arms import Arm
 from ..decoding.cost import START, Chances, Costs
 from ..decoding.drafting import LONGEST, Auto, Drafting, Fixed
 from ..decoding.lookup import Record
+from ..errors import RollbackRefused, Stopped
 from ..models.load import LoadedPair
 
 QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls fill in the others
 REPEATS = 2
+FULL = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)  # what `doctor` and `tune` measure
+FULL_REPEATS = 4
 KNOWN = 4.0  # judged drafts after which a rule's drafts are no longer tried at a loss in every answer
 MEMORY = 12.0  # judged drafts a bucket that earlier answers count for
 CATCH_UP = 0.3  # of a step: reading one of several tokens, until the run has shown it
@@ -79,6 +83,10 @@ class Planner:
     def _name(self, arm: Arm) -> str:
         return f"{arm.name} {'greedy' if self.pair.settings.temperature == 0 else 'sampled'}"
 
+    def adopt(self, costs: Costs) -> None:
+        """Decide with these costs from the next answer on: they were measured in full."""
+        self._costs = costs
+
     def save(self) -> None:
         """Keep what was measured and learned. A file that cannot be written is no reason to fail an answer."""
         if self.path is None or self._costs is None:
@@ -115,6 +123,29 @@ def measure(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> Costs:
     if not seen:
         seen[1] = 10 * step or 1.0
     return Costs(seen, step, CATCH_UP * step)
+
+
+def measure_full(pair: LoadedPair) -> Costs:
+    """The whole curve, behind what the caches hold. Takes as long as a few hundred tokens of the expert alone."""
+    return measure(pair, FULL, FULL_REPEATS)
+
+
+def alone_speed(pair: LoadedPair, steps: int) -> float:
+    """Tokens a second of the expert alone, by single steps behind what its cache holds, taken back afterwards; 0 where
+    it cannot be measured, for want of room or because it was stopped."""
+    expert = pair.expert
+    length, before = len(expert), expert.seconds
+    steps = min(steps, pair.context - length)
+    spent = 0.0
+    with suppress(Stopped):
+        for _ in range(steps):
+            expert.extend([pair.held[-1]])
+        spent = expert.seconds - before
+    try:
+        expert.truncate(length)
+    except RollbackRefused:  # a recurrent expert goes back to the beginning or not at all
+        expert.truncate(0)
+    return steps / spent if spent > 0 else 0.0
 
 
 def timed(model: Any, ids: Sequence[int], rows: int) -> float:
