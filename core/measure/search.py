@@ -105,19 +105,19 @@ class Search:
         tell: Callable[[Progress], None],
     ) -> None:
         """Every candidate on every prompt. `to_come`: answers until the end of the search, these included."""
-        total = len(file.samples) + to_come
+        self._total = len(file.samples) + to_come
         for item, ids in prompts:
             for repeat, entries in blocks(names, repeats):
                 self.bench.plan = Plan(entries, repeat + 1, self.bench.plan.seed)
                 missing = self.bench.missing(file, item, repeat)
-                total -= len(entries) - len(missing)  # of a search that was stopped: not played again
+                self._total -= len(entries) - len(missing)  # of a search that was stopped: not played again
                 if missing and not self._warm:
-                    tell(Progress(len(file.samples), total, True))
+                    tell(Progress(len(file.samples), self._total, True))
                     self._warm_up(ids)
                 self.bench.play_block(
-                    file, item, ids, repeat, missing, lambda: tell(Progress(len(file.samples), total))
+                    file, item, ids, repeat, missing, lambda: tell(Progress(len(file.samples), self._total))
                 )
-        tell(Progress(len(file.samples), total))
+        tell(Progress(len(file.samples), self._total))
 
     def _warm_up(self, ids: Sequence[int]) -> None:
         """One short answer at each draft length: every batch shape has been seen by then."""
