@@ -25,6 +25,7 @@ from .rules import rules
 from .run import run
 from .safe import one_line
 from .show import show
+from .tune import tune
 from .verify import verify
 
 CLICK_ERROR: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -60,6 +61,7 @@ def root(
 
 app.command()(compare)
 app.command()(bench)
+app.command()(tune)
 app.command()(run)
 app.command()(chat)
 app.command()(replay)

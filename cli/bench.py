@@ -56,11 +56,11 @@ def bench(
 
     --rule token:0.1,0.3,0.5 and -k 2,4 sweep. A run that was killed goes on with --resume.
     """
-    needs_extra()
+    needs_extra("bench")
     if compare is not None:
         show_comparison(*compare, as_json)
         return
-    slower = percent(fail_if_slower)
+    slower = percent("--fail-if-slower", fail_if_slower)
 
     from speccas.core.settings import CHECKS
 
@@ -123,13 +123,13 @@ def bench(
         fail_where_slower(found.arms, set(named), slower)
 
 
-def needs_extra() -> None:
+def needs_extra(command: str) -> None:
     """Raises Unavailable where the libraries of the extra are not there."""
     from importlib.util import find_spec
 
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
-        raise Unavailable(f"bench needs {', '.join(missing)}", "pip install 'speccas[bench]'")
+        raise Unavailable(f"{command} needs {', '.join(missing)}", "pip install 'speccas[bench]'")
 
 
 def make_folder(path: Path) -> None:
@@ -139,7 +139,7 @@ def make_folder(path: Path) -> None:
         raise UsageError(f"cannot make {path}: {error.strerror}", "give a directory of yours: --report DIR") from None
 
 
-def percent(text: str | None) -> float | None:
+def percent(flag: str, text: str | None) -> float | None:
     """`5` or `5%`. Raises UsageError."""
     if text is None:
         return None
@@ -148,7 +148,7 @@ def percent(text: str | None) -> float | None:
     except ValueError:
         value = -1.0
     if not 0 <= value < 100:
-        raise UsageError(f"--fail-if-slower {text!r} is out of range", "give a number from 0 to below 100")
+        raise UsageError(f"{flag} {text!r} is out of range", "give a number from 0 to below 100")
     return value
 
 

@@ -15,13 +15,16 @@ from platformdirs import user_state_path
 
 from speccas.core.decoding.events import Drafted, Finish, Finished, Judged, Started
 from speccas.core.errors import SpeccasError, Stopped
+from speccas.core.measure.advice import gain
 from speccas.core.measure.curve import Planner, curves_file
 from speccas.core.models.conversation import Conversation
 from speccas.core.models.llama import StopFlag
 from speccas.core.models.load import LoadedPair, Prefilled
+from speccas.core.models.tuned import tuned_of
 from speccas.core.session import Dropped, Session
 from speccas.core.settings import Settings
 
+from .advice import tuned_lines
 from .chat_commands import COMMANDS, run_command
 from .interrupt import ECHO, interruptible
 from .play import load
@@ -53,6 +56,7 @@ class Chat:
         self.session = Session(
             self.pair, settings, start, session_file() if interactive else None, Planner(self.pair, curves_file())
         )
+        self._say_tuned()
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
 
@@ -79,6 +83,10 @@ class Chat:
         """A line that nobody asked for; none with -q."""
         if not self.quiet:
             self.say(text, status)
+
+    def _say_tuned(self) -> None:
+        for line, status in tuned_lines(self.pair):
+            self.note(line, status)
 
     def error(self, error: SpeccasError) -> None:
         hint = f"\nhint: {one_line(error.hint)}" if error.hint else ""
@@ -141,12 +149,17 @@ class Chat:
         self.note(footer(last.figures, alone))
         speed = last.figures.tokens_per_second
         if speed and alone and speed < 0.97 * alone and last.figures.tokens >= 8:
-            self.note(
-                f"slower than the expert ({speed / alone:.2f}x): try another /rule, a smaller /k, or /rule expert",
-                "warning",
-            )
+            self.note(f"slower than the expert ({speed / alone:.2f}x): {self._better(last.arm.name)}", "warning")
         if finish is Finish.CONTEXT:
             self.note("the context is full; /clear starts anew, the next question lets the oldest turns go", "warning")
+
+    def _better(self, rule: str) -> str:
+        """Which setting to try, as it is typed here."""
+        k = self.session.settings.draft_tokens
+        tuned = tuned_of(self.pair.pair)
+        if tuned is not None and (tuned.rule, tuned.draft_tokens) != (rule, k):
+            return f"tune found /rule {tuned.rule} and /k {tuned.draft_tokens} ({gain(tuned)})"
+        return "try /k auto, or another /rule" if k != "auto" else "try another /rule, or /rule expert"
 
     def loop(self) -> int:
         """Until Ctrl-D, /exit or two Ctrl-C."""
@@ -200,6 +213,7 @@ class Chat:
         old = self.session
         self.session = Session(pair, settings, old.conversation, old.path, Planner(pair, curves_file()))
         self.session.arm = old.arm
+        self._say_tuned()
 
 
 @contextlib.contextmanager

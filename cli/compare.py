@@ -44,6 +44,7 @@ def compare(
     from speccas.core.measure.manifest import SCHEMA, manifest
     from speccas.core.measure.metrics import Figures, Fold, against
 
+    from .advice import say_tuned, warn_slower
     from .play import command_line, interrupted, messages, opened, play_arm, read_prompt_ids, request, with_log_prob
     from .record import recording
     from .tables import show_arms
@@ -59,6 +60,8 @@ def compare(
     results: list[Figures] = []
     folds: list[Fold] = []
     with opened(settings) as pair:
+        if not quiet and not as_json:
+            say_tuned(make_console(stderr=True), pair)
         ids = pair.prompt_ids(messages(settings, text))
         read_prompt_ids(pair, ids)
         planner = Planner(pair, curves_file())
@@ -91,6 +94,8 @@ def compare(
             print(json_text({**document, "arms": [each.as_json() for each in results]}))
         else:
             show_arms(console, results, detail)
+            if not (quiet or detail or interrupted(folds[-1])):
+                warn_slower(make_console(stderr=True), pair, results)
             if why is not None:
                 for fold in folds:
                     console.print()

@@ -34,9 +34,11 @@ def run(
     from speccas.core.decoding.arms import parse_arm
     from speccas.core.decoding.events import Event, Finished, Judged
     from speccas.core.errors import UsageError
+    from speccas.core.measure.advice import FEWEST
     from speccas.core.measure.curve import Planner, curves_file
     from speccas.core.measure.manifest import SCHEMA, manifest
 
+    from .advice import against_alone, say_tuned, warn_slower
     from .play import command_line, interrupted, messages, opened, play_arm, read_prompt_ids, request, with_log_prob
     from .record import recording
     from .tables import one_arm
@@ -60,6 +62,8 @@ def run(
         sys.stdout.flush()
 
     with opened(settings) as pair:
+        if not quiet and not as_json:
+            say_tuned(aside, pair)
         ids = pair.prompt_ids(messages(settings, text))
         read_prompt_ids(pair, ids)
         planner = Planner(pair, curves_file())
@@ -80,6 +84,9 @@ def run(
             print(json_text(document))
         elif not plain:
             one_arm(aside, fold.figures())
+        timed = not (asked.detail or arm.rule is None or interrupted(fold)) and len(fold.tokens) >= FEWEST
+        if timed and not (quiet or as_json):
+            warn_slower(aside, pair, [against_alone(pair, fold.figures())])
         if why is not None:
             show_why(make_look(aside), fold.name, fold.rounds, why)
     if interrupted(fold):

@@ -65,9 +65,16 @@ def bench_facts(
     return facts
 
 
-def check_manifest(folder: Path, pair: LoadedPair, facts: dict[str, Any], command: str, resume: bool) -> dict[str, Any]:
+def check_manifest(
+    folder: Path,
+    pair: LoadedPair,
+    facts: dict[str, Any],
+    command: str,
+    resume: bool,
+    other: str = "or another --report DIR",
+) -> dict[str, Any]:
     """The manifest of this run, written down. Where the directory holds samples of another one: UsageError that names
-    what differs."""
+    what differs. `other`: what the user may do instead of repeating the flags."""
     own: dict[str, Any] = json.loads(json.dumps({**manifest(pair, command), "bench": facts}))
     file = folder / "manifest.json"
     if resume and file.exists():
@@ -76,9 +83,7 @@ def check_manifest(folder: Path, pair: LoadedPair, facts: dict[str, Any], comman
         except (ValueError, TypeError) as error:
             raise IntegrityError(f"{file} is no manifest: {error}", "give another directory: --report DIR") from None
         if found := differing(before, own):
-            raise UsageError(
-                f"{folder} holds another run: {'; '.join(found[:4])}", "use the same flags, or another --report DIR"
-            )
+            raise UsageError(f"{folder} holds another run: {'; '.join(found[:4])}", f"use the same flags, {other}")
         return before
     with whole_file(file) as path:
         path.write_text(json.dumps(own, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", errors="replace")

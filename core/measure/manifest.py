@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..models.llama import devices
 from ..models.load import LoadedPair, sha256
 from ..models.template import fingerprint
 
@@ -19,6 +20,13 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def machine_of(pair: LoadedPair) -> str:
+    """What a speed was measured on, in a line: processor, threads, GPUs in use, and the build."""
+    gpus = [device.name for device in devices()] if pair.settings.gpu_layers else []
+    parts = [cpu_name(), f"{pair.expert.threads} threads", *gpus, f"llama-cpp-python {version('llama-cpp-python')}"]
+    return ", ".join(parts)
 
 
 def manifest(pair: LoadedPair, command: str) -> dict[str, Any]:

@@ -1,0 +1,375 @@
+"""`speccas tune`: which rule, alpha and draft length a pair is best used with on this machine; saved to its profile."""
+
+import json
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speccas.core.errors import IntegrityError, Stopped, UsageError
+
+from .options import read_settings, shared_flags
+
+if TYPE_CHECKING:
+    from speccas.core.decoding.cost import Costs
+    from speccas.core.measure.bench import Bench
+    from speccas.core.measure.samples import SampleFile
+    from speccas.core.measure.search import Search
+    from speccas.core.measure.tune import Choice
+    from speccas.core.models.load import LoadedPair
+    from speccas.core.models.pairs import Pair
+    from speccas.core.models.tuned import Tuned
+
+
+@shared_flags
+def tune(
+    flags: dict[str, Any],
+    prompts: Annotated[
+        str, typer.Option(metavar="FILE|SUITE", help="JSON lines, or builtin, gsm8k, humaneval.")
+    ] = "builtin",
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="The first N prompts, groups in turn (default: all).", min=2)
+    ] = None,
+    max_quality_loss: Annotated[
+        str,
+        typer.Option(
+            metavar="PCT",
+            help="The floor: how much less likely the expert may find a token of the answer, and how much score may be "
+            "lost, in %; 0 takes lossless settings only.",
+        ),
+    ] = "2%",
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Rules to try, NAME or NAME:ALPHA,ALPHA...; repeatable (default: several)."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(metavar="N", help="How often each finalist answers a prompt.", min=1)] = 1,
+    save_as: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Save under this pair name (for files given by path).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was stopped.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be tried; load and save nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Find the rule, alpha and draft length that are fastest for a pair on this machine within a floor of quality, and
+    save them to its profile; compare, run and chat use them from then on.
+
+    All rules at all lengths (-k 2,4,auto narrows) start on 2 prompts; those shown to lose more than the floor or to be
+    slower than the expert alone go, and of the others the slower half, while the prompts double, until 4 are left.
+    These are judged on the prompts the search did not use. A loss is accepted where its 95 % interval ends within the
+    floor. Answers have at most 64 tokens unless -n says otherwise. Ctrl-C saves nothing; --resume goes on.
+    """
+    from .bench import needs_extra, percent
+
+    needs_extra("tune")
+    floor = (percent("--max-quality-loss", max_quality_loss) or 0.0) / 100
+    lengths = draft_lengths(flags.pop("draft_tokens", None))
+    settings = read_settings(flags, {"max_tokens": 64})
+
+    from speccas.core.measure.search import BLOCK
+    from speccas.core.measure.suites import load_suite, spread
+    from speccas.core.measure.tune import LENGTHS, RULES, answers, candidates, searched
+    from speccas.core.models.load import chosen_pair
+    from speccas.core.models.tuned import target
+
+    from .theme import make_console
+    from .tune_view import plan_lines
+
+    chosen = chosen_pair(settings)
+    name = save_as or (settings.pair if chosen.origin else None)
+    if name is not None:
+        target(chosen, name)
+    tried = candidates(rule_names(rule or RULES), lengths or LENGTHS)
+    suite = load_suite(prompts, settings.raw)
+    items = spread(suite.items, limit)
+    if not searched(items):
+        raise UsageError(f"tune needs at least two prompts, and {suite.name} has {len(items)}", "give more prompts")
+    console, aside = make_console(), make_console(stderr=True)
+    if dry_run:
+        most = answers(len(tried), 0, len(searched(items)), len(items), repeats, BLOCK)
+        for line in plan_lines(tried, len(items), most):
+            console.print(line, soft_wrap=True)
+        return
+
+    from speccas.core.measure.bench import Bench, Plan
+    from speccas.core.measure.folder import check_manifest
+    from speccas.core.measure.manifest import machine_of
+    from speccas.core.measure.search import Search
+    from speccas.core.measure.tune import hopeless
+
+    from .bench_view import progress
+    from .play import command_line, opened
+    from .tune_view import known_lines, show_curve, show_result, show_rung
+
+    told = None if quiet or as_json else aside
+    folder = folder_for(name or chosen.name)
+    began = time.perf_counter()
+    with samples_in(folder, resume) as file, opened(settings) as pair:
+        bench = Bench(pair, Plan((), 1, settings.seed), items, False, time.perf_counter() - began)
+        facts = {
+            "prompts": suite.name,
+            "prompts_sha256": suite.sha256,
+            "played": len(items),
+            "max_tokens": settings.max_tokens,
+            "ignore_eos": settings.ignore_eos,
+            "stop": list(settings.stop),
+            "system": settings.system,
+            "raw": settings.raw,
+        }
+        other = "or leave out --resume to start anew"
+        manifest = check_manifest(folder, pair, facts, command_line(), resume, other)
+        costs = curve_of(bench, folder / CURVE)
+        left_out = hopeless(costs, {each.k for each in tried})
+        if told is not None:
+            show_curve(told, costs, pair, left_out)
+        search = Search(bench, [each for each in tried if each.k not in left_out], floor, repeats)
+        try:
+            with progress(aside, quiet or as_json) as tell:
+                choice = search.run(file, tell, lambda rung: None if told is None else show_rung(told, rung))
+        except Stopped:
+            for line in known_lines(search.rungs):
+                aside.print(line, soft_wrap=True, markup=False)
+            kept = f"--resume goes on: {len(file.samples)} answers are in {file.path}"
+            raise Stopped("interrupted; nothing was saved", kept) from None
+        found = Found(search, choice, floor, left_out, costs, manifest, settings, machine_of(pair), bench.skipped)
+        keep_curve(pair, costs)
+        where = save_found(found, chosen, name, file.path)
+    if as_json:
+        print(json.dumps(document(found, where), ensure_ascii=False, indent=1))
+    else:
+        show_result(console, choice, floor)
+        for line in saved_lines(found, chosen, where):
+            console.print(line, soft_wrap=True, markup=False)
+    for line in overruled(settings):
+        if not as_json:
+            aside.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
+
+
+CURVE = "curve.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that a search came to."""
+
+    search: "Search"
+    choice: "Choice"
+    floor: float
+    left_out: dict[int, float]
+    costs: "Costs"
+    manifest: dict[str, Any]
+    settings: Any
+    machine: str
+    skipped: dict[str, str]
+
+    def tuned(self, file: str) -> "Tuned":
+        """As it stands in a profile; `file` is where the rest stands."""
+        from speccas.core.models.tuned import Tuned
+
+        standing = self.choice.standing
+        assert standing is not None
+        speed = standing.speedup()
+        value, low, high = (None if v is None else round(v, 4) for v in (speed.value, speed.low, speed.high))
+        lossless = self.choice.candidate.lossless
+        return Tuned(
+            date=time.strftime("%Y-%m-%d"),
+            machine=self.machine,
+            rule=self.choice.candidate.name,
+            draft_tokens=self.choice.candidate.k,
+            faster=self.choice.faster,
+            speedup=value,
+            low=low,
+            high=high,
+            prompts=standing.prompts,
+            quality_loss=None if lossless else round(standing.loss_by_log_prob().value or 0.0, 5),
+            temperature=self.settings.temperature,
+            file=file,
+        )
+
+
+@dataclass(frozen=True)
+class Where:
+    """What was written: the profile and the evidence beside it; the profile's text where there is no name for it."""
+
+    evidence: Path
+    profile: Path | None = None
+    backup: Path | None = None
+    text: str = ""
+
+
+def draft_lengths(text: str | None) -> list[Any]:
+    """`2,4,auto`; nothing where none are given. Raises UsageError."""
+    from speccas.core.settings import CHECKS
+
+    return [] if text is None else [CHECKS["draft_tokens"]("--draft-tokens", each.strip()) for each in text.split(",")]
+
+
+def rule_names(texts: Any) -> list[str]:
+    """Rules as typed, sweeps unfolded. Raises UsageError for one that is none, ancestors included."""
+    from speccas.core.decoding.arms import parse_arm
+    from speccas.core.measure.bench import sweep
+    from speccas.core.settings import rules
+
+    arms = [parse_arm(name) for name in sweep(rules("--rule", list(texts)))]
+    wrong = next((arm.name for arm in arms if arm.rule is None), None)
+    if wrong is not None:
+        raise UsageError(f"{wrong} is no rule: it drafts nothing that a draft length could change", "see speccas rules")
+    return [arm.name for arm in arms]
+
+
+def folder_for(name: str) -> Path:
+    """Where the samples of this pair's search are."""
+    from platformdirs import user_state_path
+
+    folder = user_state_path("speccas") / "tune" / re.sub(r"[^\w.-]+", "_", name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {folder}: {error.strerror}", "set XDG_STATE_HOME to a folder of yours") from None
+    return folder
+
+
+def samples_in(folder: Path, resume: bool) -> "SampleFile":
+    """The samples of the search in this folder; those of one before are dropped unless it is to go on."""
+    from speccas.core.measure.samples import SampleFile
+
+    file = folder / "samples.jsonl"
+    if not resume:
+        for each in (file, folder / "manifest.json", folder / CURVE):
+            each.unlink(missing_ok=True)
+    return SampleFile(file, resume=True)
+
+
+def curve_of(bench: "Bench", file: Path) -> "Costs":
+    """The whole curve, measured behind the first prompt, or as the search that goes on measured it. `auto` decides by
+    it from the first answer on."""
+    from speccas.core.decoding.cost import Costs
+    from speccas.core.measure.curve import measure_full
+
+    try:
+        data = json.loads(file.read_bytes())
+        costs = Costs({int(n): float(s) for n, s in data["seen"].items()}, float(data["step"]), float(data["catch_up"]))
+    except FileNotFoundError:
+        for _, ids in bench.prompts():
+            bench.read(ids)
+            break
+        costs = measure_full(bench.pair)
+        seen = {str(n): seconds for n, seconds in costs.seen.items()}
+        file.write_text(json.dumps({"seen": seen, "step": costs.step, "catch_up": costs.catch_up}), encoding="utf-8")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{file} is no curve: {error}", "leave out --resume to start anew") from None
+    bench.planner.adopt(replace(costs, seen=dict(costs.seen)))  # the run keeps its own current
+    return costs
+
+
+def keep_curve(pair: "LoadedPair", costs: "Costs") -> None:
+    """For `-k auto` of later runs."""
+    from speccas.core.measure.curve import Planner, curves_file
+
+    planner = Planner(pair, curves_file())
+    planner.adopt(costs)
+    planner.save()
+
+
+def save_found(found: Found, chosen: "Pair", name: str | None, samples: Path) -> Where:
+    """Write the profile and the evidence beside it; without a name, the evidence beside the samples. Raises
+    UsageError."""
+    from speccas.core.measure.samples import whole_file
+    from speccas.core.models.pairs import user_pairs
+    from speccas.core.models.tuned import as_text, save
+
+    folder = samples.parent if name is None else user_pairs()
+    evidence = folder / ("tuned.json" if name is None else f"{name}.tuned.json")
+    tuned = found.tuned(str(evidence))
+    if name is None:
+        where = Where(evidence, text=as_text(chosen, tuned))
+    else:
+        saved = save(chosen, name, tuned)
+        where = Where(evidence, saved.path, saved.backup)
+    try:
+        with whole_file(evidence) as path:
+            path.write_text(json.dumps(document(found, where), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {evidence}: {error.strerror}", "mend it, and use --resume") from None
+    return where
+
+
+def saved_lines(found: Found, chosen: "Pair", where: Where) -> list[str]:
+    candidate = found.choice.candidate
+    if where.profile is None:
+        return [
+            "These files have no profile. Save this as pairs/NAME.yaml in the config directory, or run the same again "
+            "with --resume --save-as NAME (nothing is played again):",
+            "",
+            where.text.rstrip(),
+            "",
+            f"evidence: {where.evidence}",
+        ]
+    name = where.profile.stem
+    lines = [
+        f"saved: --rule {candidate.name} -k {candidate.k} in {where.profile}",
+        f"compare, run and chat --pair {name} use it from now on",
+        f"evidence: {where.evidence}",
+    ]
+    if where.backup is not None:
+        lines.append(f"the profile could not be changed in place and was written anew; it was kept as {where.backup}")
+    return lines
+
+
+def overruled(settings: Any) -> list[str]:
+    """Where something that goes before a profile hides what was saved."""
+    found = [(key, source) for key in ("rule", "draft_tokens") if (source := settings.sources.get(key)) is not None]
+    return [
+        f"{key} from the {source} goes before the profile: what was saved is not used until it is gone"
+        for key, source in found
+        if source in ("environment", "config file")
+    ]
+
+
+def document(found: Found, where: Where) -> dict[str, Any]:
+    """For --json, and the evidence beside the profile."""
+    from speccas.core.measure.tune import FALLBACK, estimate_json, finding, front
+
+    search, choice = found.search, found.choice
+    last = {each.candidate: each for rung in search.rungs if not rung.confirmed for each in rung.standings}
+    finalists = [verdict.standing for verdict in choice.verdicts]
+    standing = choice.standing
+    assert standing is not None
+    one = found.costs.verify(1)
+    return {
+        "schema": 1,
+        "manifest": found.manifest,
+        "machine": found.machine,
+        "max_quality_loss": found.floor,
+        "curve": {
+            "seconds": {str(n): seconds for n, seconds in sorted(found.costs.seen.items())},
+            "relative": {str(n): seconds / one for n, seconds in sorted(found.costs.seen.items())},
+            "drafter_step": found.costs.step,
+        },
+        "left_out": {str(k): times for k, times in found.left_out.items()},
+        "skipped": found.skipped,
+        "rungs": [
+            {"prompts": rung.prompts, "settings": len(rung.standings), "go_on": len(rung.alive),
+             "frontier": [each.candidate.label for each in front(rung.standings)], "confirmed": rung.confirmed}
+            for rung in search.rungs
+        ],
+        "searched": [{**each.as_json(), "out": search.out.get(candidate)} for candidate, each in last.items()],
+        "finalists": [
+            {**v.standing.as_json(), "faster": v.faster, "within_floor": v.within, "why": v.why or None}
+            for v in choice.verdicts
+        ],
+        "frontier": [each.candidate.label for each in front(finalists)],
+        "chosen": {
+            "rule": choice.candidate.name,
+            "draft_tokens": choice.candidate.k,
+            "faster": choice.faster,
+            "fallback": choice.candidate == FALLBACK,
+            "speedup": estimate_json(standing.speedup()),
+        },
+        "finding": finding(choice, found.floor),
+        "profile": None if where.profile is None else str(where.profile),
+        "evidence": str(where.evidence),
+    }  # fmt: skip
