@@ -4,18 +4,77 @@ from typing import Annotated, Any
 
 import typer
 
+from speccas.core.errors import UsageError
+
+from .options import read_settings
 from .safe import json_text, one_line
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
-    """Look at this machine, the build of llama.cpp and the cache. Asks no network."""
+def doctor(
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Load a pair and measure what reading 1 to 16 tokens in one call costs.")
+    ] = False,
+    pair: Annotated[str | None, typer.Option(metavar="NAME", help="With --curve: a pair (default: tiny).")] = None,
+    drafter: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --curve: the drafter, a GGUF file or hf:owner/repo.")
+    ] = None,
+    expert: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --curve: the expert, a GGUF file or hf:owner/repo.")
+    ] = None,
+    threads: Annotated[str | None, typer.Option(metavar="N", help="With --curve: threads for both models.")] = None,
+    gpu_layers: Annotated[
+        str | None, typer.Option(metavar="N", help="With --curve: the expert's layers on the GPU (default: all).")
+    ] = None,
+    drafter_gpu_layers: Annotated[
+        str | None, typer.Option(metavar="N", help="With --curve: the drafter's layers on the GPU (default: all).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Look at this machine, the build of llama.cpp and the cache. Asks no network.
+
+    --curve also loads a pair and measures what verifying costs: what drafts can win at most, how often they must be
+    accepted to pay, and whether the expert's file type reads several tokens at once badly. -k auto uses it from then
+    on. Measure with nothing else running.
+    """
+    flags = {
+        "pair": pair, "drafter": drafter, "expert": expert, "threads": threads, "gpu_layers": gpu_layers,
+        "drafter_gpu_layers": drafter_gpu_layers,
+    }  # fmt: skip
+    given = {name: value for name, value in flags.items() if value is not None}
+    if given and not curve:
+        name = next(iter(given)).replace("_", "-")
+        raise UsageError(f"--{name} goes with --curve", "write speccas doctor --curve, or leave it out")
+    settings = read_settings(given, {}) if curve else None
+
     from speccas.core.models.doctor import examine
 
-    report = examine()
+    report = {**examine(), "curve": None}
+    if curve:
+        report["curve"] = measured(settings, report["wrong"])
     if as_json:
         print(json_text(report))
     else:
         _print(report)
+
+
+def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
+    """The curve of a pair, kept for `-k auto`; a file that verifies badly goes to `wrong`."""
+    from speccas.core.measure.ceiling import ADVICE, as_json, bad_verifier
+    from speccas.core.measure.curve import Planner, curves_file, measure_full
+
+    from .play import messages, opened, read_prompt_ids
+
+    with opened(settings) as pair:
+        read_prompt_ids(pair, pair.prompt_ids(messages(settings, "What does it cost to read several words at once?")))
+        costs = measure_full(pair)
+        planner = Planner(pair, curves_file())
+        planner.adopt(costs)
+        planner.save()
+        path, header = pair.files["expert"]
+        if bad := bad_verifier(costs, path.name, header.file_type):
+            wrong.append({"what": bad, "hint": ADVICE})
+        files = {role: {"file": path.name, "quant": header.file_type} for role, (path, header) in pair.files.items()}
+        return {"pair": pair.pair.name, "threads": pair.expert.threads, **files, **as_json(costs)}
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -44,8 +103,27 @@ def _print(report: dict[str, Any]) -> None:
             row("GPU", "none used")
     row("cache", f"{cache['folder']}: {cache['bytes'] / 1e9:.2f} GB, {cache['disk_free_bytes'] / 1e9:.1f} GB free")
     row("hub", f"{cache['endpoint']}{' (offline)' if cache['offline'] else ''}")
+    for label, value in curve_rows(report["curve"]):
+        row(label, value)
     for each in report["wrong"]:
         row("wrong", each["what"], "yellow")
         row("", each["hint"])
     if not report["wrong"]:
         row("wrong", "nothing")
+
+
+def curve_rows(curve: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The curve in three rows: its costs, what they allow, and what a draft needs."""
+    if curve is None:
+        return []
+    expert, one = curve["expert"], curve["seconds"]["1"]
+    costs = ", ".join(f"{n}: {value:.1f}" for n, value in curve["relative"].items() if n != "1")
+    paying = [f"-k {k} from {chance:.0%}" for k, chance in curve["needed"].items() if chance is not None]
+    most = curve["ceiling"]
+    return [
+        ("verifying", f"{expert['file']} ({expert['quant']}), {curve['threads']} threads: {1e3 * one:.1f} ms a token; "
+                      f"n tokens in one call, relative: {costs}"),
+        ("", f"{curve['drafter']['file']}: {curve['drafter_step'] / one:.2f} of that a draft token"),
+        ("", f"the most a draft can win: {most['times']:.2f}x, with {most['rows']} tokens in one call"),
+        ("", f"acceptance that pays: {', '.join(paying) or 'none, at any draft length'}"),
+    ]  # fmt: skip

@@ -331,6 +331,7 @@ def overruled(settings: Any) -> list[str]:
 
 def document(found: Found, where: Where) -> dict[str, Any]:
     """For --json, and the evidence beside the profile."""
+    from speccas.core.measure import ceiling
     from speccas.core.measure.tune import FALLBACK, estimate_json, finding, front
 
     search, choice = found.search, found.choice
@@ -338,17 +339,12 @@ def document(found: Found, where: Where) -> dict[str, Any]:
     finalists = [verdict.standing for verdict in choice.verdicts]
     standing = choice.standing
     assert standing is not None
-    one = found.costs.verify(1)
     return {
         "schema": 1,
         "manifest": found.manifest,
         "machine": found.machine,
         "max_quality_loss": found.floor,
-        "curve": {
-            "seconds": {str(n): seconds for n, seconds in sorted(found.costs.seen.items())},
-            "relative": {str(n): seconds / one for n, seconds in sorted(found.costs.seen.items())},
-            "drafter_step": found.costs.step,
-        },
+        "curve": ceiling.as_json(found.costs),
         "left_out": {str(k): times for k, times in found.left_out.items()},
         "skipped": found.skipped,
         "rungs": [

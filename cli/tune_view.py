@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from speccas.core.decoding.cost import Costs
-from speccas.core.measure.ceiling import ADVICE, ceiling
+from speccas.core.measure.ceiling import ADVICE, bad_verifier
 from speccas.core.measure.report import Table, estimate
 from speccas.core.measure.search import Rung
 from speccas.core.measure.tune import NOTES, Candidate, Choice, Standing, Verdict, finding, front
@@ -104,17 +104,6 @@ def middle(standing: Standing) -> float:
     from statistics import median
 
     return median(standing.answer.values()) if standing.answer else 0.0
-
-
-def bad_verifier(costs: Costs, name: str, quant: str) -> str | None:
-    """The line for an expert whose file reads several tokens in one call at nearly the price of one after another."""
-    most = ceiling(costs)
-    if not most.bad:
-        return None
-    return (
-        f"{name} ({quant}) verifies badly: {most.rows} tokens in one call are {most.times:.2f} times as fast as one "
-        f"after another, and that is the most any draft could win"
-    )
 
 
 def plan_lines(candidates: Sequence[Candidate], prompts: int, most: int) -> list[str]:

@@ -3,6 +3,7 @@ model, no rule, and nothing of how often drafts are accepted.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..decoding.cost import Costs
 
@@ -52,3 +53,30 @@ def needed(costs: Costs, k: int) -> float | None:
         else:
             high = middle
     return high
+
+
+LENGTHS = range(1, 9)
+
+
+def as_json(costs: Costs) -> dict[str, Any]:
+    """The curve and what it allows, for `doctor` and `tune`: seconds, and relative to one token; `needed` is the chance
+    of a drafted token from which a draft length pays (null: none is enough)."""
+    one, most = costs.verify(1), ceiling(costs)
+    return {
+        "seconds": {str(n): seconds for n, seconds in sorted(costs.seen.items())},
+        "relative": {str(n): round(seconds / one, 3) for n, seconds in sorted(costs.seen.items())},
+        "drafter_step": costs.step,
+        "ceiling": {"times": round(most.times, 3), "rows": most.rows, "bad": most.bad},
+        "needed": {str(k): None if (a := needed(costs, k)) is None else round(a, 3) for k in LENGTHS},
+    }
+
+
+def bad_verifier(costs: Costs, name: str, quant: str) -> str | None:
+    """The line for an expert whose file reads several tokens in one call at nearly the price of one after another."""
+    most = ceiling(costs)
+    if not most.bad:
+        return None
+    return (
+        f"{name} ({quant}) verifies badly: {most.rows} tokens in one call are {most.times:.2f} times as fast as one "
+        f"after another, and that is the most any draft could win"
+    )

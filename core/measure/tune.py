@@ -327,8 +327,9 @@ def judged(found: Standing, floor: float) -> Verdict:
 
 
 def choose(found: Sequence[Standing], floor: float) -> Choice:
-    """The first of the finalists, in the order that the search gave them, that is faster and within the floor. A lossy one must
-    also be shown to be faster than the lossless one that would be kept without it: no quality is given for nothing."""
+    """The first of the finalists, in the order that the search gave them, that is faster and within the floor. A lossy
+    one must also be shown to be faster than the lossless one that would be kept without it: no quality is given for
+    nothing."""
     verdicts = [judged(each, floor) for each in found]
     good = [each for each in verdicts if each.faster and each.within]
     plain = next((each for each in good if each.standing.candidate.lossless), None)
