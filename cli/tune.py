@@ -67,7 +67,8 @@ def tune(
     needs_extra("tune")
     floor = (percent("--max-quality-loss", max_quality_loss) or 0.0) / 100
     lengths = draft_lengths(flags.pop("draft_tokens", None))
-    settings = read_settings(flags, {"max_tokens": 64})
+    read = read_settings(flags, {"max_tokens": 64})
+    settings = replace(read, rule=("exact",), draft_tokens="auto")  # what it tries does not depend on what it found
 
     from speccas.core.measure.search import BLOCK
     from speccas.core.measure.suites import load_suite, spread
