@@ -58,23 +58,28 @@ def doctor(
 
 
 def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
-    """The curve of a pair, kept for `-k auto`; a file that verifies badly goes to `wrong`."""
+    """The curve of a pair, kept for `-k auto` where its times were steady. What is wrong with it goes to `wrong`."""
     from speccas.core.measure.ceiling import ADVICE, as_json, bad_verifier
-    from speccas.core.measure.curve import Planner, curves_file, measure_full
+    from speccas.core.measure.curve import UNSTEADY, Planner, curves_file, measure_full
 
     from .play import messages, opened, read_prompt_ids
 
     with opened(settings) as pair:
         read_prompt_ids(pair, pair.prompt_ids(messages(settings, "What does it cost to read several words at once?")))
-        costs = measure_full(pair)
-        planner = Planner(pair, curves_file())
-        planner.adopt(costs)
-        planner.save()
+        found = measure_full(pair)
+        costs = found.costs
+        if found.steady:
+            planner = Planner(pair, curves_file())
+            planner.adopt(costs)
+            planner.save()
+        else:
+            wrong.append({"what": UNSTEADY.format(found.spread), "hint": "measure again with nothing else running"})
         path, header = pair.files["expert"]
         if bad := bad_verifier(costs, path.name, header.file_type):
             wrong.append({"what": bad, "hint": ADVICE})
         files = {role: {"file": path.name, "quant": header.file_type} for role, (path, header) in pair.files.items()}
-        return {"pair": pair.pair.name, "threads": pair.expert.threads, **files, **as_json(costs)}
+        where = {"pair": pair.pair.name, "threads": pair.expert.threads, **files}
+        return {**where, **as_json(costs), "spread": round(found.spread, 3)}
 
 
 def _print(report: dict[str, Any]) -> None:

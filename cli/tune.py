@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from .options import read_settings, shared_flags
 if TYPE_CHECKING:
     from speccas.core.decoding.cost import Costs
     from speccas.core.measure.bench import Bench
+    from speccas.core.measure.curve import Curve
     from speccas.core.measure.samples import SampleFile
     from speccas.core.measure.search import Search
     from speccas.core.measure.tune import Choice
@@ -122,10 +123,10 @@ def tune(
         }
         other = "or leave out --resume to start anew"
         manifest = check_manifest(folder, pair, facts, command_line(), resume, other)
-        costs = curve_of(bench, folder / CURVE)
-        left_out = hopeless(costs, {each.k for each in tried})
+        curve = curve_of(bench, folder / CURVE)
+        left_out = hopeless(curve.costs, {each.k for each in tried}) if curve.steady else {}
         if told is not None:
-            show_curve(told, costs, pair, left_out)
+            show_curve(told, curve, pair, left_out)
         search = Search(bench, [each for each in tried if each.k not in left_out], floor, repeats)
         try:
             with progress(aside, quiet or as_json) as tell:
@@ -135,8 +136,9 @@ def tune(
                 aside.print(line, soft_wrap=True, markup=False)
             kept = f"--resume goes on: {len(file.samples)} answers are in {file.path}"
             raise Stopped("interrupted; nothing was saved", kept) from None
-        found = Found(search, choice, floor, left_out, costs, manifest, settings, machine_of(pair), bench.skipped)
-        keep_curve(pair, costs)
+        found = Found(search, choice, floor, left_out, curve, manifest, settings, machine_of(pair), bench.skipped)
+        if curve.steady:
+            keep_curve(pair, curve.costs)
         where = save_found(found, chosen, name, file.path)
     if as_json:
         print(json.dumps(document(found, where), ensure_ascii=False, indent=1))
@@ -160,7 +162,7 @@ class Found:
     choice: "Choice"
     floor: float
     left_out: dict[int, float]
-    costs: "Costs"
+    curve: "Curve"
     manifest: dict[str, Any]
     settings: Any
     machine: str
@@ -244,26 +246,26 @@ def samples_in(folder: Path, resume: bool) -> "SampleFile":
     return SampleFile(file, resume=True)
 
 
-def curve_of(bench: "Bench", file: Path) -> "Costs":
+def curve_of(bench: "Bench", file: Path) -> "Curve":
     """The whole curve, measured behind the first prompt, or as the search that goes on measured it. `auto` decides by
     it from the first answer on."""
     from speccas.core.decoding.cost import Costs
-    from speccas.core.measure.curve import measure_full
+    from speccas.core.measure.curve import Curve, measure_full
 
     try:
         data = json.loads(file.read_bytes())
         costs = Costs({int(n): float(s) for n, s in data["seen"].items()}, float(data["step"]), float(data["catch_up"]))
+        curve = Curve(costs, float(data["spread"]))
     except FileNotFoundError:
         for _, ids in bench.prompts():
             bench.read(ids)
             break
-        costs = measure_full(bench.pair)
-        seen = {str(n): seconds for n, seconds in costs.seen.items()}
-        file.write_text(json.dumps({"seen": seen, "step": costs.step, "catch_up": costs.catch_up}), encoding="utf-8")
+        curve = measure_full(bench.pair)
+        file.write_text(json.dumps({**asdict(curve.costs), "spread": curve.spread}), encoding="utf-8")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"{file} is no curve: {error}", "leave out --resume to start anew") from None
-    bench.planner.adopt(replace(costs, seen=dict(costs.seen)))  # the run keeps its own current
-    return costs
+    bench.planner.adopt(replace(curve.costs, seen=dict(curve.costs.seen)))  # the run keeps its own current
+    return curve
 
 
 def keep_curve(pair: "LoadedPair", costs: "Costs") -> None:
@@ -345,7 +347,7 @@ def document(found: Found, where: Where) -> dict[str, Any]:
         "manifest": found.manifest,
         "machine": found.machine,
         "max_quality_loss": found.floor,
-        "curve": ceiling.as_json(found.costs),
+        "curve": {**ceiling.as_json(found.curve.costs), "spread": round(found.curve.spread, 3)},
         "left_out": {str(k): times for k, times in found.left_out.items()},
         "skipped": found.skipped,
         "rungs": [

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from speccas.core.decoding.cost import Costs
 from speccas.core.measure.ceiling import ADVICE, bad_verifier
+from speccas.core.measure.curve import UNSTEADY, Curve
 from speccas.core.measure.report import Table, estimate
 from speccas.core.measure.search import Rung
 from speccas.core.measure.tune import NOTES, Candidate, Choice, Standing, Verdict, finding, front
@@ -27,9 +28,12 @@ def curve_line(costs: Costs) -> str:
     return f"expert {1e3 * one:.1f} ms a token; n tokens in one call, relative: {rest}; drafter {costs.step / one:.2f}"
 
 
-def show_curve(console: Console, costs: Costs, pair: LoadedPair, left_out: dict[int, float]) -> None:
+def show_curve(console: Console, curve: Curve, pair: LoadedPair, left_out: dict[int, float]) -> None:
     """What the machine's calls cost, and what follows from that alone."""
+    costs = curve.costs
     quiet(console, curve_line(costs))
+    if not curve.steady:
+        quiet(console, f"warning: {UNSTEADY.format(curve.spread)}", "yellow")
     path, header = pair.files["expert"]
     if bad := bad_verifier(costs, path.name, header.file_type):
         quiet(console, f"{bad}; {ADVICE}", "yellow")

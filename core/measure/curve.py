@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls
 REPEATS = 2
 FULL = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)  # what `doctor` and `tune` measure
 FULL_REPEATS = 4
+STEADY = 1.3  # spread of a size's two least times, above which something else is running
+UNSTEADY = "times of the same call spread by {:.1f}x: something else is running, so these costs are not the machine's"
 KNOWN = 4.0  # judged drafts after which a rule's drafts are no longer tried at a loss in every answer
 MEMORY = 12.0  # judged drafts a bucket that earlier answers count for
 CATCH_UP = 0.3  # of a step: reading one of several tokens, until the run has shown it
@@ -112,22 +115,55 @@ class Planner:
 def measure(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> Costs:
     """Seconds of expert calls of these sizes and of a drafter step, the least of `repeats`, on the caches as they are;
     they are as they were afterwards. Sizes for which the context has no room are left out."""
+    return of_times(*times(pair, sizes, repeats))
+
+
+Times = dict[int, list[float]]
+
+
+def times(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> tuple[Times, list[float]]:
+    """Seconds of each expert call and of each drafter step, size after size and then all again: what disturbs the
+    machine for a moment does not meet all calls of one size."""
     expert, small = pair.expert, pair.small
     token = pair.held[-1] if pair.held else 0
-    seen = {}
-    for n in sizes:
-        if n <= min(expert.max_rows, expert.context - len(expert)):
-            seen[n] = min(timed(expert, [token] * n, n) for _ in range(repeats))
     own = [small_token(pair)]
-    step = min((timed(small, own, 1) for _ in range(repeats) if len(small) < small.context), default=0.0)
-    if not seen:
-        seen[1] = 10 * step or 1.0
-    return Costs(seen, step, CATCH_UP * step)
+    room = min(expert.max_rows, expert.context - len(expert))
+    seen: Times = {n: [] for n in sizes if n <= room}
+    steps: list[float] = []
+    for _ in range(repeats):
+        for n, seconds in seen.items():
+            seconds.append(timed(expert, [token] * n, n))
+        if len(small) < small.context:
+            steps.append(timed(small, own, 1))
+    return seen, steps
 
 
-def measure_full(pair: LoadedPair) -> Costs:
+def of_times(seen: Times, steps: Sequence[float]) -> Costs:
+    """The least of each."""
+    step = min(steps, default=0.0)
+    return Costs({n: min(seconds) for n, seconds in seen.items()} or {1: 10 * step or 1.0}, step, CATCH_UP * step)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A whole curve, and by how much its times spread: the largest ratio of a size's second-least time to its least."""
+
+    costs: Costs
+    spread: float
+
+    @property
+    def steady(self) -> bool:
+        return self.spread <= STEADY
+
+
+def measure_full(pair: LoadedPair) -> Curve:
     """The whole curve, behind what the caches hold. Takes as long as a few hundred tokens of the expert alone."""
-    return measure(pair, FULL, FULL_REPEATS)
+    seen, steps = times(pair, FULL, FULL_REPEATS)
+    return Curve(of_times(seen, steps), spread(seen))
+
+
+def spread(seen: Times) -> float:
+    return max((sorted(seconds)[1] / min(seconds) for seconds in seen.values() if len(seconds) > 1), default=1.0)
 
 
 def alone_speed(pair: LoadedPair, steps: int) -> float:
