@@ -104,7 +104,7 @@ def tune(
 
     from .bench_view import progress
     from .play import command_line, opened
-    from .tune_view import known_lines, show_curve, show_result, show_rung
+    from .tune_view import known_line, show_curve, show_result, show_rung
 
     told = None if quiet or as_json else aside
     folder = folder_for(name or chosen.name)
@@ -132,8 +132,7 @@ def tune(
             with progress(aside, quiet or as_json) as tell:
                 choice = search.run(file, tell, lambda rung: None if told is None else show_rung(told, rung))
         except Stopped:
-            for line in known_lines(search.rungs):
-                aside.print(line, soft_wrap=True, markup=False)
+            aside.print(known_line(file.samples, search.candidates), soft_wrap=True, markup=False)
             kept = f"--resume goes on: {len(file.samples)} answers are in {file.path}"
             raise Stopped("interrupted; nothing was saved", kept) from None
         found = Found(search, choice, floor, left_out, curve, manifest, settings, machine_of(pair), bench.skipped)

@@ -10,8 +10,9 @@ from speccas.core.decoding.cost import Costs
 from speccas.core.measure.ceiling import ADVICE, bad_verifier
 from speccas.core.measure.curve import UNSTEADY, Curve
 from speccas.core.measure.report import Table, estimate
+from speccas.core.measure.samples import Sample
 from speccas.core.measure.search import Rung
-from speccas.core.measure.tune import NOTES, Candidate, Choice, Standing, Verdict, finding, front
+from speccas.core.measure.tune import NOTES, Candidate, Choice, Standing, Verdict, finding, front, standings
 from speccas.core.models.load import LoadedPair
 
 from .bench_view import show_notes, show_table
@@ -46,12 +47,13 @@ def quiet(console: Console, line: str, style: str = "dim") -> None:
     console.print(Text(one_line(line), style=style), soft_wrap=True)
 
 
-def known_lines(rungs: Sequence[Rung]) -> list[str]:
-    """What a search that was stopped knows so far."""
-    if not rungs:
-        return ["known so far: nothing, the first round of prompts was not over"]
-    last = rungs[-1]
-    return [f"known so far, from {last.prompts} prompts: {frontier_line(last.standings)}"]
+def known_line(samples: Sequence[Sample], tried: Sequence[Candidate]) -> str:
+    """What a search that was stopped knows so far, of every setting that was played beside the expert."""
+    found = [each for each in standings(samples, tried) if each.prompts]
+    if not found:
+        return "known so far: nothing, no setting was played beside the expert alone"
+    most = max(each.prompts for each in found)
+    return f"known so far, of {len(found)} settings on at most {most} prompts: {frontier_line(found)}"
 
 
 def show_result(console: Console, choice: Choice, floor: float) -> None:
