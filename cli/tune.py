@@ -124,7 +124,8 @@ def tune(
         other = "or leave out --resume to start anew"
         manifest = check_manifest(folder, pair, facts, command_line(), resume, other)
         curve = curve_of(bench, folder / CURVE)
-        left_out = hopeless(curve.costs, {each.k for each in tried}) if curve.steady else {}
+        sound = curve.steady and settings.lookup != "on"  # a draft that is looked up takes no step of the drafter
+        left_out = hopeless(curve.costs, {each.k for each in tried}) if sound else {}
         if told is not None:
             show_curve(told, curve, pair, left_out)
         search = Search(bench, [each for each in tried if each.k not in left_out], floor, repeats)
