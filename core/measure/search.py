@@ -56,7 +56,7 @@ class Search:
     out: dict[Candidate, str] = field(default_factory=dict)
     """Who is no longer played, and why; filled as it goes."""
     rungs: list[Rung] = field(default_factory=list)
-    _total: int = 0
+    _done: int = 0
     _warm: bool = False
 
     def run(
@@ -105,19 +105,22 @@ class Search:
         tell: Callable[[Progress], None],
     ) -> None:
         """Every candidate on every prompt. `to_come`: answers until the end of the search, these included."""
-        self._total = len(file.samples) + to_come
+        total = self._done + to_come
         for item, ids in prompts:
             for repeat, entries in blocks(names, repeats):
                 self.bench.plan = Plan(entries, repeat + 1, self.bench.plan.seed)
                 missing = self.bench.missing(file, item, repeat)
-                self._total -= len(entries) - len(missing)  # of a search that was stopped: not played again
+                self._done += len(entries) - len(missing)  # played before the search was stopped
                 if missing and not self._warm:
-                    tell(Progress(len(file.samples), self._total, True))
+                    tell(Progress(self._done, total, True))
                     self._warm_up(ids)
-                self.bench.play_block(
-                    file, item, ids, repeat, missing, lambda: tell(Progress(len(file.samples), self._total))
-                )
-        tell(Progress(len(file.samples), self._total))
+
+                def played(known: int = self._done - len(file.samples)) -> None:
+                    tell(Progress(known + len(file.samples), total))
+
+                self.bench.play_block(file, item, ids, repeat, missing, played)
+                self._done += len(missing)
+        tell(Progress(self._done, total))
 
     def _warm_up(self, ids: Sequence[int]) -> None:
         """One short answer at each draft length: every batch shape has been seen by then."""

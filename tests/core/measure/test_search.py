@@ -26,9 +26,9 @@ from speccas.core.measure.bench import Bench, Entry, Plan, Progress
 from speccas.core.measure.metrics import Fold
 from speccas.core.measure.samples import Sample, SampleFile
 from speccas.core.measure.score import mean_log_prob
-from speccas.core.measure.search import Rung, Search
+from speccas.core.measure.search import BLOCK, Rung, Search, pick
 from speccas.core.measure.suites import Item
-from speccas.core.measure.tune import FALLBACK, Candidate, Choice, candidates, finding
+from speccas.core.measure.tune import FALLBACK, Candidate, Choice, answers, candidates, finding
 from tests.core.decoding.test_drafting import Same, flat, steep
 
 WORDS = 32
@@ -188,11 +188,13 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> No
     """Fixed lengths, because auto learns from what was played before."""
     tried = [FALLBACK, *(Candidate(name, k) for name in RULES for k in (1, 2, 4, 8))]
 
+    steps: list[Progress] = []
+
     def run(folder: Path, stop_at: int | None) -> tuple[Choice | None, Simulated, list[Sample]]:
         bench = Simulated(FLAT, stop_at=stop_at)
         with SampleFile(folder / "samples.jsonl", resume=True) as file:
             try:
-                return Search(bench, tried, 0.08, 1).run(file), bench, list(file.samples)
+                return Search(bench, tried, 0.08, 1).run(file, steps.append), bench, list(file.samples)
             except Stopped:
                 return None, bench, list(file.samples)
 
@@ -200,7 +202,10 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> No
     whole, _, all_samples = run(tmp_path / "whole", None)
     stopped, _, before = run(tmp_path, 61)
     assert stopped is None and len(before) == 60
+    steps.clear()
     resumed, second, after = run(tmp_path, None)
+    assert next(step for step in steps if step.warming).done == 60
+    assert max(step.total for step in steps) <= answers(len(tried), 0, 12, 24, 1, BLOCK)
     assert whole is not None and resumed is not None and resumed.candidate == whole.candidate
     assert after[:60] == before and len(second.played) == len(after) - 60
     assert len({each.key for each in after}) == len(after) == len(all_samples)
@@ -213,6 +218,20 @@ def test_the_count_of_answers_is_never_short(tmp_path: Path) -> None:
         assert steps[-1] == Progress(len(file.samples), len(file.samples))
     assert steps[0].warming and all(step.done <= step.total for step in steps)
     assert [step.total for step in steps] == sorted((step.total for step in steps), reverse=True)
+
+
+def test_a_few_settings_need_no_long_search(tmp_path: Path) -> None:
+    reached: list[Rung] = []
+    with SampleFile(tmp_path / "samples.jsonl", resume=False) as file:
+        Search(Simulated(FLAT), candidates(["exact"], ["auto", 2]), 0.08, 1).run(file, show=reached.append)
+    assert [(rung.prompts, rung.confirmed) for rung in reached] == [(2, False), (22, True)]
+
+
+def test_the_finalists_are_the_best_and_what_they_must_beat() -> None:
+    lossy = [Candidate(f"token:0.{i}", 2) for i in range(1, 6)]
+    plain = Candidate("exact", 2)
+    assert pick([*lossy, plain, Candidate("exact", 4), FALLBACK]) == [*lossy[:2], plain, FALLBACK]
+    assert pick([FALLBACK, *lossy]) == [FALLBACK, *lossy[:3]]
 
 
 def test_one_prompt_is_too_few(tmp_path: Path) -> None:
