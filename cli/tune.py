@@ -12,6 +12,7 @@ import typer
 from speccas.core.errors import IntegrityError, Stopped, UsageError
 
 from .options import read_settings, shared_flags
+from .safe import json_text, visible
 
 if TYPE_CHECKING:
     from speccas.core.decoding.cost import Costs
@@ -133,7 +134,7 @@ def tune(
             with progress(aside, quiet or as_json) as tell:
                 choice = search.run(file, tell, lambda rung: None if told is None else show_rung(told, rung))
         except Stopped:
-            aside.print(known_line(file.samples, search.candidates), soft_wrap=True, markup=False)
+            aside.print(known_line(file.samples, search.candidates), soft_wrap=True)
             kept = f"--resume goes on: {len(file.samples)} answers are in {file.path}"
             raise Stopped("interrupted; nothing was saved", kept) from None
         found = Found(search, choice, floor, left_out, curve, manifest, settings, machine_of(pair), bench.skipped)
@@ -141,14 +142,14 @@ def tune(
             keep_curve(pair, curve.costs)
         where = save_found(found, chosen, name, file.path)
     if as_json:
-        print(json.dumps(document(found, where), ensure_ascii=False, indent=1))
+        print(json_text(document(found, where)))
     else:
         show_result(console, choice, floor)
         for line in saved_lines(found, chosen, where):
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(visible(line), soft_wrap=True)
     for line in overruled(settings):
         if not as_json:
-            aside.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False)
+            aside.print(f"warning: {line}", style="yellow", soft_wrap=True)
 
 
 CURVE = "curve.json"

@@ -170,8 +170,9 @@ def alone_speed(pair: LoadedPair, steps: int) -> float:
     """Tokens a second of the expert alone, by single steps behind what its cache holds, taken back afterwards; 0 where
     it cannot be measured, for want of room or because it was stopped."""
     expert = pair.expert
-    length, before, spent = len(expert), expert.seconds, 0.0
+    length, before = len(expert), expert.seconds
     steps = min(steps, pair.context - length)
+    spent = 0.0
     with suppress(Stopped):
         for _ in range(steps):
             expert.extend([pair.held[-1]])

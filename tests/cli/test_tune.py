@@ -36,6 +36,17 @@ def profile(folder: Path, name: str = "tiny") -> Path:
     return folder / "config/speccas/pairs" / f"{name}.yaml"
 
 
+@pytest.fixture(scope="module")
+def patient(script: str, clean: Mapping[str, str]) -> Run:
+    """Runs the script; the limit is only against hanging: a search takes long where other programs run."""
+
+    def run(*arguments: str, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        command = [script, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env={**clean, **env}, timeout=400)
+
+    return run
+
+
 @dataclass(frozen=True)
 class Tuned:
     folder: Path
@@ -44,13 +55,13 @@ class Tuned:
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory, speccas: Run) -> Tuned:
+def tuned(tmp_path_factory: pytest.TempPathFactory, patient: Run) -> Tuned:
     """A search over two prompts, for a user who has a profile of the pair."""
     folder = tmp_path_factory.mktemp("tune")
     path = profile(folder)
     path.parent.mkdir(parents=True)
     path.write_text((DRAFTER.parent / "tiny.yaml").read_text() + MINE)
-    done = speccas("tune", "--limit", "2", *NARROW, "--json", env=homes(folder))
+    done = patient("tune", "--limit", "2", *NARROW, "--json", env=homes(folder))
     assert (done.returncode, done.stderr) == (0, "")
     return Tuned(folder, homes(folder), json.loads(done.stdout))
 
@@ -99,29 +110,29 @@ def test_the_users_profile_keeps_its_keys_and_words(tuned: Tuned) -> None:
 
 
 @pytest.mark.tiny
-def test_commands_use_what_was_saved_and_say_so_once(tuned: Tuned, speccas: Run) -> None:
+def test_commands_use_what_was_saved_and_say_so_once(tuned: Tuned, patient: Run) -> None:
     said = "tuned: --rule exact -k auto (nothing was faster than the expert alone;"
-    done = speccas("run", "Hello.", "-n", "4", env=tuned.env)
+    done = patient("run", "Hello.", "-n", "4", env=tuned.env)
     assert done.returncode == 0 and done.stderr.startswith(said) and done.stderr.count("\n") == 1
     assert "tuned" not in done.stdout
-    done = speccas("chat", "-p", "Hello.", "-n", "4", "--temperature", "0", env=tuned.env)
+    done = patient("chat", "-p", "Hello.", "-n", "4", "--temperature", "0", env=tuned.env)
     assert done.returncode == 0 and done.stderr.startswith(said)
-    done = speccas("compare", "Hello.", "-n", "4", env={**tuned.env, "COLUMNS": "120"})
+    done = patient("compare", "Hello.", "-n", "4", env={**tuned.env, "COLUMNS": "120"})
     assert done.returncode == 0 and done.stderr.startswith(said)
     assert "── exact" in done.stdout and "── token" not in done.stdout, "the tuned rule is the one that is compared"
-    done = speccas("compare", "Hello.", "-n", "4", "--json", env=tuned.env)
+    done = patient("compare", "Hello.", "-n", "4", "--json", env=tuned.env)
     document = json.loads(done.stdout)
     assert done.stderr == "" and document["manifest"]["k"] == "auto"
     assert [arm["name"] for arm in document["arms"]] == ["expert", "exact"]
     for command in ("run", "compare"):
-        assert speccas(command, "Hello.", "-n", "4", "-q", env=tuned.env).stderr == ""
+        assert patient(command, "Hello.", "-n", "4", "-q", env=tuned.env).stderr == ""
 
 
 @pytest.mark.tiny
-def test_a_flag_goes_before_the_profile_and_is_warned_of(tuned: Tuned, speccas: Run) -> None:
-    done = speccas("compare", "Hello.", "-n", "4", "-k", "3", "--json", env=tuned.env)
+def test_a_flag_goes_before_the_profile_and_is_warned_of(tuned: Tuned, patient: Run) -> None:
+    done = patient("compare", "Hello.", "-n", "4", "-k", "3", "--json", env=tuned.env)
     assert json.loads(done.stdout)["manifest"]["k"] == 3 and done.stderr == ""
-    done = speccas("run", "Hello.", "-n", "4", "-k", "3", env=tuned.env)
+    done = patient("run", "Hello.", "-n", "4", "-k", "3", env=tuned.env)
     assert done.stderr == (
         "warning: tune found nothing faster than the expert alone here, so -k 3 will be slower: use --rule exact "
         "-k auto\n"
@@ -129,24 +140,24 @@ def test_a_flag_goes_before_the_profile_and_is_warned_of(tuned: Tuned, speccas: 
 
 
 @pytest.mark.tiny
-def test_a_slow_comparison_is_warned_of_on_stderr(speccas: Run, tmp_path: Path) -> None:
+def test_a_slow_comparison_is_warned_of_on_stderr(patient: Run, tmp_path: Path) -> None:
     """The pair the wrong way round: each draft token costs several of the expert's, so nothing can win."""
     (large,) = SMOLLM2.glob("*.gguf")
     files = ("--drafter", str(large), "--expert", str(DRAFTER))
     flags = (*files, "--raw", "--ignore-eos", "-n", "32", "-k", "4", "--rule", "exact")
-    done = speccas("compare", "The sea", *flags, env=homes(tmp_path))
+    done = patient("compare", "The sea", *flags, env=homes(tmp_path))
     assert done.returncode == 0
     assert done.stderr.startswith("warning: slower than the expert alone here at -k 4: exact 0.")
     assert "-k auto" in done.stderr and "speccas tune" in done.stderr and "warning" not in done.stdout
-    alone = speccas("run", "The sea", *flags, env=homes(tmp_path))
+    alone = patient("run", "The sea", *flags, env=homes(tmp_path))
     assert alone.returncode == 0 and alone.stderr.startswith("warning: slower than the expert alone here at -k 4")
-    assert speccas("run", "The sea", *flags, "--json", env=homes(tmp_path)).stderr == ""
+    assert patient("run", "The sea", *flags, "--json", env=homes(tmp_path)).stderr == ""
 
 
 @pytest.mark.tiny
-def test_what_goes_before_the_profile_is_pointed_out(speccas: Run, tmp_path: Path) -> None:
+def test_what_goes_before_the_profile_is_pointed_out(patient: Run, tmp_path: Path) -> None:
     env = {**homes(tmp_path), "SPECCAS_RULE": "token", "COLUMNS": "200"}
-    done = speccas("tune", "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4", env=env)
+    done = patient("tune", "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4", env=env)
     assert done.returncode == 0
     assert "warning: rule from the environment goes before the profile" in done.stderr
     assert f"saved: --rule exact -k auto in {profile(tmp_path)}" in done.stdout
@@ -158,22 +169,22 @@ def test_what_goes_before_the_profile_is_pointed_out(speccas: Run, tmp_path: Pat
 
 @pytest.mark.tiny
 def test_stopped_saves_nothing_says_what_is_known_and_goes_on(
-    script: str, clean: Mapping[str, str], speccas: Run, tmp_path: Path
+    script: str, clean: Mapping[str, str], patient: Run, tmp_path: Path
 ) -> None:
     env = homes(tmp_path)
-    flags = ("tune", "--limit", "6", *NARROW)
+    flags = ("tune", "--limit", "4", *NARROW)
     samples = tmp_path / "state/speccas/tune/tiny/samples.jsonl"
     process = subprocess.Popen([script, *flags], env={**clean, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not (samples.exists() and samples.read_bytes().count(b"\n") >= 9):
+    deadline = time.monotonic() + 400
+    while not (samples.exists() and samples.read_bytes().count(b"\n") >= 8):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=400)
     assert process.returncode == 130 and out == b""
     assert (
         b"known so far, of " in error
-        and b" settings on at most 1 prompts: " in error
+        and b" settings on at most " in error
         and b"nothing was saved" in error
         and b"--resume goes on" in error
     )
@@ -181,33 +192,33 @@ def test_stopped_saves_nothing_says_what_is_known_and_goes_on(
     assert not profile(tmp_path).exists() and not profile(tmp_path).with_name("tiny.tuned.json").exists()
     before = samples.read_bytes()
     curve = (samples.parent / "curve.json").read_bytes()
-    done = speccas(*flags, "--resume", "--json", env=env)
+    done = patient(*flags, "--resume", "--json", env=env)
     assert done.returncode == 0, done.stderr
     assert samples.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     assert (samples.parent / "curve.json").read_bytes() == curve
     assert profile(tmp_path).exists()
-    again = speccas(*flags, "--resume", "--temperature", "0.5", env=env)
+    again = patient(*flags, "--resume", "--temperature", "0.5", env=env)
     assert again.returncode == 2 and "temperature: 0.0, now 0.5" in again.stderr
     found = json.loads(done.stdout)
     after = samples.read_bytes()
-    same = json.loads(speccas(*flags, "--resume", "--json", env=env).stdout)
+    same = json.loads(patient(*flags, "--resume", "--json", env=env).stdout)
     assert samples.read_bytes() == after, "a search that is over plays nothing"
     assert same["searched"] == found["searched"] and same["finalists"] == found["finalists"]
 
 
 @pytest.mark.tiny
-def test_files_without_a_profile_are_told_what_to_save(speccas: Run, tmp_path: Path) -> None:
+def test_files_without_a_profile_are_told_what_to_save(patient: Run, tmp_path: Path) -> None:
     env, model = homes(tmp_path), str(DRAFTER)
     flags = ("tune", "--drafter", model, "--expert", model, "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4")
-    done = speccas(*flags, "--raw", env={**env, "COLUMNS": "200"})
+    done = patient(*flags, "--raw", env={**env, "COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
     text = done.stdout[done.stdout.index("name: NAME") : done.stdout.index("evidence: /")]
     data = yaml.safe_load(text)
     assert data["expert"] == {"path": model} and data["defaults"] == {"rule": "exact", "draft_tokens": "auto"}
     assert not profile(tmp_path).parent.exists()
-    done = speccas(*flags, "--raw", "--save-as", "mine", env=env)
+    done = patient(*flags, "--raw", "--save-as", "mine", env=env)
     assert done.returncode == 0, done.stderr
-    done = speccas("run", "The sea", "--raw", "--pair", "mine", "-n", "4", env=env)
+    done = patient("run", "The sea", "--raw", "--pair", "mine", "-n", "4", env=env)
     assert done.returncode == 0 and done.stderr.startswith("tuned: --rule exact -k auto")
 
 
@@ -256,8 +267,8 @@ def test_a_dry_run_says_what_would_be_tried(speccas: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.tiny
-def test_doctor_measures_the_curve_and_keeps_it(speccas: Run, tmp_path: Path) -> None:
-    done = speccas("doctor", "--curve", "--json", env=homes(tmp_path))
+def test_doctor_measures_the_curve_and_keeps_it(patient: Run, tmp_path: Path) -> None:
+    done = patient("doctor", "--curve", "--json", env=homes(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     curve = report["curve"]
@@ -272,9 +283,9 @@ def test_doctor_measures_the_curve_and_keeps_it(speccas: Run, tmp_path: Path) ->
     if not disturbed:
         (kept,) = json.loads(file.read_text()).values()
         assert kept["seen"] == curve["seconds"] and kept["step"] == curve["drafter_step"]
-    plain = speccas("doctor", "--json", env=homes(tmp_path))
+    plain = patient("doctor", "--json", env=homes(tmp_path))
     assert json.loads(plain.stdout)["curve"] is None
-    told = speccas("doctor", "--curve", "--pair", "tiny", env=homes(tmp_path))
+    told = patient("doctor", "--curve", "--pair", "tiny", env=homes(tmp_path))
     assert "relative: 2: " in told.stdout and "the most a draft can win: " in told.stdout
 
 
