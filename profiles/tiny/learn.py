@@ -5,7 +5,6 @@ Knows networks and lessons; not files, waves or schedules.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,11 +162,11 @@ class Optimiser:
 class Peers:
     """Processes that train one drafter together: now and then each takes the mean of all their weights."""
 
-    def __init__(self, number: int, count: int, meeting: Path) -> None:
-        """`meeting`: a file that does not exist yet, the same for all."""
-        self.number, self.count = number, count
+    def __init__(self, number: int, count: int, port: int) -> None:
+        """Waits for the others, on this machine's `port`."""
+        self.count = count
         if count > 1:
-            where = f"file://{meeting.resolve()}"
+            where = f"tcp://127.0.0.1:{port}"
             torch.distributed.init_process_group("gloo", init_method=where, rank=number, world_size=count)
 
     def mix(self, weights: Weights) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 WARM = 10  # steps
 SCORED = 48  # held-out texts that a score is taken on
+PORT = 29517  # where processes of one run meet
 MIXED = 10  # steps between two means of the processes' weights
 
 
@@ -133,7 +134,7 @@ def train(
     drafter = Drafter(first, shape, rows, kept.ids, device, kind)
     drafter.quantise = quantised
     optimiser = Optimiser(drafter.weights, settings.rate, settings.muon_rate)
-    peers = Peers(*part, folder / "meeting")
+    peers = Peers(*part, PORT)
     step, best, last = 0, float("inf"), folder / "last.pt"
     if last.exists():
         saved = torch.load(last, map_location=device, weights_only=True)

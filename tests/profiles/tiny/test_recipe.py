@@ -17,6 +17,7 @@ from speccas.core.models.gguf import Header, read_header
 from speccas.core.models.llama import LlamaModel
 from speccas.profiles.tiny.__main__ import main
 from speccas.profiles.tiny.data import load_wave, waves
+from speccas.profiles.tiny.lessons import order
 from speccas.profiles.tiny.train import share
 from speccas.profiles.tiny.weights import read_weights
 from tests.profiles.tiny.conftest import compared
@@ -167,7 +168,7 @@ def test_waves_hold_the_experts_own_conversations(made: Path, torch: Any, expert
     assert waves(made / "data") == [0, 1]
     wave = load_wave(made / "data", 1)
     assert wave.ids.shape == wave.parts.shape == (3, 72) and wave.hidden.shape == (3, 72, 576)
-    assert len({tuple(row) for row in wave.ids[:, :25].tolist()}) == 1, "the system prompt is that of the template"
+    assert len({tuple(row) for row in wave.ids[:, :20].tolist()}) == 1, "the system prompt is that of the template"
     answers = (wave.parts[:, 1:] == Part.ANSWER) & (wave.parts[:, :-1] == Part.ANSWER)
     assert answers.sum() > 20
     rows = torch.from_numpy(read_weights(expert)[1]["token_embd.weight"])
@@ -202,6 +203,25 @@ def test_training_goes_on_where_it_was_cut_off(made: Path, torch: Any, expert: P
     lines = [json.loads(line) for line in (made / "half" / "curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4] and lines[-1]["loss"] < lines[0]["loss"]
     assert recipe("train", made, expert, *TRAINING, *half, "--rate", "1") == 2, "another rate is another run"
+
+
+def test_two_processes_train_one_drafter(made: Path, torch: Any, expert: Path) -> None:
+    """Each learns from one of the two texts of a step, and what is kept is the mean of both."""
+    start = [sys.executable, "-m", "speccas.profiles.tiny", "train", "--work", str(made), "--expert", str(expert)]
+    options = [*TRAINING, "--batch", "1", "--steps", "1"]
+    parts = ("0/2", "1/2")
+    running = [subprocess.Popen([*start, *options, "--name", "both", "--part", part]) for part in parts]
+    assert [process.wait(timeout=300) for process in running] == [0, 0]
+    texts = next(order(3, 2, seed=0))
+    seeds = [next(seed for seed in range(100) if next(order(3, 1, seed)) == [text]) for text in texts]
+    for name, seed in zip(("left", "right"), seeds, strict=True):
+        assert recipe("train", made, expert, *options, "--name", name, "--seed", str(seed)) == 0
+    both, left, right = (
+        torch.load(made / run / "last.pt", weights_only=True)["weights"] for run in ("both", "left", "right")
+    )
+    for name in both:
+        assert torch.allclose(both[name], (left[name] + right[name]) / 2, atol=1e-6), name
+    assert not torch.equal(left["blk.0.attn_q.weight"], right["blk.0.attn_q.weight"])
 
 
 def test_the_exported_file_is_a_drafter(made: Path, expert: Path, capsys: pytest.CaptureFixture[str]) -> None:
