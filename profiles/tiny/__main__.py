@@ -73,6 +73,7 @@ def _train(options: argparse.Namespace) -> None:
         options.seed,
         not options.float32,
         options.start,
+        options.greedy,
     )
     span = Span(options.steps, options.stop or options.steps, options.every)
     folder = options.work / options.run_name
@@ -122,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--every", type=int, default=50, help="steps between scores and checkpoints (%(default)s)")
     train.add_argument("--rate", type=float, default=6e-4, help="of AdamW (%(default)s)")
     train.add_argument("--muon-rate", type=float, default=2e-3, help="of Muon (%(default)s)")
+    train.add_argument(
+        "--greedy", type=float, default=0.0, help="share of the expert's likeliest token in what is learnt"
+    )
     train.add_argument("--waves", type=int, default=0, help="learn from the first N files only (0: all)")
     train.add_argument("--quantised", action="store_true", help="learn with weights rounded as Q4_0 rounds them")
     train.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")

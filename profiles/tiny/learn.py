@@ -67,8 +67,9 @@ class Drafter:
         states = read(self.used(), self.shape, ids, self.angles, self.kind)
         return states.reshape(-1, self.shape.width)[torch.from_numpy(lessons.at).to(self.device)]
 
-    def learn(self, lessons: Lessons) -> "Gradient":
-        """How the divergence from the expert changes with the weights."""
+    def learn(self, lessons: Lessons, greedy: float = 0.0) -> "Gradient":
+        """How the divergence from the expert changes with the weights; with `greedy` above 0, from a mixture of its
+        distribution and, in that share, of its most likely kept token alone: what counts where it answers greedily."""
         states = self.hidden(lessons)
         expert = self._expert(lessons)
         worth = torch.from_numpy(lessons.worth).to(self.device)
@@ -85,6 +86,9 @@ class Drafter:
                 q = torch.log_softmax(F.linear(mine, table).float(), -1)
                 wanted = p.exp()
                 loss += float(((wanted * (p - q)).sum(-1) * worth[part]).sum())
+                if greedy:
+                    best = wanted.argmax(-1, keepdim=True)
+                    wanted = (wanted * (1 - greedy)).scatter_add_(-1, best, wanted.new_full(best.shape, greedy))
                 error = ((q.exp_() - wanted) * worth[part, None]).to(self.kind)
                 slope[part] = (error @ table).float()
                 slope_rows += (error.T @ mine).float()

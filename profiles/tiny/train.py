@@ -37,7 +37,8 @@ MIXED = 10  # steps between two means of the processes' weights
 class TrainSettings:
     """What a run depends on, beside the data. `layers` are the expert's, in order; `waves` 0 takes all there are.
 
-    `batch` is the texts that a process reads in a step.
+    `batch` is the texts that a process reads in a step, `greedy` the share of the expert's most likely token in what is
+    learnt.
     `start` is the file of an earlier drafter to go on from: its tokens and layers, and `layers` behind them.
     """
 
@@ -50,6 +51,7 @@ class TrainSettings:
     seed: int = 0
     bfloat16: bool = True
     start: str = ""
+    greedy: float = 0.0
 
 
 def share(step: int, steps: int) -> float:
@@ -152,7 +154,9 @@ def train(
     for batch in order(len(texts), settings.batch * count, settings.seed, step):
         if step >= span.stop:
             break
-        losses.append(optimiser.step(drafter.learn(texts.lessons(batch[number::count])), share(step, span.steps)))
+        losses.append(
+            optimiser.step(drafter.learn(texts.lessons(batch[number::count]), settings.greedy), share(step, span.steps))
+        )
         step += 1
         ends = step % span.every == 0 or step == span.stop
         if ends or step % MIXED == 0:
