@@ -4,16 +4,14 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from speccas import profiles
-from speccas.core.models.gguf import Header, read_header
+from speccas.core.models.gguf import read_header
 from speccas.core.models.llama import LlamaModel
 from speccas.profiles.tiny.__main__ import main
 from speccas.profiles.tiny.data import load_wave, waves
@@ -99,8 +97,8 @@ def test_the_network_is_llama_cpps(torch: Any) -> None:
     assert np.corrcoef(centred, theirs)[0, 1] > 0.995
 
 
-def test_gradients_are_those_of_the_divergence(torch: Any, loaded: tuple[Header, Mapping[str, NDArray[Any]]]) -> None:
-    """The hand-written slope of the loss, held against differences of the loss."""
+def small(torch: Any) -> tuple[Any, Any]:
+    """A drafter of one layer with 20 tokens and random weights, and six lessons for it."""
     from speccas.profiles.tiny.learn import Drafter
     from speccas.profiles.tiny.lessons import Lessons
     from speccas.profiles.tiny.network import Shape, to_network
@@ -119,6 +117,12 @@ def test_gradients_are_those_of_the_divergence(torch: Any, loaded: tuple[Header,
     ids = generator.integers(0, 20, (2, 5))
     at, worth = np.array([0, 1, 3, 5, 8, 9]), np.array([1, 0.25, 1, 1, 0.25, 1], np.float32)
     lessons = Lessons(ids, at, states, worth, np.zeros(6, np.int64), np.ones(6, bool))
+    return drafter, lessons
+
+
+def test_gradients_are_those_of_the_divergence(torch: Any) -> None:
+    """The hand-written slope of the loss, held against differences of the loss."""
+    drafter, lessons = small(torch)
     found = drafter.learn(lessons)
     assert found.worth == 4.5 and found.loss > 0
     for name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_down.weight", "blk.0.ffn_norm.weight"):
@@ -132,6 +136,31 @@ def test_gradients_are_those_of_the_divergence(torch: Any, loaded: tuple[Header,
             with torch.no_grad():
                 weight[place] -= sign * step
         assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(float(slope[place]), rel=0.05), name
+
+
+def test_leaning_to_the_likeliest_token_makes_it_likelier(torch: Any) -> None:
+    drafter, lessons = small(torch)
+    best = (drafter._expert(lessons) @ drafter.rows.T).argmax(-1, keepdim=True)
+
+    def surprise() -> float:
+        """Mean negative log probability of the expert's likeliest token."""
+        with torch.no_grad():
+            logits = drafter.hidden(lessons) @ drafter.weights["token_embd.weight"].T
+        return float(-torch.log_softmax(logits, -1).gather(-1, best).mean())
+
+    def after(greedy: float) -> float:
+        slopes = drafter.learn(lessons, greedy).slopes
+        with torch.no_grad():
+            for name, weight in drafter.weights.items():
+                weight -= 1e-3 * slopes[name]
+        found = surprise()
+        with torch.no_grad():
+            for name, weight in drafter.weights.items():
+                weight += 1e-3 * slopes[name]
+        return found
+
+    before = surprise()
+    assert after(1.0) < after(0.5) < after(0.0) and after(1.0) < before
 
 
 def test_rounding_in_training_is_that_of_the_file(torch: Any) -> None:
