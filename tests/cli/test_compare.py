@@ -10,6 +10,7 @@ import pytest
 
 from speccas.core.decoding.cascades import ANCESTORS
 from speccas.core.decoding.rules import RULES
+from speccas.core.models.pairs import find_pair
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Terminal = Callable[..., tuple[int, str]]
@@ -92,9 +93,9 @@ def test_the_manifest(poem: dict[str, Any]) -> None:
     assert set(manifest) == MANIFEST and set(manifest["drafter"]) == set(manifest["expert"]) == MODEL
     assert manifest["drafter"] == {
         "file": "tiny-drafter.gguf",
-        "sha256": "e9b9b4600731d5bf5049f643ef3da06da90d9674a7515fdccc27a6aa7216547d",
+        "sha256": find_pair("tiny").drafter.sha256,
         "quant": "Q8_0",
-        "parameters": 20_360_448,
+        "parameters": 22_418_496,
     }
     assert manifest["expert"]["parameters"] == 134_515_008 and manifest["expert"]["quant"] == "Q4_1"
     settings = {"pair": "tiny", "vocabulary": "subset", "k": 4, "temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0}

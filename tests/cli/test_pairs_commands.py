@@ -269,7 +269,7 @@ def test_list_does_not_make_up_the_memory_that_a_profile_leaves_out(hub: Hub, tm
 
 def test_list_in_a_pipe_is_whole() -> None:
     found = speccas("list", COLUMNS="40")
-    assert "SmolLM2-135M-Instruct, drafted by a 20-million-parameter model of ours" in found.stdout
+    assert "SmolLM2-135M-Instruct, drafted by a 22-million-parameter model of ours" in found.stdout
 
 
 def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:

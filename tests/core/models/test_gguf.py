@@ -307,8 +307,8 @@ def test_the_tiny_drafter() -> None:
     header = read_header(TINY)
     assert header.architecture == "llama" and header.file_type == "Q8_0" and header.version == 3
     tokens = header.get("tokenizer.ggml.tokens", StringArray, None)
-    assert tokens is not None and len(tokens) == 10_763 and tokens[0] == b"<|endoftext|>"
-    assert header.parameters == 20_360_448
+    assert tokens is not None and len(tokens) == 14_336 and tokens[0] == b"<|endoftext|>"
+    assert header.parameters == 22_418_496
     assert header.get("llama.block_count", int, None) == 4
     assert header.file_bytes == TINY.stat().st_size == max(t.offset + (t.bytes or 0) for t in header.tensors)
 

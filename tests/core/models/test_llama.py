@@ -64,7 +64,7 @@ def test_more_rows_than_there_is_room_for_never_reach_llama_decode(model: LlamaM
         with pytest.raises(ValueError, match=f"{rows} rows of {len(tokens)} tokens"):
             model.extend(tokens, rows=rows)
         assert len(model) == 4
-    assert model.extend(ids[4:30], rows=ROWS).shape == (ROWS, model.size) and model.size == 10_763
+    assert model.extend(ids[4:30], rows=ROWS).shape == (ROWS, model.size) and model.size == 14_336
 
 
 def test_rows_are_float32_and_none_are_asked_for_by_0(model: LlamaModel, ids: list[int]) -> None:
