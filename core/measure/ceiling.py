@@ -12,8 +12,8 @@ BAD = 2.0
 ROWS = 8
 """Tokens of one call that this is judged by: longer drafts are seldom accepted whole."""
 ADVICE = (
-    "try another file of the same model: Q4_0, Q8_0 and F16 read several tokens in one call more cheaply than Q4_1 "
-    "where speccas was measured"
+    "try another file of the same model: types differ in what several tokens in one call cost; Q4_0, Q8_0 and F16 were "
+    "the cheapest where speccas was measured"
 )
 
 
