@@ -39,6 +39,11 @@ class Costs:
         """The size, n or a little more, that is cheapest to read: kernels go in steps, so a padding row may save."""
         return min(range(n, min(n + 3, most) + 1), key=self.verify)
 
+    def least(self, most: int) -> list[float]:
+        """Seconds of the cheapest call that reads n tokens, by n up to `most`; of none, nothing."""
+        row = [self.verify(n) for n in range(1, most + 1)]
+        return [0.0, *(min(row[n - 1 : n + 3]) for n in range(1, most + 1))]
+
     def saw_verify(self, n: int, seconds: float) -> None:
         """One call that was timed. All sizes move a little with it: a machine that slows down slows for all."""
         if n not in self.seen:

@@ -114,6 +114,7 @@ class Auto:
         self._trial = 0
         self._on = True
         self._room = 0
+        self._least: list[float] = []  # of this round: the loops below ask for it hundreds of times
 
     @property
     def speed(self) -> float:
@@ -188,6 +189,7 @@ class Auto:
         self._won = FADE * self._won + tokens
         self._spent = FADE * self._spent + draft_seconds + verify_seconds
         self.costs.saw_verify(rows, verify_seconds)
+        self._least = []
         if self._buckets:
             self._lost += draft_seconds + verify_seconds - tokens * self.costs.verify(1)
             self.costs.saw_step(draft_seconds / len(self._buckets))
@@ -197,7 +199,9 @@ class Auto:
             self._off_tokens += tokens
 
     def _cost(self, n: int) -> float:
-        return self.costs.verify(self.costs.cheapest(n, LONGEST + 1))
+        if not self._least:
+            self._least = self.costs.least(LONGEST + 1)
+        return self._least[n]
 
     def _pays(self, room: int, asked: int | None = None) -> bool:
         """Whether some m further tokens win more than they cost. `asked`: the bucket of the first of them, where its
