@@ -27,11 +27,18 @@ STORY = ["Tell me a long story about a ship.", "-n", "3000", "--ignore-eos"]
 CONTROL = "\x03"
 
 
+def listening() -> None:
+    """A test run under nohup ignores SIGHUP, and so would all that it starts."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Session:
     """The script on a terminal of 24 x 80."""
 
     def __init__(self, script: str, arguments: list[str], env: Mapping[str, str]) -> None:
-        self.child = pexpect.spawn(script, arguments, env=dict(env), encoding="utf-8", timeout=60, dimensions=(24, 80))
+        self.child = pexpect.spawn(
+            script, arguments, env=dict(env), encoding="utf-8", timeout=60, dimensions=(24, 80), preexec_fn=listening
+        )
         self.modes = termios.tcgetattr(self.child.child_fd)
         self.seen = ""
 
