@@ -103,6 +103,8 @@ class Tokens:
         text = self.texts[token]
         kind = self.type(token)
         if self.model == "gpt2" and kind == NORMAL:
+            if text.isascii():  # each such letter is the letter of its own byte, or of none
+                return text
             try:
                 return text.decode("utf-8", "replace").translate(_LATIN).encode("latin-1")
             except UnicodeEncodeError:
