@@ -20,7 +20,9 @@ def bench(
     flags: dict[str, Any],
     prompts: Annotated[
         str,
-        typer.Option(metavar="FILE|SUITE", help="JSON lines, or builtin, gsm8k, humaneval, spec-bench."),
+        typer.Option(
+            metavar="FILE|SUITE", help="JSON lines, or builtin, copying, languages, gsm8k, humaneval, spec-bench."
+        ),
     ] = "builtin",
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="The first N prompts, groups in turn (default: all).", min=1)

@@ -32,9 +32,9 @@ def doctor(
 ) -> None:
     """Look at this machine, the build of llama.cpp and the cache. Asks no network.
 
-    --curve also loads a pair and measures what verifying costs: what drafts can win at most, how often they must be
-    accepted to pay, and whether the expert's file type reads several tokens at once badly. -k auto uses it from then
-    on. Measure with nothing else running.
+    --curve also loads a pair and measures which number of threads serves it best and what verifying costs: what drafts
+    can win at most, how often they must be accepted to pay, and whether the expert's file type reads several tokens at
+    once badly. -k auto uses it from then on. Measure with nothing else running.
     """
     flags = {
         "pair": pair, "drafter": drafter, "expert": expert, "threads": threads, "gpu_layers": gpu_layers,
@@ -61,11 +61,13 @@ def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
     """The curve of a pair, kept for `-k auto` where its times were steady. What is wrong with it goes to `wrong`."""
     from speccas.core.measure.ceiling import ADVICE, as_json, bad_verifier
     from speccas.core.measure.curve import UNSTEADY, Planner, curves_file, measure_full
+    from speccas.core.measure.threads import candidates, fastest, tried
 
     from .play import messages, opened, read_prompt_ids
 
     with opened(settings) as pair:
         read_prompt_ids(pair, pair.prompt_ids(messages(settings, "What does it cost to read several words at once?")))
+        threads = tried(pair, sorted({pair.expert.threads, *candidates()}, reverse=True))
         found = measure_full(pair)
         costs = found.costs
         if found.steady:
@@ -77,8 +79,15 @@ def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
         path, header = pair.files["expert"]
         if bad := bad_verifier(costs, path.name, header.file_type):
             wrong.append({"what": bad, "hint": ADVICE})
+        best = fastest(threads, pair.expert.threads)
+        if best != pair.expert.threads and found.steady:
+            wrong.append({
+                "what": f"{best} threads are faster than {pair.expert.threads} with this pair",
+                "hint": f"use --threads {best}, write threads: {best} in config.yaml, or run speccas tune",
+            })  # fmt: skip
         files = {role: {"file": path.name, "quant": header.file_type} for role, (path, header) in pair.files.items()}
-        where = {"pair": pair.pair.name, "threads": pair.expert.threads, **files}
+        tries = {str(count): round(seconds, 6) for count, seconds in threads.items()}
+        where = {"pair": pair.pair.name, "threads": pair.expert.threads, "threads_tried": tries, **files}
         return {**where, **as_json(costs), "spread": round(found.spread, 3)}
 
 
@@ -125,7 +134,9 @@ def curve_rows(curve: dict[str, Any] | None) -> list[tuple[str, str]]:
     costs = ", ".join(f"{n}: {value:.1f}" for n, value in curve["relative"].items() if n != "1")
     paying = [f"-k {k} from {chance:.0%}" for k, chance in curve["needed"].items() if chance is not None]
     most = curve["ceiling"]
+    tries = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in curve["threads_tried"].items())
     return [
+        ("threads", f"a token and a round of four with {tries}"),
         ("verifying", f"{expert['file']} ({expert['quant']}), {curve['threads']} threads: {1e3 * one:.1f} ms a token; "
                       f"n tokens in one call, relative: {costs}"),
         ("", f"{curve['drafter']['file']}: {curve['drafter_step'] / one:.2f} of that a draft token"),

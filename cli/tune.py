@@ -19,18 +19,14 @@ if TYPE_CHECKING:
     from speccas.core.measure.bench import Bench
     from speccas.core.measure.curve import Curve
     from speccas.core.measure.samples import SampleFile
-    from speccas.core.measure.search import Search
-    from speccas.core.measure.tune import Choice
     from speccas.core.models.load import LoadedPair
-    from speccas.core.models.pairs import Pair
-    from speccas.core.models.tuned import Tuned
 
 
 @shared_flags
 def tune(
     flags: dict[str, Any],
     prompts: Annotated[
-        str, typer.Option(metavar="FILE|SUITE", help="JSON lines, or builtin, gsm8k, humaneval.")
+        str, typer.Option(metavar="FILE|SUITE", help="JSON lines, or builtin, copying, languages, gsm8k, humaneval.")
     ] = "builtin",
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="The first N prompts, groups in turn (default: all).", min=2)
@@ -51,6 +47,9 @@ def tune(
     save_as: Annotated[
         str | None, typer.Option(metavar="NAME", help="Save under this pair name (for files given by path).")
     ] = None,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Run code that models write, in a limited child process, to score it.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be tried; load and save nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -72,19 +71,24 @@ def tune(
     read = read_settings(flags, {"max_tokens": 64})
     settings = replace(read, rule=("exact",), draft_tokens="auto")  # what it tries does not depend on what it found
 
+    from speccas.core.measure import sandbox
     from speccas.core.measure.search import BLOCK
     from speccas.core.measure.suites import load_suite, spread
     from speccas.core.measure.tune import LENGTHS, RULES, answers, candidates, searched
     from speccas.core.models.load import chosen_pair
-    from speccas.core.models.tuned import target
+    from speccas.core.models.tuned import target, tuned_of
 
     from .theme import make_console
     from .tune_view import plan_lines
 
+    if allow_code:
+        sandbox.supported()
     chosen = chosen_pair(settings)
     name = save_as or (settings.pair if chosen.origin else None)
     if name is not None:
         target(chosen, name)
+    if (before := tuned_of(chosen)) and before.threads is not None and settings.sources.get("threads") == "profile":
+        settings = replace(settings, threads=None)
     tried = candidates(rule_names(rule or RULES), lengths or LENGTHS)
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
@@ -105,13 +109,16 @@ def tune(
 
     from .bench_view import progress
     from .play import command_line, opened
-    from .tune_view import known_line, show_curve, show_result, show_rung
+    from .tune_save import Found, document, overruled, save_found, saved_lines
+    from .tune_view import known_line, show_curve, show_result, show_rung, show_threads
 
     told = None if quiet or as_json else aside
     folder = folder_for(name or chosen.name)
     began = time.perf_counter()
     with samples_in(folder, resume) as file, opened(settings) as pair:
-        bench = Bench(pair, Plan((), 1, settings.seed), items, False, time.perf_counter() - began)
+        bench = Bench(pair, Plan((), 1, settings.seed), items, allow_code, time.perf_counter() - began)
+        measured = measured_in(folder / CURVE) or measure_all(bench, settings.threads)
+        adopt(bench, measured, settings.threads)
         facts = {
             "prompts": suite.name,
             "prompts_sha256": suite.sha256,
@@ -121,13 +128,17 @@ def tune(
             "stop": list(settings.stop),
             "system": settings.system,
             "raw": settings.raw,
+            "allow_code": allow_code,
         }
         other = "or leave out --resume to start anew"
         manifest = check_manifest(folder, pair, facts, command_line(), resume, other)
-        curve = curve_of(bench, folder / CURVE)
+        if not (folder / CURVE).exists():
+            keep_measured(measured, folder / CURVE)
+        curve = measured.curve
         sound = curve.steady and settings.lookup != "on"  # a draft that is looked up takes no step of the drafter
         left_out = hopeless(curve.costs, {each.k for each in tried}) if sound else {}
         if told is not None:
+            show_threads(told, measured.threads, pair.expert.threads)
             show_curve(told, curve, pair, left_out)
         search = Search(bench, [each for each in tried if each.k not in left_out], floor, repeats)
         try:
@@ -137,7 +148,10 @@ def tune(
             aside.print(known_line(file.samples, search.candidates), soft_wrap=True)
             kept = f"--resume goes on: {len(file.samples)} answers are in {file.path}"
             raise Stopped("interrupted; nothing was saved", kept) from None
-        found = Found(search, choice, floor, left_out, curve, manifest, settings, machine_of(pair), bench.skipped)
+        found = Found(
+            search, choice, floor, left_out, curve, manifest, settings, machine_of(pair), bench.skipped,
+            pair.expert.threads, measured.threads,
+        )  # fmt: skip
         if curve.steady:
             keep_curve(pair, curve.costs)
         where = save_found(found, chosen, name, file.path)
@@ -153,55 +167,6 @@ def tune(
 
 
 CURVE = "curve.json"
-
-
-@dataclass(frozen=True)
-class Found:
-    """Everything that a search came to."""
-
-    search: "Search"
-    choice: "Choice"
-    floor: float
-    left_out: dict[int, float]
-    curve: "Curve"
-    manifest: dict[str, Any]
-    settings: Any
-    machine: str
-    skipped: dict[str, str]
-
-    def tuned(self, file: str) -> "Tuned":
-        """As it stands in a profile; `file` is where the rest stands."""
-        from speccas.core.models.tuned import Tuned
-
-        standing = self.choice.standing
-        assert standing is not None
-        speed = standing.speedup()
-        value, low, high = (None if v is None else round(v, 4) for v in (speed.value, speed.low, speed.high))
-        lossless = self.choice.candidate.lossless
-        return Tuned(
-            date=time.strftime("%Y-%m-%d"),
-            machine=self.machine,
-            rule=self.choice.candidate.name,
-            draft_tokens=self.choice.candidate.k,
-            faster=self.choice.faster,
-            speedup=value,
-            low=low,
-            high=high,
-            prompts=standing.prompts,
-            quality_loss=None if lossless else round(standing.loss_by_log_prob().value or 0.0, 5),
-            temperature=self.settings.temperature,
-            file=file,
-        )
-
-
-@dataclass(frozen=True)
-class Where:
-    """What was written: the profile and the evidence beside it; the profile's text where there is no name for it."""
-
-    evidence: Path
-    profile: Path | None = None
-    backup: Path | None = None
-    text: str = ""
 
 
 def draft_lengths(text: str | None) -> list[Any]:
@@ -247,26 +212,57 @@ def samples_in(folder: Path, resume: bool) -> "SampleFile":
     return SampleFile(file, resume=True)
 
 
-def curve_of(bench: "Bench", file: Path) -> "Curve":
-    """The whole curve, measured behind the first prompt, or as the search that goes on measured it. `auto` decides by
-    it from the first answer on."""
+@dataclass(frozen=True)
+class Measured:
+    """What was measured before the first answer: seconds by number of threads (none where it was given), the curve."""
+
+    threads: dict[int, float]
+    curve: "Curve"
+
+
+def measured_in(file: Path) -> Measured | None:
+    """What the search that goes on measured; None where there is none. Raises IntegrityError."""
     from speccas.core.decoding.cost import Costs
-    from speccas.core.measure.curve import Curve, measure_full
+    from speccas.core.measure.curve import Curve
 
     try:
         data = json.loads(file.read_bytes())
         costs = Costs({int(n): float(s) for n, s in data["seen"].items()}, float(data["step"]), float(data["catch_up"]))
-        curve = Curve(costs, float(data["spread"]))
+        threads = {int(n): float(s) for n, s in data["threads"].items()}
+        return Measured(threads, Curve(costs, float(data["spread"])))
     except FileNotFoundError:
-        for _, ids in bench.prompts():
-            bench.read(ids)
-            break
-        curve = measure_full(bench.pair)
-        file.write_text(json.dumps({**asdict(curve.costs), "spread": curve.spread}), encoding="utf-8")
+        return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"{file} is no curve: {error}", "leave out --resume to start anew") from None
-    bench.planner.adopt(replace(curve.costs, seen=dict(curve.costs.seen)))  # the run keeps its own current
-    return curve
+
+
+def measure_all(bench: "Bench", threads: int | None) -> Measured:
+    """Which number of threads serves best, unless it is given, and with it the whole curve, behind the first prompt."""
+    from speccas.core.measure.curve import measure_full
+    from speccas.core.measure.threads import candidates, fastest, tried, use
+
+    pair = bench.pair
+    for _, ids in bench.prompts():
+        bench.read(ids)
+        break
+    seconds = {} if threads else tried(pair, candidates())
+    use(pair, threads or fastest(seconds, pair.expert.threads))
+    return Measured(seconds, measure_full(pair))
+
+
+def adopt(bench: "Bench", measured: Measured, threads: int | None) -> None:
+    """Compute with that number of threads; `auto` decides by the curve from the first answer on."""
+    from speccas.core.measure.threads import fastest, use
+
+    use(bench.pair, threads or fastest(measured.threads, bench.pair.expert.threads))
+    costs = measured.curve.costs
+    bench.planner.adopt(replace(costs, seen=dict(costs.seen)))  # the run keeps its own current
+
+
+def keep_measured(measured: Measured, file: Path) -> None:
+    curve = measured.curve
+    data = {**asdict(curve.costs), "spread": curve.spread, "threads": measured.threads}
+    file.write_text(json.dumps(data), encoding="utf-8")
 
 
 def keep_curve(pair: "LoadedPair", costs: "Costs") -> None:
@@ -276,100 +272,3 @@ def keep_curve(pair: "LoadedPair", costs: "Costs") -> None:
     planner = Planner(pair, curves_file())
     planner.adopt(costs)
     planner.save()
-
-
-def save_found(found: Found, chosen: "Pair", name: str | None, samples: Path) -> Where:
-    """Write the profile and the evidence beside it; without a name, the evidence beside the samples. Raises
-    UsageError."""
-    from speccas.core.measure.samples import whole_file
-    from speccas.core.models.pairs import user_pairs
-    from speccas.core.models.tuned import as_text, save
-
-    folder = samples.parent if name is None else user_pairs()
-    evidence = folder / ("tuned.json" if name is None else f"{name}.tuned.json")
-    tuned = found.tuned(str(evidence))
-    if name is None:
-        where = Where(evidence, text=as_text(chosen, tuned))
-    else:
-        saved = save(chosen, name, tuned)
-        where = Where(evidence, saved.path, saved.backup)
-    try:
-        with whole_file(evidence) as path:
-            path.write_text(json.dumps(document(found, where), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {evidence}: {error.strerror}", "mend it, and use --resume") from None
-    return where
-
-
-def saved_lines(found: Found, chosen: "Pair", where: Where) -> list[str]:
-    candidate = found.choice.candidate
-    if where.profile is None:
-        return [
-            "These files have no profile. Save this as pairs/NAME.yaml in the config directory, or run the same again "
-            "with --resume --save-as NAME (nothing is played again):",
-            "",
-            where.text.rstrip(),
-            "",
-            f"evidence: {where.evidence}",
-        ]
-    name = where.profile.stem
-    lines = [
-        f"saved: --rule {candidate.name} -k {candidate.k} in {where.profile}",
-        f"compare, run and chat --pair {name} use it from now on",
-        f"evidence: {where.evidence}",
-    ]
-    if where.backup is not None:
-        lines.append(f"the profile could not be changed in place and was written anew; it was kept as {where.backup}")
-    return lines
-
-
-def overruled(settings: Any) -> list[str]:
-    """Where something that goes before a profile hides what was saved."""
-    found = [(key, source) for key in ("rule", "draft_tokens") if (source := settings.sources.get(key)) is not None]
-    return [
-        f"{key} from the {source} goes before the profile: what was saved is not used until it is gone"
-        for key, source in found
-        if source in ("environment", "config file")
-    ]
-
-
-def document(found: Found, where: Where) -> dict[str, Any]:
-    """For --json, and the evidence beside the profile."""
-    from speccas.core.measure import ceiling
-    from speccas.core.measure.tune import FALLBACK, estimate_json, finding, front
-
-    search, choice = found.search, found.choice
-    last = {each.candidate: each for rung in search.rungs if not rung.confirmed for each in rung.standings}
-    finalists = [verdict.standing for verdict in choice.verdicts]
-    standing = choice.standing
-    assert standing is not None
-    return {
-        "schema": 1,
-        "manifest": found.manifest,
-        "machine": found.machine,
-        "max_quality_loss": found.floor,
-        "curve": {**ceiling.as_json(found.curve.costs), "spread": round(found.curve.spread, 3)},
-        "left_out": {str(k): times for k, times in found.left_out.items()},
-        "skipped": found.skipped,
-        "rungs": [
-            {"prompts": rung.prompts, "settings": len(rung.standings), "go_on": len(rung.alive),
-             "frontier": [each.candidate.label for each in front(rung.standings)], "confirmed": rung.confirmed}
-            for rung in search.rungs
-        ],
-        "searched": [{**each.as_json(), "out": search.out.get(candidate)} for candidate, each in last.items()],
-        "finalists": [
-            {**v.standing.as_json(), "faster": v.faster, "within_floor": v.within, "why": v.why or None}
-            for v in choice.verdicts
-        ],
-        "frontier": [each.candidate.label for each in front(finalists)],
-        "chosen": {
-            "rule": choice.candidate.name,
-            "draft_tokens": choice.candidate.k,
-            "faster": choice.faster,
-            "fallback": choice.candidate == FALLBACK,
-            "speedup": estimate_json(standing.speedup()),
-        },
-        "finding": finding(choice, found.floor),
-        "profile": None if where.profile is None else str(where.profile),
-        "evidence": str(where.evidence),
-    }  # fmt: skip

@@ -1,7 +1,7 @@
 """What `speccas tune` shows: a line a rung with the frontier so far, the finalists. Knows figures; decides nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -27,6 +27,13 @@ def curve_line(costs: Costs) -> str:
     one = costs.verify(1)
     rest = ", ".join(f"{n}: {seconds / one:.1f}" for n, seconds in sorted(costs.seen.items()) if n > 1)
     return f"expert {1e3 * one:.1f} ms a token; n tokens in one call, relative: {rest}; drafter {costs.step / one:.2f}"
+
+
+def show_threads(console: Console, seconds: Mapping[int, float], chosen: int) -> None:
+    """What each number of threads takes for a token and a round of four, and which one is used."""
+    if len(seconds) > 1:
+        told = ", ".join(f"{count}: {1e3 * each:.1f} ms" for count, each in seconds.items())
+        quiet(console, f"threads, for a token and a round of four: {told}; {chosen} from now on")
 
 
 def show_curve(console: Console, curve: Curve, pair: LoadedPair, left_out: dict[int, float]) -> None:

@@ -60,6 +60,9 @@ class Hosted:
     where: str
 
 
+OWN = ("builtin", "copying", "languages")
+"""Ours, in prompts/: six groups with checkable answers; edits of a given text, which prompt lookup is for; and six
+languages that a small English drafter does not know."""
 HOSTED = {
     "gsm8k": Hosted(
         "openai/gsm8k",
@@ -78,17 +81,17 @@ HOSTED = {
 def load_suite(name: str, raw: bool = False) -> Suite:
     """A suite by name, or a file. `raw`: prompts go to the model without a chat template. Raises UsageError,
     IntegrityError (with the line), Unavailable (offline, or a set that is not on the hub)."""
-    if name == "builtin":
-        data = importlib.resources.files(__package__).joinpath("prompts/builtin.jsonl").read_bytes()
-        return parse(name, data, raw)
     path = Path(name).expanduser()
+    if name in OWN and not path.is_file():
+        data = importlib.resources.files(__package__).joinpath(f"prompts/{name}.jsonl").read_bytes()
+        return parse(name, data, raw)
     if name in HOSTED and not path.is_file():
         return parse(name, download(name), raw)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        known = ", ".join(("builtin", *HOSTED))
+        known = ", ".join((*OWN, *HOSTED))
         raise UsageError(
             f"cannot read the prompts {name}: {error.strerror}", f"give a JSON-lines file, or one of: {known}"
         ) from None
@@ -139,7 +142,8 @@ def read_item(entry: Mapping[str, Any], number: str, raw: bool) -> Item:
         reference = reference[0] if reference and isinstance(reference[0], str) else ""
     entry_point = str(entry.get("entry_point") or "")
     code = ""
-    if test and "prompt" in entry and f"def {entry_point}" in prompt:  # HumanEval: the prompt is a program's beginning
+    begun = f"def {entry_point}" in prompt and "```" not in prompt
+    if test and "prompt" in entry and begun:  # HumanEval: the prompt is a program's beginning
         code = prompt
         if not raw:
             prompt = ASK.format(prompt.strip())

@@ -265,6 +265,11 @@ class LlamaModel:
         self._positions = np.ctypeslib.as_array(self.batch.pos, shape=(self.chunk,))
         self._flags = np.ctypeslib.as_array(self.batch.logits, shape=(self.chunk,))
 
+    def use_threads(self, threads: int) -> None:
+        """From the next call on (llama_set_n_threads)."""
+        self.threads = threads
+        api.llama_set_n_threads(self.ctx, threads, threads)
+
     def close(self) -> None:
         """Free context and model. Views returned by `extend` die with them."""
         self._open.close()

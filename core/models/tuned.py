@@ -36,6 +36,8 @@ class Tuned:
     prompts: int = 0
     quality_loss: float | None = None
     temperature: float = 0.0
+    threads: int | None = None
+    """That this was measured with; saved beside the rule."""
     file: str = ""
     """Where everything that was measured stands."""
 
@@ -46,7 +48,8 @@ class Tuned:
 
     def as_defaults(self) -> dict[str, Any]:
         """What it adds to the `defaults` table."""
-        return {"rule": self.rule, "draft_tokens": self.draft_tokens}
+        threads = {} if self.threads is None else {"threads": self.threads}
+        return {"rule": self.rule, "draft_tokens": self.draft_tokens, **threads}
 
 
 def tuned_of(pair: Pair) -> Tuned | None:
@@ -59,7 +62,15 @@ def tuned_of(pair: Pair) -> Tuned | None:
         found = Tuned(date=str(table["date"]), machine=str(table["machine"]), **evidence)
     except (KeyError, TypeError):
         return None
-    numbers = (found.speedup, found.low, found.high, found.quality_loss, found.temperature, found.prompts)
+    numbers = (
+        found.speedup,
+        found.low,
+        found.high,
+        found.quality_loss,
+        found.temperature,
+        found.prompts,
+        found.threads,
+    )
     sound = all(value is None or isinstance(value, int | float) for value in numbers)
     return found if sound and isinstance(found.rule, str) else None
 

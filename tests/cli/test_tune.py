@@ -99,7 +99,7 @@ def test_nothing_shown_faster_keeps_the_fallback_and_says_so(tuned: Tuned) -> No
 def test_the_users_profile_keeps_its_keys_and_words(tuned: Tuned) -> None:
     text = profile(tuned.folder).read_text()
     data = yaml.safe_load(text)
-    assert data["defaults"] == {"temperature": 0.0, "rule": "exact", "draft_tokens": "auto"}
+    assert data["defaults"] == {"temperature": 0.0, "rule": "exact", "draft_tokens": "auto", "threads": 1}
     assert "# my own words" in text and "# cold" in text and "# the file lies beside this one" in text
     assert set(data["tuned"]) == {"date", "machine", "evidence"} and "llama-cpp-python" in data["tuned"]["machine"]
     evidence = data["tuned"]["evidence"]
@@ -160,9 +160,10 @@ def test_what_goes_before_the_profile_is_pointed_out(patient: Run, tmp_path: Pat
     done = patient("tune", "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4", env=env)
     assert done.returncode == 0
     assert "warning: rule from the environment goes before the profile" in done.stderr
-    assert f"saved: --rule exact -k auto in {profile(tmp_path)}" in done.stdout
+    assert f"saved: --rule exact -k auto --threads 1 in {profile(tmp_path)}" in done.stdout
     assert "Finalists" in done.stdout and "loss by log-prob = 1 - exp(" in done.stdout
     assert "expert " in done.stderr and "frontier: " in done.stderr and "after 1 prompts: 1 of 1" in done.stderr
+    assert "threads, for" not in done.stderr, "the environment names a number"
     copied = profile(tmp_path).read_text()
     assert copied.startswith("# The shipped profile, with what `speccas tune` found.")
 
@@ -214,12 +215,55 @@ def test_files_without_a_profile_are_told_what_to_save(patient: Run, tmp_path: P
     assert done.returncode == 0, done.stderr
     text = done.stdout[done.stdout.index("name: NAME") : done.stdout.index("evidence: /")]
     data = yaml.safe_load(text)
-    assert data["expert"] == {"path": model} and data["defaults"] == {"rule": "exact", "draft_tokens": "auto"}
+    assert data["expert"] == {"path": model} and data["defaults"] == {
+        "rule": "exact",
+        "draft_tokens": "auto",
+        "threads": 1,
+    }
     assert not profile(tmp_path).parent.exists()
     done = patient(*flags, "--raw", "--save-as", "mine", env=env)
     assert done.returncode == 0, done.stderr
     done = patient("run", "The sea", "--raw", "--pair", "mine", "-n", "4", env=env)
     assert done.returncode == 0 and done.stderr.startswith("tuned: --rule exact -k auto")
+
+
+@pytest.mark.tiny
+def test_threads_are_tried_unless_they_are_given(script: str, clean: Mapping[str, str], tmp_path: Path) -> None:
+    given = {name: value for name, value in clean.items() if name != "SPECCAS_THREADS"}
+    env = {**given, **homes(tmp_path), "COLUMNS": "200"}
+    flags = ("--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4", "--json")
+
+    def run(*arguments: str) -> Any:
+        done = subprocess.run([script, *arguments], capture_output=True, text=True, env=env, timeout=400)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    found = run("tune", *flags)
+    tries = {int(count): seconds for count, seconds in found["threads_tried"].items()}
+    assert found["threads"] in tries and min(tries.values()) > 0
+    assert found["manifest"]["threads"] == found["threads"], "the samples are of that number"
+    assert yaml.safe_load(profile(tmp_path).read_text())["defaults"]["threads"] == found["threads"]
+    assert run("compare", "Hello.", "-n", "4", "--json")["manifest"]["threads"] == found["threads"]
+    again = run("tune", *flags)
+    assert again["threads_tried"].keys() == found["threads_tried"].keys(), "what it saved itself does not bind it"
+
+
+@pytest.mark.tiny
+def test_few_prompts_do_not_replace_what_many_found(patient: Run, tmp_path: Path) -> None:
+    env = {**homes(tmp_path), "COLUMNS": "200"}
+    flags = ("tune", "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4")
+    assert patient(*flags, env=env).returncode == 0
+    path = profile(tmp_path)
+    many = path.read_text().replace("prompts: 1\n", "prompts: 24\n").replace("rule: exact", "rule: token:0.3")
+    path.write_text(many)
+    done = patient(*flags, env=env)
+    assert done.returncode == 0 and path.read_text() == many
+    assert "nothing saved: 1 prompts can show nothing" in done.stdout and "over 24 on " in done.stdout
+    found = json.loads(patient(*flags, "--json", env=env).stdout)
+    assert found["profile"] is None and Path(found["evidence"]).parent == tmp_path / "state/speccas/tune/tiny"
+    path.write_text(many.replace("threads,", "threads of another machine,"))
+    assert patient(*flags, env=env).returncode == 0
+    assert yaml.safe_load(path.read_text())["tuned"]["evidence"]["prompts"] == 1, "elsewhere it shows no more"
 
 
 @pytest.mark.parametrize(
@@ -275,6 +319,7 @@ def test_doctor_measures_the_curve_and_keeps_it(patient: Run, tmp_path: Path) ->
     assert (curve["pair"], curve["threads"], curve["expert"]["quant"]) == ("tiny", 1, "Q4_1")
     assert list(curve["seconds"]) == ["1", "2", "3", "4", "5", "6", "7", "8", "12", "16"]
     assert list(curve["needed"]) == [str(k) for k in range(1, 9)]
+    assert all(seconds > 0 for seconds in curve["threads_tried"].values()) and "1" in curve["threads_tried"]
     bad = [each for each in report["wrong"] if "verifies badly" in each["what"]]
     assert len(bad) == curve["ceiling"]["bad"] and curve["spread"] >= 1 and all("Q4_1" in each["what"] for each in bad)
     disturbed = [each for each in report["wrong"] if "something else is running" in each["what"]]

@@ -54,6 +54,49 @@ def test_every_builtin_program_can_be_written() -> None:
         assert pass_at_1(item, f"```python\ndef {signature}:\n    return None\n```") == 0, item.id
 
 
+EDITS: dict[str, tuple[tuple[str, str], ...]] = {
+    "edit-1": ((" x", " total"),),
+    "edit-2": (("    best = words[0]", "    if not words:\n        return None\n    best = words[0]"),),
+    "edit-3": (("(width, height):", "(width: int, height: int) -> int:"),),
+    "edit-4": (("Stack", "Pile"), ("add(", "push(")),
+    "edit-5": (("(fahrenheit):", '(fahrenheit):\n    """In degrees Celsius."""'),),
+    "edit-6": (('"%s (%d)" % (name, count)', 'f"{name} ({count})"'),),
+    "edit-7": (("text.find(word", "text.lower().find(word.lower()"),),
+    "edit-8": (("- i - 2", "- i - 1"),),
+    "edit-9": (("colour", "color"),),
+    "edit-10": (
+        ("ranking(results)", "ranking(results, reverse=False)"),
+        ("table[team])", "table[team], reverse=reverse)"),
+    ),
+    "edit-11": ((", ", ",\n     "),),
+    "edit-12": (("    ", "  "),),
+}
+
+
+def test_every_edit_of_the_copying_suite_can_be_made() -> None:
+    suite = load_suite("copying")
+    edits = [item for item in suite.items if item.test]
+    assert [item.id for item in edits] == list(EDITS) and len(suite.items) == 24
+    for item in edits:
+        before = item.prompt.split("```")[1].removeprefix("python\n")
+        after = before
+        for old, new in EDITS[item.id]:
+            assert old in after, item.id
+            after = after.replace(old, new)
+        assert item.code == "" and "Complete this" not in item.prompt
+        assert pass_at_1(item, f"```python\n{after}```") == 1, item.id
+        assert pass_at_1(item, "```python\npass\n```") == 0, item.id
+    assert all(item.reference for item in suite.items if not item.test)
+
+
+def test_the_languages_suite_has_six_groups_of_four() -> None:
+    suite = load_suite("languages")
+    groups = {item.group: [each for each in suite.items if each.group == item.group] for item in suite.items}
+    assert {name: len(items) for name, items in groups.items()} == dict.fromkeys(
+        ("german", "french", "spanish", "russian", "chinese", "japanese"), 4
+    )
+
+
 def test_gsm8k_humaneval_and_spec_bench_as_they_are() -> None:
     lines: list[dict[str, Any]] = [
         {"question": "How many?", "answer": "2 + 2 = 4\n#### 4"},

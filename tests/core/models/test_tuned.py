@@ -12,7 +12,7 @@ from speccas.core.models.pairs import Pair, find_pair, read_pair
 from speccas.core.models.source import Source
 from speccas.core.models.tuned import Tuned, as_text, edited, merged, save, target, tuned_of
 
-FOUND = Tuned("2026-11-25", "EPYC, 2 threads", "token:0.5", 3, True, 1.18, 1.1, 1.25, 40, 0.012, 0.0, "/x/y.json")
+FOUND = Tuned("2026-11-25", "EPYC, 2 threads", "token:0.5", 3, True, 1.18, 1.1, 1.25, 40, 0.012, 0.0, file="/x/y.json")
 HEAD = "# mine\nname: twins # both\ndrafter: {path: a.gguf}\nexpert:\n  path: b.gguf  # large\n"
 TAILS = {
     "nothing": "",
