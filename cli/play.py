@@ -56,10 +56,10 @@ def messages(settings: Settings, prompt: str) -> list[Message]:
     return [*([Message("system", settings.system)] if settings.system else []), Message("user", prompt)]
 
 
-def read_prompt_ids(pair: LoadedPair, ids: Sequence[int]) -> None:
-    """Prefill both models, with a bar when it takes long."""
+def read_prompt_ids(pair: LoadedPair, ids: Sequence[int], drafter: bool = True) -> None:
+    """Prefill both models, with a bar when it takes long. `drafter` as in `LoadedPair.prefill`."""
     with Waiting(make_console(stderr=True)) as waiting:
-        for step in pair.prefill(ids):
+        for step in pair.prefill(ids, drafter):
             waiting.tell(f"reading the prompt ({step.role})", step.done / max(1, step.total))
 
 
@@ -71,7 +71,7 @@ def request(pair: LoadedPair, ids: Sequence[int], detail: bool = False) -> Reque
 
 def play_arm(pair: LoadedPair, planner: Planner, arm: Arm, asked: Request, sinks: Sequence[Sink]) -> Fold:
     """Run one arm to the end, or to where it is stopped. The fold has its figures."""
-    rewind(pair, asked)
+    rewind(pair, asked, planner.reads(arm))
     seconds = pair.prefill_seconds
     needed = (
         ("expert",) if arm.method == "expert" else ("drafter",) if arm.method == "drafter" else ("expert", "drafter")
@@ -86,10 +86,10 @@ def play_arm(pair: LoadedPair, planner: Planner, arm: Arm, asked: Request, sinks
     return fold
 
 
-def rewind(pair: LoadedPair, asked: Request) -> None:
+def rewind(pair: LoadedPair, asked: Request, drafter: bool) -> None:
     """Both caches back to the prompt, where the arm before left them behind it. What its reading cost stays known."""
     seconds = pair.prefill_seconds
-    for _ in pair.prefill(asked.prompt):
+    for _ in pair.prefill(asked.prompt, drafter):
         pass
     pair.prefill_seconds = seconds
 

@@ -65,8 +65,8 @@ def run(
         if not quiet and not as_json:
             say_tuned(aside, pair)
         ids = pair.prompt_ids(messages(settings, text))
-        read_prompt_ids(pair, ids)
         planner = Planner(pair, curves_file())
+        read_prompt_ids(pair, ids, planner.reads(arm))
         asked = request(pair, ids, detail=trace is not None or why is not None or view == "rounds")
         look = make_look(console, allow_live=not no_live)
         with (

@@ -109,7 +109,7 @@ class Session:
         self._go_back(ids)
         models = {"expert": self.pair.expert, "drafter": self.pair.small}
         before = {role: model.evaluated for role, model in models.items()}
-        yield from self.pair.prefill(ids)
+        yield from self.pair.prefill(ids, self.planner.reads(self.arm))
         read = {role: model.evaluated - before[role] for role, model in models.items()}
         s = self.settings
         request = Request(tuple(ids), sampling, s.max_tokens, self.pair.context, s.stop, s.ignore_eos, detail)

@@ -56,6 +56,10 @@ class Costs:
     def saw_step(self, seconds: float) -> None:
         self.step += OWN * (seconds - self.step)
 
+    def saw_catch_up(self, seconds: float) -> None:
+        """Of each token that the drafter had to read."""
+        self.catch_up += OWN * (max(seconds, 0.0) - self.catch_up)
+
 
 @dataclass
 class Chances:

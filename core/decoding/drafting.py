@@ -94,10 +94,11 @@ class Auto:
         rested: float | None = None,
         record: Record | None = None,
         always: bool = False,
+        behind: int = 0,
     ) -> None:
         """`rested`: seconds decoded without drafts since they were last tried, where this rule's drafts are known from
         answers before; None where they are not, so that trying may lose a little. `record`: look drafts up as well,
-        where that pays, or `always`."""
+        where that pays, or `always`. `behind`: tokens that the drafter would have to read before its first draft."""
         self.k: int | str = "auto"
         self.record = record
         self.always = always
@@ -108,7 +109,8 @@ class Auto:
         self._won = self._spent = 0.0
         self._trials = TRIALS if rested is None else 0.0
         self._off_seconds = rested or 0.0
-        self._off_tokens = 0
+        self._off_tokens = behind
+        self._unread = 0  # of those, what the drafter reads in this round
         self._rounds = 0
         self._lost = 0.0
         self._trial = 0
@@ -135,6 +137,11 @@ class Auto:
         best = max(worth, key=worth.__getitem__, default=0)
         return best if best and (self.always or worth[best] > 0) else 0
 
+    @property
+    def hopes(self) -> bool:
+        """Whether it would draft at the beginning of an answer."""
+        return self._trials > 0 or self._pays(LONGEST)
+
     def begin(self, room: int) -> bool:
         self._buckets, self._all = [], 1.0
         if room == 0:
@@ -144,6 +151,7 @@ class Auto:
         if not self._on and (self._lost < self._trials * self.costs.verify(1) or self._looks()):
             self._on, self._trial = True, self._hopeful(min(room, LONGEST))
         if self._on:
+            self._unread = self._off_tokens
             self._off_seconds, self._off_tokens = 0.0, 0
         return self._on
 
@@ -192,7 +200,11 @@ class Auto:
         self._least = []
         if self._buckets:
             self._lost += draft_seconds + verify_seconds - tokens * self.costs.verify(1)
-            self.costs.saw_step(draft_seconds / len(self._buckets))
+            if self._unread > LONGEST:  # its time is not that of steps
+                own = draft_seconds - len(self._buckets) * self.costs.step
+                self.costs.saw_catch_up(own / self._unread)
+            else:
+                self.costs.saw_step(draft_seconds / len(self._buckets))
             self.chances.learn(self._buckets, accepted)
         else:
             self._off_seconds += verify_seconds

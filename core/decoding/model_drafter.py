@@ -61,6 +61,11 @@ class ModelDrafter:
     def seconds(self) -> float:
         return self.model.seconds
 
+    @property
+    def behind(self) -> int:
+        """Its tokens of the text that it has not read yet."""
+        return len(self._spelled) - len(self.model)
+
     def follow(self, committed: Sequence[int]) -> None:
         heading = self.heading
         if heading is not None and list(committed[: len(heading.ids)]) != heading.ids:

@@ -44,6 +44,8 @@ class Planner:
         self.path = path
         self._kept: dict[str, Any] = read_curves(path).get(self.key, {}) if path else {}
         self._chances = {name: Chances.from_json(data) for name, data in self._kept.get("chances", {}).items()}
+        self._rested = {name: float(seconds) for name, seconds in self._kept.get("rested", {}).items()}
+        """By rule: seconds decoded without drafts since they were last tried."""
         self._autos: dict[str, Auto] = {}
         self._records: dict[str, Record] = {}
         self._costs: Costs | None = None
@@ -72,16 +74,30 @@ class Planner:
         if self._costs is None:
             self._costs = measure(self.pair, QUICK, REPEATS)
         self._chances[name] = self._chances.get(name, Chances()).faded(MEMORY)
-        before = self._autos.get(name)
-        known = before is not None and self._chances[name].followed[START] >= KNOWN
-        self._autos[name] = Auto(
-            self._costs,
-            self._chances[name],
-            before.rested if before and known else None,
-            None if lookup == "off" else self._records[name],
-            always=lookup == "on",
-        )
+        self._autos[name] = self._auto(name, self._costs, self._records[name])
         return self._autos[name]
+
+    def reads(self, arm: Arm) -> bool:
+        """Whether the drafter had best read the prompt with the expert: not where `auto` would leave it off, and not
+        for the expert alone."""
+        if self.pair.settings.draft_tokens != "auto" or arm.rule is None:
+            return arm.method != "expert"
+        name = self._name(arm)
+        known = self._costs is not None and name in self._chances
+        return self._costs is None or not known or self._auto(name, self._costs, Record()).hopes
+
+    def _auto(self, name: str, costs: Costs, record: Record) -> Auto:
+        lookup, before = self.pair.settings.lookup, self._autos.get(name)
+        chances = self._chances[name]
+        rested = before.rested if before else self._rested.get(name)
+        return Auto(
+            costs,
+            chances,
+            rested if chances.followed[START] >= KNOWN else None,
+            None if lookup == "off" else record,
+            always=lookup == "on",
+            behind=self.pair.drafter.behind,
+        )
 
     def _name(self, arm: Arm) -> str:
         return f"{arm.name} {'greedy' if self.pair.settings.temperature == 0 else 'sampled'}"
@@ -100,6 +116,7 @@ class Planner:
             "step": costs.step,
             "catch_up": costs.catch_up,
             "chances": {name: chances.as_json() for name, chances in self._chances.items()},
+            "rested": {**self._rested, **{name: auto.rested for name, auto in self._autos.items()}},
         }
         curves = {**read_curves(self.path), self.key: figures}
         try:

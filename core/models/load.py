@@ -174,9 +174,9 @@ class LoadedPair:
         found = [key for key in self._headings if text[: len(key)] == key]
         return self._headings[max(found, key=len)] if found else None
 
-    def prefill(self, ids: Sequence[int]) -> Iterator[Prefilled]:
-        """Read all of a prompt but its last token on both models; what their caches hold of it is kept. The seconds are
-        in `prefill_seconds` afterwards."""
+    def prefill(self, ids: Sequence[int], drafter: bool = True) -> Iterator[Prefilled]:
+        """Read all of a prompt but its last token on both models; what their caches hold of it is kept. Without
+        `drafter` it reads it when it is first asked for a draft. The seconds are in `prefill_seconds` afterwards."""
         self.prefill_seconds = {"expert": 0.0, "drafter": 0.0}
         total = len(ids) - 1
         try:
@@ -191,7 +191,7 @@ class LoadedPair:
         before = self.drafter.seconds
         self.drafter.heading = self.heading(ids)
         self.drafter.follow(ids)
-        for done, whole in self.drafter.catch_up():
+        for done, whole in self.drafter.catch_up() if drafter else ():
             yield Prefilled("drafter", done, whole)
         self.prefill_seconds["drafter"] = self.drafter.seconds - before
 

@@ -17,7 +17,7 @@ from speccas.core.decoding.arms import parse_arm, play
 from speccas.core.decoding.cost import BUCKETS, Chances, Costs
 from speccas.core.decoding.drafting import Auto, Drafting, Fixed
 from speccas.core.decoding.model_drafter import ModelDrafter
-from speccas.core.decoding.sampling import Sampling, Shared
+from speccas.core.decoding.sampling import Distribution, Sampling, Shared
 from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.measure.metrics import Figures, Fold
 
@@ -206,3 +206,15 @@ def test_chances_learn_fade_and_survive_a_file() -> None:
     assert Chances.from_json(chances.as_json()) == chances
     with pytest.raises(ValueError):
         Chances.from_json({**chances.as_json(), "judged": [0.0] * (BUCKETS + 3)})
+
+
+def test_reading_what_it_missed_does_not_count_as_drafting() -> None:
+    """Behind 200 unread tokens the first draft takes long; its steps are not believed to be dear because of that."""
+    costs = Costs({1: 1.0, 16: 1.2}, 0.1, 0.03)
+    drafting = Auto(costs, Chances(), behind=200)
+    assert drafting.begin(8) and drafting.takes(Distribution(np.zeros(4, np.float32)))
+    drafting.learn(1, 2, 2, 200 * 0.05 + 0.1, 1.0)
+    assert costs.step == 0.1 and 0.03 < costs.catch_up < 0.05
+    assert drafting.begin(8) and drafting.takes(Distribution(np.zeros(4, np.float32)))
+    drafting.learn(1, 2, 2, 0.2, 1.0)
+    assert costs.step == pytest.approx(0.125)

@@ -1,13 +1,18 @@
 """The measured curve: what is taken of several times, and what the caches hold afterwards. Asserts no time."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import parse_arm
-from speccas.core.decoding.cost import Costs
+from speccas.core.decoding.cost import BUCKETS, Chances, Costs
 from speccas.core.decoding.drafting import Auto
+from speccas.core.decoding.sampling import Sampling
 from speccas.core.measure.curve import FULL, Curve, Planner, alone_speed, measure_full, of_times, spread
+from speccas.core.measure.metrics import Fold
 from speccas.core.models.load import LoadedPair
 
 
@@ -41,3 +46,53 @@ def test_measuring_leaves_the_caches_as_they_were(tiny: LoadedPair) -> None:
     drafting = planner.drafting(parse_arm("exact"))
     tiny.settings = before
     assert isinstance(drafting, Auto) and drafting.costs is curve.costs, "it is not measured again"
+
+
+def kept(path: Path, pair: LoadedPair, accepted: float, curve: dict[str, float]) -> Planner:
+    """A planner that finds this curve, and a dozen drafts of which so many were accepted, from earlier answers."""
+    chances = Chances(
+        [accepted] * BUCKETS, [12.0] * BUCKETS, [accepted] * (BUCKETS + 1), [12.0] * (BUCKETS + 1)
+    ).as_json()
+    figures = {"seen": curve, "step": 0.5, "catch_up": 0.1, "chances": {"exact greedy": chances}}
+    figures["rested"] = {"exact greedy": 0.0}
+    path.write_text(json.dumps({Planner(pair).key: figures}))
+    return Planner(pair, path)
+
+
+@pytest.mark.tiny
+def test_a_drafter_that_is_left_off_does_not_read_the_prompt(tiny: LoadedPair, tmp_path: Path) -> None:
+    before, path, arm = tiny.settings, tmp_path / "curves.json", parse_arm("exact")
+    tiny.settings = replace(before, draft_tokens="auto")
+    try:
+        ids = tiny.expert.tokenize("The sea is wide, and the sky above it is", special=False)
+        steep, flat = {"1": 1.0, "16": 16.0}, {"1": 1.0, "16": 1.1}
+        assert Planner(tiny, path).reads(arm), "nothing is known yet"
+        assert kept(path, tiny, 12.0, flat).reads(arm), "drafts pay"
+        planner = kept(path, tiny, 0.0, steep)
+        assert not planner.reads(arm) and not planner.reads(parse_arm("expert"))
+        tiny.expert.truncate(0)
+        tiny.small.truncate(0)
+        read = tiny.small.evaluated
+        for _ in tiny.prefill(ids, planner.reads(arm)):
+            pass
+        request = Request(tuple(ids), Sampling(), 12, tiny.context, (), True)
+        fold = Fold()
+        for event in tiny.play(arm, request, planner.drafting(arm)):
+            fold(event)
+        assert fold.figures().rounds_off == len(fold.tokens) == 12
+        assert tiny.small.evaluated == read, "neither the prompt nor the answer"
+        planner.save()
+        (saved,) = json.loads(path.read_text()).values()
+        assert saved["rested"]["exact greedy"] > 0, "how long drafts were left off outlives the process"
+        assert not Planner(tiny, path).reads(arm)
+        drafter = tiny.drafter
+        assert drafter.behind >= len(ids)
+        tiny.settings = replace(before, draft_tokens=4)
+        assert Planner(tiny, path).reads(arm), "it is told to draft"
+        fixed = Fold()
+        for event in tiny.play(arm, request, Planner(tiny).drafting(arm)):
+            fixed(event)
+        assert tiny.small.evaluated > read + len(ids), "what was not read before is read for the first draft"
+        assert [token.id for token in fixed.tokens] == [token.id for token in fold.tokens]
+    finally:
+        tiny.settings = before
