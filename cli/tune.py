@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -256,12 +256,13 @@ def adopt(bench: "Bench", measured: Measured, threads: int | None) -> None:
 
     use(bench.pair, threads or fastest(measured.threads, bench.pair.expert.threads))
     costs = measured.curve.costs
-    bench.planner.adopt(replace(costs, seen=dict(costs.seen)))  # the run keeps its own current
+    bench.planner.adopt(type(costs)(dict(costs.seen), costs.step, costs.catch_up))  # the run keeps its own current
 
 
 def keep_measured(measured: Measured, file: Path) -> None:
     curve = measured.curve
-    data = {**asdict(curve.costs), "spread": curve.spread, "threads": measured.threads}
+    costs = {"seen": curve.costs.seen, "step": curve.costs.step, "catch_up": curve.costs.catch_up}
+    data = {**costs, "spread": curve.spread, "threads": measured.threads}
     file.write_text(json.dumps(data), encoding="utf-8")
 
 

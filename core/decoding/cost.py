@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 EDGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of max q; between two lies one bucket
 BUCKETS = len(EDGES) + 1
 START = BUCKETS  # the state before anything was drafted
-OWN, SHARED = 0.25, 0.05  # how much of a call's surprise goes to its own batch size, and to all the others
+UP, DOWN = 0.25, 0.5  # how much of a surprise is believed; a call that was quicker than thought is no accident
+OWN = 0.2  # and what part of that more for the call's own size
+MISSED = 0.8  # of a size that was not called lately: how much is believed, of that size alone
+FRESH = 8  # calls
+STALE = 16  # calls, after which a size that was passed over is looked at again where there is doubt
+DOUBT = 1.1  # a size is believed so much dearer than it once was
+PADDED = 0.95  # of the time: what a padding row must save
 HOPE = 0.9  # the chance of a draft before anything is known
 WEIGHT = 2.0  # judged drafts that what was known before a run counts for, in each bucket
 
@@ -23,6 +29,11 @@ class Costs:
     seen: dict[int, float]
     step: float
     catch_up: float = 0.0
+    calls: int = 0
+    last: dict[int, int] = field(default_factory=dict)
+    """By size: the call, of all so far, that had it last."""
+    low: dict[int, float] = field(default_factory=dict)
+    """By size: the least that was seen."""
 
     def verify(self, n: int) -> float:
         known = sorted(self.seen)
@@ -37,7 +48,15 @@ class Costs:
 
     def cheapest(self, n: int, most: int) -> int:
         """The size, n or a little more, that is cheapest to read: kernels go in steps, so a padding row may save."""
-        return min(range(n, min(n + 3, most) + 1), key=self.verify)
+        best = min(range(n, min(n + 3, most) + 1), key=self.verify)
+        return n if self.verify(best) > PADDED * self.verify(n) or self.doubtful(n) else best
+
+    def doubtful(self, n: int) -> bool:
+        """Whether a size that is passed over had better be tried again: it was never called, or was dearer than it had
+        been when it was. Another program that took the cores for a moment would else be believed for ever."""
+        if self.calls - self.last.get(n, 0) < STALE:
+            return False
+        return n not in self.last or self.verify(n) > DOUBT * self.low[n]
 
     def least(self, most: int) -> list[float]:
         """Seconds of the cheapest call that reads n tokens, by n up to `most`; of none, nothing."""
@@ -45,20 +64,29 @@ class Costs:
         return [0.0, *(min(row[n - 1 : n + 3]) for n in range(1, most + 1))]
 
     def saw_verify(self, n: int, seconds: float) -> None:
-        """One call that was timed. All sizes move a little with it: a machine that slows down slows for all."""
+        """One call that was timed. Of a size that was called just before, a surprise tells of the machine, which slows
+        or recovers for all sizes alike; of another one, of that size."""
+        self.low[n] = seconds if self.doubtful(n) else min(seconds, self.low.get(n, seconds))
+        fresh = n in self.last and self.calls - self.last[n] < FRESH
+        self.calls += 1
+        self.last[n] = self.calls
+        surprise = min(max(seconds / self.verify(n), 0.25), 4.0)
         if n not in self.seen:
             self.seen[n] = seconds
-            return
-        surprise = min(max(seconds / self.seen[n], 0.25), 4.0)
-        for size in self.seen:
-            self.seen[size] *= surprise ** (OWN if size == n else SHARED)
+        elif not fresh:
+            self.seen[n] *= surprise**MISSED
+        else:
+            believed = UP if surprise > 1 else DOWN
+            for size in self.seen:
+                self.seen[size] *= surprise**believed
+            self.seen[n] *= surprise ** (OWN * believed)
 
     def saw_step(self, seconds: float) -> None:
-        self.step += OWN * (seconds - self.step)
+        self.step += UP * (seconds - self.step)
 
     def saw_catch_up(self, seconds: float) -> None:
         """Of each token that the drafter had to read."""
-        self.catch_up += OWN * (max(seconds, 0.0) - self.catch_up)
+        self.catch_up += UP * (max(seconds, 0.0) - self.catch_up)
 
 
 @dataclass

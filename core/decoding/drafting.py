@@ -129,6 +129,8 @@ class Auto:
         which is the drafter's where that pays."""
         assert self.record is not None
         self._buckets = []  # this round's draft is not the drafter's
+        if self.costs.doubtful(1):
+            return 0
         gain, chance, worth = 1.0, 1.0, {}
         for m in range(1, min(room, LONGEST) + 1):
             chance *= self.record.chance(length + m - 1)
@@ -147,6 +149,8 @@ class Auto:
         if room == 0:
             return self._on
         self._trial = 0
+        if self.costs.doubtful(1):  # all is judged against a call of one token
+            return False
         self._on = self._pays(min(room, LONGEST))
         if not self._on and (self._lost < self._trials * self.costs.verify(1) or self._looks()):
             self._on, self._trial = True, self._hopeful(min(room, LONGEST))

@@ -156,8 +156,9 @@ def test_what_is_known_not_to_pay_is_not_tried_again_at_once() -> None:
 
 
 def test_auto_stays_on_where_drafting_pays() -> None:
+    """But for one call of one token: what it is judged against is looked at once."""
     machine = MACHINES["flat, agreeing"]
-    assert decode(machine, auto(machine), seed=1).rounds_off == 0
+    assert decode(machine, auto(machine), seed=1).rounds_off <= 1
 
 
 def test_auto_follows_costs_that_change_half_way() -> None:
@@ -206,6 +207,24 @@ def test_chances_learn_fade_and_survive_a_file() -> None:
     assert Chances.from_json(chances.as_json()) == chances
     with pytest.raises(ValueError):
         Chances.from_json({**chances.as_json(), "judged": [0.0] * (BUCKETS + 3)})
+
+
+@pytest.mark.parametrize("name", ["steep, a drafter of half the cost", "steep", "steps of four, half, seldom agreeing"])
+@pytest.mark.parametrize("at", [30, 90, 200])
+def test_a_moment_of_trouble_is_forgotten(name: str, at: int) -> None:
+    """Eight calls take six times as long. What is then believed of their size must not keep auto from the cheap calls,
+    neither by padding nor by drafts that do not pay: beyond the trouble itself it loses little."""
+    machine = MACHINES[name]
+    sizes: list[int] = []
+
+    def troubled(n: int) -> float:
+        sizes.append(n)
+        return machine.curve(n) * (6 if at <= len(sizes) < at + 8 else 1)
+
+    calm = decode(machine, auto(machine), seed=1, n=600)
+    figures = decode(machine, auto(machine), seed=1, curve=troubled, n=600)
+    trouble = sum(5 * machine.curve(n) for n in sizes[at - 1 : at + 7])
+    assert figures.seconds - trouble <= 1.06 * calm.seconds
 
 
 def test_reading_what_it_missed_does_not_count_as_drafting() -> None:
