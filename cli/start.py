@@ -1,14 +1,26 @@
 """Entry point of the console script: a Ctrl-C is quiet from the first import on. Knows nothing of commands."""
 
+import os
+import signal
 import sys
 
 
 def main() -> None:
     """Run `speccas`; see app.py."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # not where it is ignored: a job in the background
+        signal.signal(signal.SIGINT, leave)
     try:
         from .app import main as run
 
+        signal.signal(signal.SIGINT, before)
         run()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
+
+
+def leave(*_: object) -> None:
+    """While modules load an exception may strike where Python can only print it, so nothing is raised."""
+    os.write(2, b"error: interrupted\n")
+    os._exit(130)

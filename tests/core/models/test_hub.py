@@ -158,7 +158,7 @@ def test_one_wrong_byte_is_found_named_and_fetched_again(hub: Hub, tmp_path: Pat
 
 def test_a_wrong_byte_in_a_part_is_found_too(hub: Hub, tmp_path: Path) -> None:
     served = hub.add(REPO, {FILE: DATA}).files[FILE]
-    part(tmp_path, b"x" + DATA[1:1_000_000], served.sha256)
+    part(tmp_path, bytes([DATA[0] ^ 1]) + DATA[1:1_000_000], served.sha256)
     with pytest.raises(IntegrityError, match="SHA-256"):
         get()
     assert blobs(tmp_path) == []
