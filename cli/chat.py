@@ -29,23 +29,32 @@ def chat(
 
     Type /help for what can be done in a chat. Temperature 0.7 and min-p 0.05 unless set; answers go on until their end.
     """
-    settings = read_settings({**flags, "rule": rule}, DEFAULTS)
+    from speccas.core.errors import UsageError
+
+    def settle(**given: Any) -> Any:
+        found = read_settings({**flags, "rule": rule, **given}, DEFAULTS)
+        if len(found.rule) != 1:
+            raise UsageError(f"chat takes one rule, not {len(found.rule)}", "/rule changes it while you chat")
+        return found
+
+    settings = settle()
     interactive = prompt is None and sys.stdin is not None and sys.stdin.isatty()
     text = None if interactive else read_prompt(prompt)
 
     from speccas.core.decoding.arms import parse_arm
-    from speccas.core.errors import UsageError
     from speccas.core.models import conversation as conversations
 
     from .chat_loop import Chat
     from .views import check_view
 
     check_view(view)
-    if len(settings.rule) != 1:
-        raise UsageError(f"chat takes one rule, not {len(settings.rule)}", "/rule changes it while you chat")
     parse_arm(settings.rule[0])
     start = conversations.load(load) if load else conversations.Conversation(settings.system)
-    with Chat(settings, start, view, live=not no_live, quiet=quiet, interactive=interactive) as talk:
+
+    def other(name: str) -> Any:
+        return settle(pair=name, drafter="", expert="")
+
+    with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive) as talk:
         if text is not None:
             raise typer.Exit(talk.answer(text))
         raise typer.Exit(talk.loop())

@@ -109,7 +109,7 @@ def system(chat: "Chat", rest: str) -> None:
 
 def regen(chat: "Chat", rest: str) -> None:
     session = chat.session
-    arm, before = session.arm, session.conversation
+    settings, before = session.settings, session.conversation
     if rest:
         session.rule(rest)
     try:
@@ -117,8 +117,7 @@ def regen(chat: "Chat", rest: str) -> None:
         chat.answer(turn.user)
     finally:
         if len(session.conversation.turns) < len(before.turns):  # refused, or stopped before it began
-            session.restore(before)
-            session.arm = arm
+            session.restore(before, settings)
     if len(session.conversation.turns) == len(before.turns) and (new := session.conversation.turns[-1]) is not turn:
         chat.say(difference(turn.ids or (), new.ids or ()))
 

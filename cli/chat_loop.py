@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_state_path
 
@@ -21,7 +20,7 @@ from speccas.core.models.conversation import Conversation
 from speccas.core.models.llama import StopFlag
 from speccas.core.models.load import LoadedPair, Prefilled
 from speccas.core.models.tuned import tuned_of
-from speccas.core.session import Dropped, Session
+from speccas.core.session import Dropped, Session, carried
 from speccas.core.settings import Settings
 
 from .advice import tuned_lines
@@ -41,8 +40,17 @@ class Chat:
     """One chat on a terminal or in a pipe. Use as a context manager: leaving it frees the models."""
 
     def __init__(
-        self, settings: Settings, start: Conversation, view: str, *, live: bool, quiet: bool, interactive: bool
+        self,
+        settings: Settings,
+        start: Conversation,
+        view: str,
+        other: Callable[[str], Settings],
+        *,
+        live: bool,
+        quiet: bool,
+        interactive: bool,
     ) -> None:
+        """`other`: the settings that this command has with the pair of another name."""
         self.stop = StopFlag()
         self.view = view
         self.live = live
@@ -51,6 +59,7 @@ class Chat:
         self.console = make_console()
         self.aside = make_console(stderr=True)
         self.settings = settings
+        self.other = other
         with interruptible(self.stop):
             self.pair: LoadedPair = load(settings, self.stop)
         self.session = Session(
@@ -203,16 +212,14 @@ class Chat:
         return (self.answer(message) or None) if message.strip() else None
 
     def change_pair(self, name: str) -> None:
-        """Load another pair and go on with the same texts. The old pair stays when the new one cannot be loaded."""
-        import dataclasses
-
-        settings: Any = dataclasses.replace(self.session.settings, pair=name, drafter="", expert="")
+        """Load another pair and go on with the same texts, by its profile where nothing was said here. The old pair
+        stays when the new one cannot be loaded."""
+        old = self.session
+        settings = carried(old.settings, self.other(name))
         pair = load(settings, self.stop)
         self.pair.close()
         self.pair = pair
-        old = self.session
         self.session = Session(pair, settings, old.conversation, old.path, Planner(pair, curves_file()))
-        self.session.arm = old.arm
         self._say_tuned()
 
 

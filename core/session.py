@@ -31,6 +31,16 @@ CHANGEABLE = (
 """Settings of sampling and length, which may change while one chats."""
 
 
+HERE = "chat"
+"""The source of a setting that was changed while one chats."""
+
+
+def carried(before: Settings, settings: Settings) -> Settings:
+    """Settings of another pair, with what was changed in the chat so far."""
+    values = {name: getattr(before, name) for name, source in before.sources.items() if source == HERE}
+    return replace(settings, **values, sources={**settings.sources, **dict.fromkeys(values, HERE)})
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """The context was full: so many of the oldest turns are no longer seen by the models. They stay in the file."""
@@ -69,7 +79,6 @@ class Session:
     ) -> None:
         self.pair = pair
         self.settings = settings
-        self.arm = parse_arm(settings.rule[0])
         self.path = path
         self.planner = planner or Planner(pair)
         self.vocabulary = fingerprint(pair.tokens.texts)
@@ -80,6 +89,11 @@ class Session:
         self._again = 0
         self._edges: dict[int, tuple[Turn, int, int]] = {}
         """By turn: how far both caches reached when it was answered here."""
+
+    @property
+    def arm(self) -> Arm:
+        """What decides in the next answer."""
+        return parse_arm(self.settings.rule[0])
 
     @property
     def seed(self) -> int:
@@ -187,9 +201,10 @@ class Session:
         self._again = before.turns[-1].again + 1
         return before.turns[-1]
 
-    def restore(self, conversation: Conversation) -> None:
-        """Back to what the conversation was, where asking again came to nothing."""
+    def restore(self, conversation: Conversation, settings: Settings) -> None:
+        """Back to what the conversation and the settings were, where asking again came to nothing."""
         self.conversation, self._again = conversation, 0
+        self.settings = self.pair.settings = settings
 
     def system(self, text: str) -> None:
         """Set the system message; the turns stay."""
@@ -215,7 +230,8 @@ class Session:
 
     def rule(self, text: str) -> None:
         """Decide by another rule from the next answer on. Raises UsageError."""
-        self.arm = parse_arm(text)
+        parse_arm(text)
+        self._changed(rule=(text,))
 
     def set(self, name: str, value: Any) -> None:
         """Change a setting of sampling or length; "none" takes a limit or a stop text away. Raises UsageError."""
@@ -223,8 +239,11 @@ class Session:
             raise UsageError(f"{name!r} cannot be set in a chat", f"one of {', '.join(CHANGEABLE)}")
         none: dict[str, Any] = {"max_tokens": None, "stop": ()}
         checked = none[name] if value == "none" and name in none else CHECKS[name](name, value)
-        self.settings = replace(self.settings, **{name: checked})
-        self.pair.settings = self.settings
+        self._changed(**{name: checked})
+
+    def _changed(self, **values: Any) -> None:
+        sources = {**self.settings.sources, **dict.fromkeys(values, HERE)}
+        self.settings = self.pair.settings = replace(self.settings, **values, sources=sources)
 
     def measure_alone(self) -> float:
         """Tokens a second of the expert alone, here: a few single steps, taken back afterwards. Measured once; 0 where

