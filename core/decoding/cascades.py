@@ -6,7 +6,7 @@ The same events as the engine's loop, one token a round. Knows token ids and num
 
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -173,8 +173,8 @@ class Writers:
         token = pick(p1, self.request.sampling, self.uniform)
         text = self.answer.commit(token)
         at = Position(p1, p1, self.request.sampling, asked=False)
-        told = describe(token, text, Status.EXPERT, at, self.answer, None, None)
-        return replace(told, gap=p1.gap) if self.request.sampling.greedy else told
+        gap = p1.gap if self.request.sampling.greedy else None
+        return describe(token, text, Status.EXPERT, at, self.answer, None, None, gap)
 
     def by_drafter(self, q1: Distribution) -> Token:
         token = pick(q1, self.request.sampling, self.uniform)

@@ -240,13 +240,20 @@ class Positions:
 
 
 def describe(
-    token: int, text: str, status: Status, at: Position, answer: Answer, down: Piece | None, arm: Speculation | None
+    token: int,
+    text: str,
+    status: Status,
+    at: Position,
+    answer: Answer,
+    down: Piece | None,
+    arm: Speculation | None,
+    gap: float | None = None,
 ) -> Token:
     """A committed token with what the expert's row says of it, and all the rest where detail was asked for."""
     data = answer.lexicon.piece(token)
     log_p = at.p1.log_prob(token)
     if not answer.request.detail:
-        return Token(token, data, text, status, log_p, turned_down=down)
+        return Token(token, data, text, status, log_p, turned_down=down, gap=gap)
     asked = token if down is None else down.id
     if down is not None:
         down = replace(down, q=at.q1.prob(down.id) if at.asked else None, p=at.p1.prob(down.id))
@@ -262,6 +269,7 @@ def describe(
         opinion=None if arm is None else opinion(arm.name, arm.rule, asked, at),
         others=() if arm is None else all_opinions(asked, at),
         turned_down=down,
+        gap=gap,
     )
 
 

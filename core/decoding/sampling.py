@@ -21,6 +21,8 @@ Ids = NDArray[np.int32]
 Float = TypeVar("Float", np.float32, np.float64)
 
 BLOCK = 256
+CACHED = 8192
+"""Entries of a row that are worked on together: what is written of them stays in the processor's first cache."""
 BELOW_1 = math.nextafter(1.0, 0.0)
 
 
@@ -99,8 +101,13 @@ class Distribution:
 
     @cached_property
     def log_mass(self) -> float:
-        peak = self.logits[self.best]
-        return float(peak) + math.log(np.exp(self.logits - peak).sum(dtype=np.float64))
+        peak, total = self.logits[self.best], 0.0
+        part = np.empty(min(CACHED, len(self.logits)), dtype=np.float32)
+        for at in range(0, len(self.logits), CACHED):
+            row = self.logits[at : at + CACHED]
+            weights = np.subtract(row, peak, out=part[: len(row)])
+            total += float(np.exp(weights, out=weights).sum())
+        return float(peak) + math.log(total)
 
     @cached_property
     def max(self) -> float:
