@@ -4,12 +4,15 @@ Pure numbers, kept current by the run's own calls. Knows no model, no rule and n
 """
 
 import bisect
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 EDGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of max q; between two lies one bucket
 BUCKETS = len(EDGES) + 1
 START = BUCKETS  # the state before anything was drafted
+LINE = 0.3  # of one call: what a further token costs while only one size is known
 UP, DOWN = 0.25, 0.5  # how much of a surprise is believed; a call that was quicker than thought is no accident
 OWN = 0.2  # and what part of that more for the call's own size
 MISSED = 0.8  # of a size that was not called lately: how much is believed, of that size alone
@@ -24,32 +27,40 @@ WEIGHT = 2.0  # judged drafts that what was known before a run counts for, in ea
 @dataclass
 class Costs:
     """Seconds: `verify(n)` of one expert call that reads n tokens, `step` of one drafter step, `catch_up` of one token
-    that the drafter only has to read. Sizes that were never seen lie on the lines between those that were."""
+    that the drafter only has to read. Sizes that were never seen lie on the lines between those that were; beyond the
+    largest a token costs no more than `bulk`, one of many that are read together, as in a prompt."""
 
     seen: dict[int, float]
     step: float
     catch_up: float = 0.0
+    bulk: float = math.inf
     calls: int = 0
     last: dict[int, int] = field(default_factory=dict)
     """By size: the call, of all so far, that had it last."""
     low: dict[int, float] = field(default_factory=dict)
-    """By size: the least that was seen."""
+    """By size: the least that was seen, drawn to what was seen where that was in doubt."""
 
     def verify(self, n: int) -> float:
+        return self.seen[n] if n in self.seen else self.row(n)[-1]
+
+    def row(self, most: int) -> list[float]:
+        """`verify` of 1 to `most`."""
         known = sorted(self.seen)
-        if n in self.seen:
-            return self.seen[n]
-        if len(known) == 1:
-            return self.seen[known[0]] * (1 + 0.3 * (n - known[0]))
-        at = bisect.bisect(known, n)
-        low, high = (known[at - 1], known[at]) if 0 < at < len(known) else (known[0], known[-1])
-        slope = (self.seen[high] - self.seen[low]) / (high - low)
-        return max(self.seen[low] + slope * (n - low), self.seen[known[0]])
+        first, last = known[0], known[-1]
+        slope = (self.seen[last] - self.seen[first]) / (last - first) if last > first else LINE * self.seen[first]
+        values: list[float] = []
+        for low, high in itertools.pairwise(known):
+            own = (self.seen[high] - self.seen[low]) / (high - low)
+            values += [self.seen[low] + own * (n - low) for n in range(len(values) + 1, high + 1)]
+        beyond = min(slope, self.bulk)
+        values += [self.seen[last] + beyond * (n - last) for n in range(len(values) + 1, most + 1)]
+        return [max(value, self.seen[first]) for value in values[:most]]
 
     def cheapest(self, n: int, most: int) -> int:
         """The size, n or a little more, that is cheapest to read: kernels go in steps, so a padding row may save."""
-        best = min(range(n, min(n + 3, most) + 1), key=self.verify)
-        return n if self.verify(best) > PADDED * self.verify(n) or self.doubtful(n) else best
+        row = self.row(min(n + 3, most))[n - 1 :]
+        best = min(row)
+        return n if best > PADDED * row[0] or self.doubtful(n) else n + row.index(best)
 
     def doubtful(self, n: int) -> bool:
         """Whether a size that is passed over had better be tried again: it was never called, or was dearer than it had
@@ -60,13 +71,14 @@ class Costs:
 
     def least(self, most: int) -> list[float]:
         """Seconds of the cheapest call that reads n tokens, by n up to `most`; of none, nothing."""
-        row = [self.verify(n) for n in range(1, most + 1)]
+        row = self.row(most)
         return [0.0, *(min(row[n - 1 : n + 3]) for n in range(1, most + 1))]
 
     def saw_verify(self, n: int, seconds: float) -> None:
         """One call that was timed. Of a size that was called just before, a surprise tells of the machine, which slows
         or recovers for all sizes alike; of another one, of that size."""
-        self.low[n] = seconds if self.doubtful(n) else min(seconds, self.low.get(n, seconds))
+        low = self.low.get(n, seconds)
+        self.low[n] = math.sqrt(low * seconds) if self.doubtful(n) else min(low, seconds)  # it may be slow for now
         fresh = n in self.last and self.calls - self.last[n] < FRESH
         self.calls += 1
         self.last[n] = self.calls
@@ -79,7 +91,12 @@ class Costs:
             believed = UP if surprise > 1 else DOWN
             for size in self.seen:
                 self.seen[size] *= surprise**believed
+            self.bulk *= surprise**believed
             self.seen[n] *= surprise ** (OWN * believed)
+
+    def saw_bulk(self, seconds: float) -> None:
+        """Of each token of a prompt: the least counts, for the first one may wait for the file to be read."""
+        self.bulk = min(self.bulk, seconds)
 
     def saw_step(self, seconds: float) -> None:
         self.step += UP * (seconds - self.step)

@@ -5,13 +5,17 @@ probability, so it is judged as a point mass: `exact` accepts it with p(v).
 """
 
 import bisect
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-SHORT, LONG = 2, 4  # tokens that must agree for a match; the long one is looked for first
+SHORT = 2  # tokens that must agree for a match
 DEEPEST = 16  # tokens back that a match is measured
+PLACES = 16  # of those where the text's last tokens stood before, the latest so many are looked at
 EDGES = (3, 4, 6, 9, 13)  # of a match's length; between two lies one bucket
-PRIOR = (0.15, 0.25, 0.4, 0.5, 0.6, 0.7)  # chance by bucket that text goes on as it did, before this text shows it
+PRIOR = (0.4, 0.45, 0.6, 0.65, 0.75, 0.9)
+"""Chance by bucket that text goes on as it did, before this text shows it; measured on answers of two models to the
+prompts of `builtin`, which seldom copy. On `copying` it is 0.6 to 0.97."""
 WEIGHT = 4.0  # tokens that the prior counts for
 
 
@@ -40,43 +44,49 @@ class Record:
 
 
 class Lookup:
-    """The text so far, indexed by its pairs and quadruples of tokens; of several places the latest one counts."""
+    """The text so far, indexed by its pairs of tokens; of several places the one that agrees longest counts, of equals
+    the latest."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
+        self.length = 0
+        """Tokens that agree before the end of the text and before the place, DEEPEST at most; 0 where there is none."""
         self._ids: list[int] = []
-        self._behind: dict[tuple[int, ...], int] = {}
-        """Where the text goes on behind a pair or a quadruple."""
+        self._behind: dict[tuple[int, ...], deque[int]] = {}
+        """Where the text goes on behind a pair, the latest place first."""
         self._at = -1
-        """Where it goes on behind an earlier place that ends like the text; -1 where there is none."""
+        """Where it goes on behind the place that ends like the text."""
 
     def follow(self, ids: Sequence[int], learn: bool = True) -> None:
         """Take in what was added to the text. `learn`: the new tokens are an answer's, and go on record."""
-        for token in ids[len(self._ids) :]:
-            if learn and self._at >= 0:
+        new = ids[len(self._ids) :]
+        for i, token in enumerate(new):
+            if learn and self.length:
                 self.record.learn(self.length, self._ids[self._at] == token)
             self._ids.append(token)
-            self._at = -1
-            for size in (SHORT, LONG):
-                if len(self._ids) >= size:
-                    last = tuple(self._ids[-size:])
-                    self._at = self._behind.get(last, self._at)
-                    self._behind[last] = len(self._ids)
+            places = self._behind.setdefault(tuple(self._ids[-SHORT:]), deque(maxlen=PLACES))
+            self.length, self._at = self._longest(places) if learn or i == len(new) - 1 else (0, -1)
+            places.appendleft(len(self._ids))
 
-    @property
-    def length(self) -> int:
-        """Tokens that agree before the two places, DEEPEST at most; 0 where the end of the text is new."""
-        if self._at < 0:
-            return 0
-        length, end = SHORT, len(self._ids)
-        while length < min(DEEPEST, self._at) and self._ids[end - length - 1] == self._ids[self._at - length - 1]:
+    def _longest(self, places: Iterable[int]) -> tuple[int, int]:
+        best, at = 0, -1
+        for place in places:
+            length = self._agree(place)
+            if length > best:
+                best, at = length, place
+        return best, at
+
+    def _agree(self, place: int) -> int:
+        """How many tokens before `place` are those before the end."""
+        ids, end, length = self._ids, len(self._ids), 0
+        while length < min(DEEPEST, place) and ids[end - length - 1] == ids[place - length - 1]:
             length += 1
         return length
 
     def draft(self, count: int) -> list[int]:
         """The next `count` tokens, if the text goes on as it did; where it would run into its own end, round again."""
         drafted: list[int] = []
-        if self._at >= 0:
+        if self.length:
             for i in range(self._at, self._at + count):
                 drafted.append(self._ids[i] if i < len(self._ids) else drafted[i - len(self._ids)])
         return drafted

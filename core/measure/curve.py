@@ -4,6 +4,7 @@ Knows a loaded pair and a file of figures; not how drafting decides with them (c
 """
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -51,7 +52,8 @@ class Planner:
         self._costs: Costs | None = None
         if "seen" in self._kept:
             seen = {int(n): float(seconds) for n, seconds in self._kept["seen"].items()}
-            self._costs = Costs(seen, float(self._kept["step"]), float(self._kept["catch_up"]))
+            bulk = float(self._kept.get("bulk", math.inf))
+            self._costs = Costs(seen, float(self._kept["step"]), float(self._kept["catch_up"]), bulk)
 
     @property
     def key(self) -> str:
@@ -73,6 +75,7 @@ class Planner:
             return Fixed(LONGEST if k == "auto" else int(k), self._records[name] if lookup == "on" else None)
         if self._costs is None:
             self._costs = measure(self.pair, QUICK, REPEATS)
+        self._costs.saw_bulk(self.pair.expert.bulk)
         self._chances[name] = self._chances.get(name, Chances()).faded(MEMORY)
         self._autos[name] = self._auto(name, self._costs, self._records[name])
         return self._autos[name]
@@ -104,6 +107,7 @@ class Planner:
 
     def adopt(self, costs: Costs) -> None:
         """Decide with these costs from the next answer on: they were measured in full."""
+        costs.saw_bulk(self.pair.expert.bulk)
         self._costs = costs
 
     def save(self) -> None:
@@ -115,6 +119,7 @@ class Planner:
             "seen": {str(n): seconds for n, seconds in sorted(costs.seen.items())},
             "step": costs.step,
             "catch_up": costs.catch_up,
+            **({} if math.isinf(costs.bulk) else {"bulk": costs.bulk}),
             "chances": {name: chances.as_json() for name, chances in self._chances.items()},
             "rested": {**self._rested, **{name: auto.rested for name, auto in self._autos.items()}},
         }

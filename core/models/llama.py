@@ -6,6 +6,7 @@ Knows llama.cpp's traps (shared memory, aborts, row limits); not rules, not pair
 import contextlib
 import ctypes
 import itertools
+import math
 import os
 import platform
 import sys
@@ -27,6 +28,7 @@ from .gguf import Header
 
 MAX_DRAFT = 16
 CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
+BULK = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
 GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type
 NO_MMAP, AUTO = 0, -1  # llama.h: enum llama_load_mode
 REPACKED = {
@@ -186,6 +188,7 @@ class LlamaModel:
         self.max_rows = max_rows
         self.seconds = 0.0
         self.evaluated = 0  # tokens read since the load
+        self.bulk = math.inf  # least seconds a token of those that were read together without a row
         self.stop = StopFlag() if stop is None else stop  # a flag that is not set is false
         self.threads = threads or physical_cores()
         # One micro-batch a decode, so an abort leaves the cache at a chunk's edge.
@@ -289,6 +292,10 @@ class LlamaModel:
                 self._decode(ids[at : min(at + self.chunk, head)], 0)
             if head < len(ids):
                 self._decode(ids[head:], rows)
+            if rows == 0:
+                api.llama_synchronize(self.ctx)  # a GPU works on; its time is this call's
+                if len(ids) >= BULK:
+                    self.bulk = min(self.bulk, (time.perf_counter() - began) / len(ids))
             return self._fetch(len(ids) - head, rows)
         finally:
             self.seconds += time.perf_counter() - began

@@ -197,6 +197,17 @@ def test_costs_between_measured_sizes_lie_on_their_line_and_follow_what_is_seen(
     assert costs.verify(1) > 1.0  # a machine that slows down slows for all
 
 
+def test_beyond_the_largest_size_a_token_costs_no_more_than_one_of_a_prompt() -> None:
+    costs = Costs({1: 1.0, 4: 4.0}, 0.1)
+    assert costs.verify(16) == pytest.approx(16.0)
+    costs.saw_bulk(0.25)
+    costs.saw_bulk(0.5)
+    assert costs.verify(16) == pytest.approx(4.0 + 12 * 0.25) and costs.verify(3) == pytest.approx(3.0)
+    costs.saw_bulk(0.0)
+    assert costs.verify(16) == pytest.approx(4.0), "never less than a smaller call"
+    assert Costs({1: 1.0, 4: 1.3}, 0.1, bulk=0.5).verify(14) == pytest.approx(2.3), "nor is a flat curve made steeper"
+
+
 def test_chances_learn_fade_and_survive_a_file() -> None:
     chances = Chances()
     sure, unsure = Chances.bucket(0.97), Chances.bucket(0.15)

@@ -1,6 +1,7 @@
 """The measured curve: what is taken of several times, and what the caches hold afterwards. Asserts no time."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,33 @@ def test_measuring_leaves_the_caches_as_they_were(tiny: LoadedPair) -> None:
     drafting = planner.drafting(parse_arm("exact"))
     tiny.settings = before
     assert isinstance(drafting, Auto) and drafting.costs is curve.costs, "it is not measured again"
+
+
+@pytest.mark.tiny
+def test_what_the_prompt_cost_a_token_goes_into_the_costs_and_outlives_the_process(
+    tiny: LoadedPair, tmp_path: Path
+) -> None:
+    before, bulk, path, arm = tiny.settings, tiny.expert.bulk, tmp_path / "curves.json", parse_arm("exact")
+    tiny.settings = replace(before, draft_tokens="auto")
+    try:
+        for _ in tiny.prefill(tiny.expert.tokenize("The sea is wide, and the sky above it is", special=False)):
+            pass
+        tiny.expert.bulk = 1e-6
+        planner = Planner(tiny, path)
+        drafting = planner.drafting(arm)
+        assert isinstance(drafting, Auto) and drafting.costs.bulk == 1e-6
+        assert drafting.costs.verify(16) - drafting.costs.verify(4) == pytest.approx(12e-6)
+        planner.save()
+        tiny.expert.bulk = math.inf
+        again = Planner(tiny, path).drafting(arm)
+        assert isinstance(again, Auto) and again.costs.bulk == 1e-6
+        (saved,) = json.loads(path.read_text()).values()
+        del saved["bulk"]
+        path.write_text(json.dumps({Planner(tiny).key: saved}))
+        older = Planner(tiny, path).drafting(arm)
+        assert isinstance(older, Auto) and older.costs.bulk == math.inf, "figures of an earlier speccas"
+    finally:
+        tiny.settings, tiny.expert.bulk = before, bulk
 
 
 def kept(path: Path, pair: LoadedPair, accepted: float, curve: dict[str, float]) -> Planner:

@@ -1,6 +1,7 @@
 """llama.cpp as a language model: rows, prefixes, stops and errors, on the tiny drafter and the tiny expert."""
 
 import ctypes
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from speccas import profiles
 from speccas.core.decoding.sampling import Floats
 from speccas.core.errors import CannotPair, ContextFull, NativeError, Stopped
 from speccas.core.models.gguf import read_header
-from speccas.core.models.llama import LlamaModel, StopFlag, fill, physical_cores, system_info
+from speccas.core.models.llama import BULK, LlamaModel, StopFlag, fill, physical_cores, system_info
 from speccas.core.models.load import LoadedPair
 
 assert profiles.__file__
@@ -55,6 +56,20 @@ def fresh(model: LlamaModel, *parts: list[int]) -> Floats:
 def same(left: Floats, right: Floats) -> None:
     """Rows of the same tokens, cut into the same batches: others would round differently, by up to 0.3."""
     assert left.shape == right.shape and float(np.abs(left - right).max()) < 1e-3
+
+
+def test_what_a_token_of_a_prompt_costs_is_known_once_one_was_read(ids: list[int]) -> None:
+    model = LlamaModel(TINY, read_header(TINY), context=CONTEXT, max_rows=ROWS, threads=1)
+    model.extend(ids[: BULK - 1], rows=0)
+    model.extend(ids[:BULK], rows=1)
+    assert model.bulk == math.inf, "too short, or with a row, which costs the output layer"
+    seconds = model.seconds
+    model.extend(ids[: 4 * BULK], rows=0)
+    assert 0 < 4 * BULK * model.bulk <= model.seconds - seconds
+    model.bulk = 0.0
+    model.extend(ids[:BULK], rows=0)
+    assert model.bulk == 0.0, "the least counts"
+    model.close()
 
 
 def test_more_rows_than_there_is_room_for_never_reach_llama_decode(model: LlamaModel, ids: list[int]) -> None:
