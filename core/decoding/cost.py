@@ -57,7 +57,10 @@ class Costs:
         return [max(value, self.seen[first]) for value in values[:most]]
 
     def cheapest(self, n: int, most: int) -> int:
-        """The size, n or a little more, that is cheapest to read: kernels go in steps, so a padding row may save."""
+        """The size, n or a little more, that is cheapest to read: kernels go in steps, so a padding row may save. One
+        token alone is the kernels' own case, and never padded."""
+        if n == 1:
+            return 1
         row = self.row(min(n + 3, most))[n - 1 :]
         best = min(row)
         return n if best > PADDED * row[0] or self.doubtful(n) else n + row.index(best)

@@ -37,8 +37,8 @@ class Meter:
         self.mark()
 
     def now(self) -> tuple[float, float]:
-        draft, verify = (model.seconds if model is not None else 0.0 for model in self.models)
-        return draft, verify
+        drafter, expert = self.models
+        return 0.0 if drafter is None else drafter.seconds, 0.0 if expert is None else expert.seconds
 
     def mark(self) -> None:
         """All that is told of the arm ends here, with a token; a round that is cut short later counts for nothing."""
