@@ -14,7 +14,7 @@ from speccas.core.models.gguf import read_header
 from speccas.core.models.llama import LlamaModel
 
 SIZES = (1, 2, 4, 8, 16, 128)
-ROUNDS = 7
+ROUNDS = 4
 OFF, ON = 0, 1  # llama.h: enum llama_flash_attn_type
 TYPES = {"f32": 0, "q4_0": 2, "q8_0": 8, "bf16": 30}  # ggml.h: enum ggml_type
 CHANGES: dict[str, dict[str, int]] = {
@@ -37,7 +37,7 @@ def changed(path: Path, depth: int, change: dict[str, int]) -> LlamaModel:
 
     api.llama_init_from_model = with_change
     try:
-        return LlamaModel(path, read_header(path), context=depth + 128, max_rows=17)
+        return LlamaModel(path, read_header(path), context=max(4096, depth + 128), max_rows=17)
     finally:
         api.llama_init_from_model = make
 
