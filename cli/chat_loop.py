@@ -14,7 +14,7 @@ from platformdirs import user_state_path
 
 from speccas.core.decoding.events import Drafted, Finish, Finished, Judged, Started
 from speccas.core.errors import SpeccasError, Stopped
-from speccas.core.measure.advice import gain
+from speccas.core.measure.advice import gain, is_slow
 from speccas.core.measure.curve import Planner, curves_file
 from speccas.core.models.conversation import Conversation
 from speccas.core.models.llama import StopFlag
@@ -157,7 +157,7 @@ class Chat:
         alone = 0.0 if detail or last.arm.rule is None else self.session.measure_alone()
         self.note(footer(last.figures, alone))
         speed = last.figures.tokens_per_second
-        if speed and alone and speed < 0.97 * alone and last.figures.tokens >= 8:
+        if speed and alone and is_slow(speed / alone, last.figures.tokens, self.session.settings.draft_tokens):
             self.note(f"slower than the expert ({speed / alone:.2f}x): {self._better(last.arm.name)}", "warning")
         if finish is Finish.CONTEXT:
             self.note("the context is full; /clear starts anew, the next question lets the oldest turns go", "warning")

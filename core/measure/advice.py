@@ -57,12 +57,17 @@ def said_before(settings: Settings, tuned: Tuned | None, machine: str) -> tuple[
     return notices, warnings
 
 
+def is_slow(times: float, tokens: int, k: int | str) -> bool:
+    """Whether an answer of so many tokens, at `times` the speed of the expert alone, is one to warn of."""
+    limit, fewest = (SLOWER_AUTO, FEWEST_AUTO) if k == "auto" else (SLOWER, FEWEST)
+    return tokens >= fewest and times < limit
+
+
 def slower(figures: Sequence[Figures], k: int | str, tuned: Tuned | None) -> str | None:
     """The warning behind answers that were slower than the expert alone, with the better setting; None where there is
     nothing to warn of. Each figure needs its speed-up."""
-    limit, fewest = (SLOWER_AUTO, FEWEST_AUTO) if k == "auto" else (SLOWER, FEWEST)
     ruled = [each for each in figures if each.drafted is not None and each.speedup is not None]
-    slow = [each for each in ruled if each.tokens >= fewest and (each.speedup or 0) < limit]
+    slow = [each for each in ruled if is_slow(each.speedup or 0, each.tokens, k)]
     if not slow:
         return None
     told = ", ".join(f"{each.name} {each.speedup:.2f}x" for each in slow)

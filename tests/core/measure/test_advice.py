@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from speccas.core.measure.advice import FEWEST, FEWEST_AUTO, said_before, slower
+from speccas.core.measure.advice import FEWEST, FEWEST_AUTO, is_slow, said_before, slower
 from speccas.core.measure.metrics import Figures
 from speccas.core.models.tuned import Tuned
 from speccas.core.settings import Settings
@@ -79,3 +79,9 @@ def test_a_slow_answer_names_itself_and_what_would_be_better() -> None:
 )
 def test_noise_is_not_warned_of(name: str, speedup: float, tokens: int, k: Any) -> None:
     assert slower([answer(name, speedup, tokens)], k, None) is None
+
+
+def test_a_chat_says_it_of_the_same_answers() -> None:
+    """By one rule, so that a short answer of `-k auto`, which may try drafts, is not called slow."""
+    assert is_slow(0.4, FEWEST, 4) and not is_slow(0.4, FEWEST, "auto") and not is_slow(0.4, FEWEST - 1, 4)
+    assert is_slow(0.89, FEWEST_AUTO, "auto") and not is_slow(0.95, FEWEST_AUTO, "auto") and is_slow(0.95, FEWEST, 4)
