@@ -1,6 +1,7 @@
 """`speccas chat`: ask, watch, ask again. One command; what can be typed in it is in chat_commands.py."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,8 +32,8 @@ def chat(
     """
     from speccas.core.errors import UsageError
 
-    def settle(**given: Any) -> Any:
-        found = read_settings({**flags, "rule": rule, **given}, DEFAULTS)
+    def settle(pair: str | None = flags.get("pair"), **given: Any) -> Any:
+        found = read_settings({**flags, "rule": rule, "pair": pair, **given}, DEFAULTS)
         if len(found.rule) != 1:
             raise UsageError(f"chat takes one rule, not {len(found.rule)}", "/rule changes it while you chat")
         return found
@@ -50,10 +51,7 @@ def chat(
     check_view(view)
     parse_arm(settings.rule[0])
     start = conversations.load(load) if load else conversations.Conversation(settings.system)
-
-    def other(name: str) -> Any:
-        return settle(pair=name, drafter="", expert="")
-
+    other = partial(settle, drafter="", expert="")
     with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive) as talk:
         if text is not None:
             raise typer.Exit(talk.answer(text))

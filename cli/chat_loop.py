@@ -58,7 +58,6 @@ class Chat:
         self.interactive = interactive
         self.console = make_console()
         self.aside = make_console(stderr=True)
-        self.settings = settings
         self.other = other
         with interruptible(self.stop):
             self.pair: LoadedPair = load(settings, self.stop)

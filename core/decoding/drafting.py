@@ -115,7 +115,6 @@ class Auto:
         self._off_seconds = rested or 0.0
         self._off_tokens = behind
         self._unread = 0  # of those, what the drafter reads in this round
-        self._rounds = 0
         self._lost = 0.0
         self._trial = 0
         self._on = True
@@ -207,7 +206,6 @@ class Auto:
         return self.costs.cheapest(needed, most)
 
     def learn(self, accepted: int, tokens: int, rows: int, draft_seconds: float, verify_seconds: float) -> None:
-        self._rounds += 1
         if not self._copied:
             self._won = FADE * self._won + tokens
             self._spent = FADE * self._spent + draft_seconds + verify_seconds
