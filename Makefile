@@ -28,4 +28,4 @@ snapshots:
 # The README's pictures, from docs/cascade.jsonl. That was recorded with
 # speccas compare "Explain what a cascade is." --rule token --rule confidence -n 64 -k 4 --trace docs/cascade.jsonl
 pictures:
-	python docs/pictures.py
+	python scripts/pictures.py

@@ -1,6 +1,6 @@
 """Says on stderr, once, that a pair is tuned, or that a setting makes it slower. Never on stdout, never with --json.
 
-Knows consoles; what there is to say is in core/measure/advice.py.
+Knows consoles; what there is to say is in core/tune/advice.py.
 """
 
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
-from speccas.core.measure.advice import said_before, slower
-from speccas.core.measure.curve import alone_speed
-from speccas.core.measure.manifest import machine_of
-from speccas.core.measure.metrics import Figures
-from speccas.core.models.load import LoadedPair
-from speccas.core.models.tuned import tuned_of
+from speccas.core.calibration.calibrate import alone_speed
+from speccas.core.record.manifest import machine_of
+from speccas.core.record.metrics import Figures
+from speccas.core.runtime.pair import LoadedPair
+from speccas.core.tune.advice import said_before, slower
+from speccas.core.tune.store import tuned_of
 
-from .safe import one_line
+from .view.safe import one_line
 
 STEPS = 3  # single expert steps that one answer is held against
 

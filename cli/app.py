@@ -12,21 +12,21 @@ import typer
 
 from speccas.core.errors import SpeccasError
 
-from .bench import bench
-from .chat import chat
-from .check import check
-from .compare import compare
-from .doctor import doctor
-from .list import list_pairs
-from .pull import pull
-from .replay import replay
-from .rm import rm
-from .rules import rules
-from .run import run
-from .safe import one_line
-from .show import show
-from .tune import tune
-from .verify import verify
+from .commands.bench import bench
+from .commands.chat import chat
+from .commands.check import check
+from .commands.compare import compare
+from .commands.doctor import doctor
+from .commands.list import list_pairs
+from .commands.pull import pull
+from .commands.replay import replay
+from .commands.rm import rm
+from .commands.rules import rules
+from .commands.run import run
+from .commands.show import show
+from .commands.tune import tune
+from .commands.verify import verify
+from .view.safe import one_line
 
 CLICK_ERROR: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 LIGHT = {"--help", "--version", "--install-completion", "--show-completion"}

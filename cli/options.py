@@ -94,7 +94,7 @@ def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Settings of a command, with its pair's profile where it has one. Raises UsageError."""
-    from speccas.core.models.pairs import find_pair
+    from speccas.core.files.profiles import find_pair
     from speccas.core.settings import config_file, read_config, resolve
 
     config = read_config(config_file())

@@ -6,22 +6,22 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
+from speccas.core.bench.overlap import LEAST_MASS
+from speccas.core.calibration.calibrate import Planner
+from speccas.core.conversation.template import Message
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import Arm
 from speccas.core.decoding.events import Event, Finish
 from speccas.core.decoding.sampling import Sampling
-from speccas.core.measure.curve import Planner
-from speccas.core.measure.metrics import Fold
-from speccas.core.measure.overlap import LEAST_MASS
-from speccas.core.measure.score import mean_log_prob
-from speccas.core.models.llama import StopFlag
-from speccas.core.models.load import LoadedPair, chosen_pair
-from speccas.core.models.template import Message
+from speccas.core.record.log_prob import mean_log_prob
+from speccas.core.record.metrics import Fold
+from speccas.core.runtime.llama import StopFlag
+from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.settings import Settings
 
 from .interrupt import interruptible
-from .progress import Waiting
-from .theme import make_console
+from .view.progress import Waiting
+from .view.theme import make_console
 
 Sink = Callable[[Event], None]
 

@@ -1,4 +1,4 @@
-"""--trace: a file that is written while a run goes on. Knows files; the format is core/measure/trace.py's."""
+"""--trace: a file that is written while a run goes on. Knows files; the format is core/record/trace.py's."""
 
 import contextlib
 import os
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speccas.core.errors import UsageError
-from speccas.core.measure.manifest import manifest
-from speccas.core.measure.trace import TraceWriter
-from speccas.core.models.load import LoadedPair
+from speccas.core.record.manifest import manifest
+from speccas.core.record.trace import TraceWriter
+from speccas.core.runtime.pair import LoadedPair
 
 from .play import command_line
 

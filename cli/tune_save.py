@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from speccas.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from speccas.core.measure.curve import Curve
-    from speccas.core.measure.search import Search
-    from speccas.core.measure.tune import Choice
-    from speccas.core.models.pairs import Pair
-    from speccas.core.models.tuned import Tuned
+    from speccas.core.calibration.calibrate import Curve
+    from speccas.core.files.profiles import Pair
+    from speccas.core.tune.decide import Choice
+    from speccas.core.tune.search import Search
+    from speccas.core.tune.store import Tuned
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Found:
 
     def tuned(self, file: str) -> "Tuned":
         """As it stands in a profile; `file` is where the rest stands."""
-        from speccas.core.models.tuned import Tuned
+        from speccas.core.tune.store import Tuned
 
         standing = self.choice.standing
         assert standing is not None
@@ -76,9 +76,9 @@ class Where:
 def save_found(found: Found, chosen: "Pair", name: str | None, samples: Path) -> Where:
     """Write the profile and the evidence beside it; without a name, the evidence beside the samples. Raises
     UsageError."""
-    from speccas.core.measure.samples import whole_file
-    from speccas.core.models.pairs import user_pairs
-    from speccas.core.models.tuned import as_text, save, tuned_of
+    from speccas.core.bench.samples import whole_file
+    from speccas.core.files.profiles import user_pairs
+    from speccas.core.tune.store import as_text, save, tuned_of
 
     kept = better(tuned_of(chosen), found) if name == chosen.name else ""
     beside = name is None or bool(kept)
@@ -101,7 +101,7 @@ def save_found(found: Found, chosen: "Pair", name: str | None, samples: Path) ->
 
 def better(before: "Tuned | None", found: Found) -> str:
     """Why what an earlier search saved stays: it had prompts enough to show something here, and this one has not."""
-    from speccas.core.measure.stats import LEAST
+    from speccas.core.bench.stats import LEAST
 
     standing = found.choice.standing
     now = 0 if standing is None else standing.prompts
@@ -149,8 +149,8 @@ def overruled(settings: Any) -> list[str]:
 
 def document(found: Found, where: Where) -> dict[str, Any]:
     """For --json, and the evidence beside the profile."""
-    from speccas.core.measure import ceiling
-    from speccas.core.measure.tune import FALLBACK, estimate_json, finding, front
+    from speccas.core.calibration import ceiling
+    from speccas.core.tune.decide import FALLBACK, estimate_json, finding, front
 
     search, choice = found.search, found.choice
     last = {each.candidate: each for rung in search.rungs if not rung.confirmed for each in rung.standings}

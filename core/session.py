@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .calibration.calibrate import Planner, alone_speed
+from .conversation.transcript import Conversation, Turn, fingerprint, for_vocabulary, save
 from .decoding.answer import Request
 from .decoding.arms import Arm, parse_arm, speculation_of
-from .decoding.drafting import LONGEST, Fixed
+from .decoding.drafts.second_model import common_prefix
 from .decoding.engine import review
 from .decoding.events import Event, Judged
-from .decoding.model_drafter import common_prefix
+from .decoding.length.policy import LONGEST, Fixed
 from .decoding.sampling import Sampling
 from .errors import IntegrityError, UsageError
-from .measure.curve import Planner, alone_speed
-from .measure.metrics import Figures, Fold
-from .models.conversation import Conversation, Turn, fingerprint, for_vocabulary, save
-from .models.load import LoadedPair, Prefilled
+from .record.metrics import Figures, Fold
+from .runtime.pair import LoadedPair, Prefilled
 from .settings import CHECKS, Settings
 
 CHUNK = 512  # tokens of a prompt that are read together (engine.prefill)

@@ -1,6 +1,6 @@
 """Characters that a terminal or a page would obey, shown as glyphs. Knows Unicode; not where a text came from.
 
-`cli/safe.py` is the gate to the terminal; files that people open (reports) pass their texts through here as well.
+`cli/view/safe.py` is the gate to the terminal; files that people open (reports) pass their texts through here as well.
 """
 
 import json

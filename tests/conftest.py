@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from speccas.core.errors import Unavailable
-from speccas.core.models.load import LoadedPair, chosen_pair
+from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.settings import Settings
 from tests.hub_server import Hub, running
 
@@ -51,7 +51,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A model hub of our own, for this process and for children; its cache, lock and config are in `tmp_path`."""
     from huggingface_hub import constants
 
-    from speccas.core.models import transfer
+    from speccas.core.files import transfer
 
     with running() as server:
         for name, value in server.environment(tmp_path).items():

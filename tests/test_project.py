@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from speccas.cli.app import app
-from speccas.core.decoding.cascades import ANCESTORS
+from speccas.core.decoding.baselines import ANCESTORS
 from speccas.core.decoding.rules import RULES
 
 ROOT = Path(__file__).parent.parent
@@ -51,33 +51,51 @@ def inside(name: str, *packages: str) -> bool:
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
+LAYERS = (
+    ("errors", "visible"),
+    ("settings",),
+    ("decoding",),
+    ("headers",),
+    ("conversation", "files", "machine"),
+    ("runtime",),
+    ("record",),
+    ("calibration",),
+    ("bench", "session"),
+    ("tune",),
+    ("distill",),
+)
+"""The rooms of core, the ground first: each may import itself and those in a row before its own."""
+FLOOR = {f"speccas.core.{room}": floor for floor, rooms in enumerate(LAYERS) for room in rooms}
+
+
+def room_of(name: str) -> str:
+    return ".".join(name.split(".")[:3])
+
+
 @pytest.mark.parametrize("path", MODULES, ids=ids)
 def test_layers_point_one_way(path: Path) -> None:
-    """cli -> core.measure, core.models -> core.decoding -> core.errors (design section 3)."""
-    name = of(path)
+    """cli -> the rooms of core, each on those below it; docs/architecture.md draws them."""
+    name, room = of(path), room_of(of(path))
     ours = {each for each in imports(path) if inside(each, "speccas")}
     theirs = {each.partition(".")[0] for each in imports(path)} - {"speccas"}
     assert not theirs & {"core", "cli", "profiles"}, "a name that exists only in this checkout"
     if not inside(name, "speccas.cli"):
         assert not theirs & {"rich", "typer", "click", "prompt_toolkit"}
         assert not any(inside(each, "speccas.cli") for each in ours)
-    if name != "speccas.core.models.llama":
+    if name != "speccas.core.runtime.llama":
         assert "llama_cpp" not in theirs
+    if room in FLOOR:
+        up = {each for each in ours if room_of(each) != room and FLOOR.get(room_of(each), 99) >= FLOOR[room]}
+        assert not up, "an import that runs up"
     if inside(name, "speccas.core.decoding"):
-        assert all(inside(each, "speccas.core.decoding", "speccas.core.errors") for each in ours)
         assert theirs <= STDLIB | {"numpy"}
-    if inside(name, "speccas.core.models"):
-        assert not any(inside(each, "speccas.core.measure") for each in ours)
     if name == "speccas.core.errors":
         assert not ours and not theirs
 
 
 @pytest.mark.parametrize("path", MODULES, ids=ids)
-def test_every_module_says_what_it_is_and_what_it_does_not_know(path: Path) -> None:
-    text = ast.get_docstring(ast.parse(path.read_text())) or ""
-    assert len(text.split()) >= 8, "a docstring of a line or more"
-    if path.name != "__init__.py" and not text.startswith(f"`speccas {path.stem}`: "):  # a command is what it is
-        assert re.search(r"\b([Nn]ot|[Nn]othing|[Nn]o|[Kk]nows|[Nn]ever|[Nn]either)\b", text), "what does it not know?"
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert len((ast.get_docstring(ast.parse(path.read_text())) or "").split()) >= 4, "a docstring of a line or more"
 
 
 def project() -> dict[str, Any]:

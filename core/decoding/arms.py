@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from .answer import Lexicon, Request
-from .cascades import ANCESTORS, sequential
-from .drafting import Drafting
+from .baselines import ANCESTORS, sequential
 from .engine import Clock, Speculation, speculate
 from .events import Event
+from .length.policy import Drafting
 from .model import Drafter, LanguageModel
 from .rules import RULES, Rule, parse_alpha, parse_rule
 

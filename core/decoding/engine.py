@@ -12,9 +12,9 @@ import numpy as np
 
 from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
-from .drafting import Drafting, last
+from .drafts.lookup import Lookup
 from .events import Drafted, Event, Finish, Finished, Judged, Piece, Started, Status, Token
-from .lookup import Lookup
+from .length.policy import Drafting, last
 from .model import Drafter, LanguageModel, Proposal
 from .rules import Exact, Position, Rule, all_opinions, opinion
 from .sampling import Distribution, Floats, Sampling, draw, point

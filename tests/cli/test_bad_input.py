@@ -239,7 +239,7 @@ def test_a_bad_config_file(speccas: Run, tmp_path: Path, case: str) -> None:
 
 
 def test_a_bad_profile(speccas: Run, tmp_path: Path) -> None:
-    """Its other faults stand in tests/core/models/test_pairs.py."""
+    """Its other faults stand in tests/core/files/test_profiles.py."""
     pairs = tmp_path / "speccas/pairs"
     pairs.mkdir(parents=True)
     (pairs / "mine.yaml").write_text("name: mine\ndrafter: {path: a}\nexprt: {path: b}\n")

@@ -15,7 +15,7 @@ from speccas.cli.app import app
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 GROUP: Any = typer.main.get_command(app)
 COMMANDS: Mapping[str, Any] = GROUP.commands
-HEAVY = ("numpy", "llama_cpp", "jinja2", "yaml", "rich", "speccas.core.models", "speccas.core.decoding")
+HEAVY = ("numpy", "llama_cpp", "jinja2", "yaml", "rich", "speccas.core.runtime", "speccas.core.decoding")
 WATCHED = f"""
 import json, sys
 from speccas.cli.app import main
@@ -57,7 +57,7 @@ def test_commands_without_arguments_say_how(speccas: Run) -> None:
 
 
 def test_rules_explains_every_rule_and_ancestor(speccas: Run) -> None:
-    from speccas.core.decoding.cascades import ANCESTORS
+    from speccas.core.decoding.baselines import ANCESTORS
     from speccas.core.decoding.rules import RULES
 
     told = speccas("rules")

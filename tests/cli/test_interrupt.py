@@ -17,7 +17,7 @@ import pytest
 
 from speccas import profiles
 from speccas.cli.interrupt import ECHO, interruptible
-from speccas.core.models.llama import StopFlag
+from speccas.core.runtime.llama import StopFlag
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 FILES = Path.home() / ".cache/speccas-test-models"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from speccas.core.conversation.transcript import Conversation, Turn, load
 from speccas.core.decoding.events import Event, Finish, Finished, Judged
 from speccas.core.errors import IntegrityError, RollbackRefused, Stopped, UsageError
-from speccas.core.models.conversation import Conversation, Turn, load
-from speccas.core.models.load import LoadedPair, Prefilled, chosen_pair
+from speccas.core.runtime.pair import LoadedPair, Prefilled, chosen_pair
 from speccas.core.session import Dropped, Session
 from speccas.core.settings import Settings
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from speccas.cli.chat_loop import idle
+from speccas.cli.chat.loop import idle
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., Any]

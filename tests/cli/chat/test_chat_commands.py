@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from speccas.cli.chat_commands import COMMANDS, difference
-from speccas.cli.chat_input import unfinished, unquoted
-from speccas.core.models.pairs import find_pair
+from speccas.cli.chat.commands import COMMANDS, difference
+from speccas.cli.chat.input import unfinished, unquoted
+from speccas.core.files.profiles import find_pair
 
 Start = Callable[..., Any]
 Saved = Callable[..., dict[str, Any]]

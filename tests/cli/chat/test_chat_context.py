@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from speccas.core.models.load import LoadedPair
-from speccas.core.models.template import Message
+from speccas.core.conversation.template import Message
+from speccas.core.runtime.pair import LoadedPair
 
 Start = Callable[..., Any]
 Saved = Callable[..., dict[str, Any]]

@@ -10,7 +10,7 @@ import pyte
 import pytest
 from rich.console import Console
 
-from speccas.cli.theme import Look
+from speccas.cli.view.theme import Look
 from speccas.core.decoding.events import (
     Drafted,
     Event,

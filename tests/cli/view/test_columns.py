@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from speccas.cli.columns import Column, ColumnsView, fit
-from speccas.cli.flow import cells
+from speccas.cli.view.columns import Column, ColumnsView, fit
+from speccas.cli.view.flow import cells
 from speccas.core.decoding.events import Event, Started
 
 Events = Callable[..., Iterator[Event]]

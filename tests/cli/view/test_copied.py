@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from speccas.cli.export import to_html
-from speccas.cli.theme import STYLES
-from speccas.cli.view import TokenView
+from speccas.cli.view.export import to_html
+from speccas.cli.view.theme import STYLES
+from speccas.cli.view.tokens import TokenView
 from speccas.core.decoding.events import Event, Finished, Judged, Started
-from speccas.core.measure.metrics import Fold
-from speccas.core.measure.trace import TraceWriter, read_trace
+from speccas.core.record.metrics import Fold
+from speccas.core.record.trace import TraceWriter, read_trace
 
 WORDS = (("one", "agreed"), (" two", "kept"), (" three", "bonus"), (" four", "agreed"), (" five", "deferred"))
 

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.cli.export import to_html, to_svg
-from speccas.cli.flow import cells
+from speccas.cli.view.export import to_html, to_svg
+from speccas.cli.view.flow import cells
 from speccas.core.decoding.events import Judged, Opinion, Piece, Started, Status, Token
-from speccas.core.measure.trace import TraceArm, read_trace
+from speccas.core.record.trace import TraceArm, read_trace
 
 Run = Callable[..., Any]
 HOSTILE = [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.cli.flow import Flow, broken, cells, clip, hanging
+from speccas.cli.view.flow import Flow, broken, cells, clip, hanging
 
 RUNS = st.lists(st.tuples(st.text(st.sampled_from("ab \n漢🙂\u0301\u200d")), st.sampled_from(["kept", "agreed"])))
 

@@ -18,7 +18,7 @@ import pexpect
 import pyte
 import pytest
 
-from speccas.core.measure.trace import read_trace
+from speccas.core.record.trace import read_trace
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 PATIENCE = 60  # seconds; only against hanging

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from speccas.cli.tables import show_arms
-from speccas.cli.view import TokenView
-from speccas.cli.views import play_recorded, show_why
-from speccas.core.measure.metrics import Figures
-from speccas.core.measure.trace import TraceArm, read_trace
+from speccas.cli.view.arms import play_recorded, show_why
+from speccas.cli.view.tables import show_arms
+from speccas.cli.view.tokens import TokenView
+from speccas.core.record.metrics import Figures
+from speccas.core.record.trace import TraceArm, read_trace
 
 Snapshot = Callable[[str, str], None]
 Clock = Callable[[], float]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.cli.tables import GAP, draw, parts
+from speccas.cli.view.tables import GAP, draw, parts
 
 COLUMNS = ("arm", "tokens/s, B / A", "verdict", "log-prob, B - A")
 ROWS = (("expert", "1.00x [0.90, 1.10]", "no difference shown", "+0.023 [-0.094, +0.134]"), ("漢字", "-", "-", "-"))

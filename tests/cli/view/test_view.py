@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.cli.flow import cells
-from speccas.cli.view import TokenView
+from speccas.cli.view.flow import cells
+from speccas.cli.view.tokens import TokenView
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Piece, Started, Status, Token
 
 Events = Callable[..., Iterator[Event]]

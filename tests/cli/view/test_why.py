@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from speccas.cli.views import show_why
-from speccas.cli.why import find, inequality
+from speccas.cli.view.arms import show_why
+from speccas.cli.view.why import find, inequality
 from speccas.core.decoding.events import Event, Judged, Opinion
 from speccas.core.errors import UsageError
 

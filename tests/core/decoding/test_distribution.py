@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
+from speccas.core.conversation.template import Message
 from speccas.core.decoding import engine, verify
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import Arm, parse_arm
-from speccas.core.decoding.drafting import Fixed
 from speccas.core.decoding.events import Event, Judged
+from speccas.core.decoding.length.policy import Fixed
 from speccas.core.decoding.model import Proposal
 from speccas.core.decoding.rules import Position, Rule
 from speccas.core.decoding.sampling import Distribution, Probabilities, Sampling, draw
 from speccas.core.decoding.table import TableModel
-from speccas.core.models.load import LoadedPair
-from speccas.core.models.template import Message
+from speccas.core.runtime.pair import LoadedPair
 from tests.core.decoding.toys import RULES, Joint, Toy, joint, near, p_value, table
 
 SIZE, LENGTH, SAMPLES = 5, 3, 20_000

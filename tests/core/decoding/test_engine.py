@@ -15,17 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speccas.core.decoding.arms import every_arm, parse_arm
-from speccas.core.decoding.cascades import ANCESTORS
-from speccas.core.decoding.drafting import Fixed
+from speccas.core.decoding.baselines import ANCESTORS
 from speccas.core.decoding.engine import Speculation, prefill, review
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Started, Status
+from speccas.core.decoding.length.policy import Fixed
 from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling, Shared
 from speccas.core.decoding.table import TableModel
 from speccas.core.errors import NativeError, RollbackRefused, Stopped
-from speccas.core.measure.metrics import Fold
-from speccas.core.models.gguf import StringArray
-from speccas.core.models.vocabulary import Tokens, Verdict, Vocabulary, compare
+from speccas.core.headers.gguf import StringArray
+from speccas.core.headers.vocabulary import Tokens, Verdict, Vocabulary, compare
+from speccas.core.record.metrics import Fold
 from tests.core.decoding.toys import RULES, Run, Toy, near, pair, request, scripted, table, words
 
 ARMS = (*RULES, *ANCESTORS)

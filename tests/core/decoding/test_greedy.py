@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from speccas.core.conversation.template import Message
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import every_arm, parse_arm, play
-from speccas.core.decoding.drafting import Fixed
+from speccas.core.decoding.drafts.lookup import Record
 from speccas.core.decoding.events import Status
-from speccas.core.decoding.lookup import Record
+from speccas.core.decoding.length.policy import Fixed
 from speccas.core.decoding.sampling import Sampling
-from speccas.core.measure.metrics import Figures, Fold, against
-from speccas.core.models.load import LoadedPair, chosen_pair
-from speccas.core.models.template import Message
+from speccas.core.record.metrics import Figures, Fold, against
+from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.settings import Settings
 from tests.core.decoding.toys import Run
 

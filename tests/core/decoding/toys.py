@@ -14,9 +14,9 @@ from scipy.stats import chisquare
 
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm, play
-from speccas.core.decoding.drafting import Fixed
+from speccas.core.decoding.drafts.second_model import ModelDrafter, Spelling
 from speccas.core.decoding.events import Drafted, Event, Finished, Judged, Token
-from speccas.core.decoding.model_drafter import ModelDrafter, Spelling
+from speccas.core.decoding.length.policy import Fixed
 from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Distribution, Floats, Probabilities, Sampling, Shared
 from speccas.core.decoding.table import Row, TableModel, VirtualClock

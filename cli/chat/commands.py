@@ -1,0 +1,241 @@
+"""What can be typed in a chat after a slash. One function a command, one table; knows the session, draws little."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speccas.core.conversation import transcript as conversations
+from speccas.core.errors import UsageError
+from speccas.core.record.trace import TraceArm
+from speccas.core.session import CHANGEABLE
+
+from ..view.tables import stats
+from ..view.theme import make_look
+
+if TYPE_CHECKING:
+    from .loop import Chat
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`run(chat, rest)`: what the command does with the text behind its name."""
+
+    usage: str
+    help: str
+    run: Callable[["Chat", str], None]
+
+
+def show_help(chat: "Chat", rest: str) -> None:
+    width = max(len(command.usage) for command in COMMANDS.values())
+    for command in COMMANDS.values():
+        chat.say(f"  {command.usage:<{width}}  {command.help}", "")
+    chat.say(
+        "Enter sends. Alt-Enter, a paste or three quotes make lines; Ctrl-G opens $EDITOR; Ctrl-C stops an answer. "
+        'A message that begins with a slash goes in """three quotes""".'
+    )
+
+
+def rule(chat: "Chat", rest: str) -> None:
+    if rest:
+        chat.session.rule(rest)
+    chat.say(f"rule {chat.session.arm.name}")
+
+
+def draft_tokens(chat: "Chat", rest: str) -> None:
+    if rest:
+        chat.session.set("draft_tokens", rest)
+    chat.say(f"k {chat.session.settings.draft_tokens}")
+
+
+def view(chat: "Chat", rest: str) -> None:
+    from ..view.arms import check_view
+
+    if rest:
+        check_view(rest)
+        chat.view = rest
+    chat.say(f"view {chat.view}")
+
+
+def why(chat: "Chat", rest: str) -> None:
+    from ..view.arms import show_why
+
+    try:
+        index = int(rest)
+    except ValueError:
+        raise UsageError(f"/why takes the number of a token, not {rest!r}", "the first token is 0") from None
+    judged = chat.session.why(index)
+    assert chat.session.last is not None
+    show_why(make_look(chat.console), chat.session.last.arm.name, [judged], index)
+
+
+def show_stats(chat: "Chat", rest: str) -> None:
+    pair, last = chat.pair, chat.session.last
+    chat.say(f"evaluated since the start: expert {pair.expert.evaluated} tokens, drafter {pair.small.evaluated}", "")
+    if last is not None:
+        whole = len(last.request.prompt) - 1
+        chat.say(f"of the last prompt ({whole} tokens), the rest was in the caches: "
+                 f"expert {last.read['expert']} tokens, drafter {last.read['drafter']}", "")  # fmt: skip
+        for line in stats(last.figures):
+            chat.say(line, "")
+
+
+def set_parameter(chat: "Chat", rest: str) -> None:
+    name, _, value = rest.partition(" ")
+    if not rest:
+        settings = chat.session.settings
+        for each in CHANGEABLE:
+            value = getattr(settings, each)
+            chat.say(f"  {each:<14}{as_typed(value):<10}{settings.sources.get(each, '')}", "")
+        return
+    if not value:
+        raise UsageError("/set takes a parameter and a value", "for example /set temperature 0")
+    chat.session.set(name.replace("-", "_"), value.strip())
+    chat.say(f"{name} {value.strip()}")
+
+
+def as_typed(value: object) -> str:
+    """A setting as `/set` takes it back."""
+    if isinstance(value, tuple):
+        return ", ".join(map(repr, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def system(chat: "Chat", rest: str) -> None:
+    chat.session.system(rest)
+    chat.say("system message set" if rest else "no system message")
+
+
+def regen(chat: "Chat", rest: str) -> None:
+    session = chat.session
+    settings, before = session.settings, session.conversation
+    if rest:
+        session.rule(rest)
+    try:
+        turn = session.again()
+        chat.answer(turn.user)
+    finally:
+        if len(session.conversation.turns) < len(before.turns):  # refused, or stopped before it began
+            session.restore(before, settings)
+    if len(session.conversation.turns) == len(before.turns) and (new := session.conversation.turns[-1]) is not turn:
+        chat.say(difference(turn.ids or (), new.ids or ()))
+
+
+def difference(before: Sequence[int], after: Sequence[int]) -> str:
+    """What a second answer changed."""
+    if tuple(before) == tuple(after):
+        return "the same answer, token for token"
+    first = next(
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+    )
+    alike = SequenceMatcher(None, before, after, autojunk=False).ratio()
+    return f"differs from the answer before at token {first}; {alike:.0%} of the tokens are the same"
+
+
+def undo(chat: "Chat", rest: str) -> None:
+    turn = chat.session.undo()
+    chat.say(f"taken back: {' '.join(turn.user.split())[:60]}")
+
+
+def save(chat: "Chat", rest: str) -> None:
+    path = file_for(rest, "/save")
+    if path.exists():
+        conversations.load(path)  # raises where it is no session: nothing else is overwritten
+    chat.session.save(path)
+    chat.say(f"saved to {path}")
+
+
+def load(chat: "Chat", rest: str) -> None:
+    same = chat.session.open(conversations.load(existing(rest, "/load")))
+    chat.say(f"{len(chat.session.conversation.turns)} turns from {rest}")
+    if not same:
+        chat.say("they were written with another vocabulary, and are read anew", "warning")
+
+
+def clear(chat: "Chat", rest: str) -> None:
+    chat.session.clear()
+    chat.say("cleared")
+
+
+def context(chat: "Chat", rest: str) -> None:
+    session = chat.session
+    for message in session.conversation.messages()[0]:
+        chat.say(f"{message.role}: {message.content}", "")
+    used = session.length()
+    first = session.conversation.first
+    gone = f"; the {first} oldest turns are no longer seen" if first else ""
+    chat.say(f"{used} of {chat.pair.context} tokens ({used / chat.pair.context:.0%}){gone}")
+
+
+def export(chat: "Chat", rest: str) -> None:
+    from ..commands.replay import export_to, write_new
+
+    path = file_for(rest, "/export", "talk.md")
+    last = chat.session.last
+    if path.suffix == ".md":
+        write_new(path, conversations.as_markdown(chat.session.conversation), force=False)
+    elif last is None or last.fold.started is None:
+        raise UsageError("there is no answer to export", "ask something first, or give a name that ends in .md")
+    else:
+        about = {"pair": chat.pair.pair.name}
+        arm = TraceArm(last.fold.started, last.user, about, last.fold.rounds, last.figures.as_json())
+        export_to([arm], path, force=False)
+    chat.say(f"written to {path}")
+
+
+def pair(chat: "Chat", rest: str) -> None:
+    if rest:
+        chat.change_pair(rest)
+    chat.say(f"pair {chat.pair.pair.name}")
+
+
+def leave(chat: "Chat", rest: str) -> None:
+    """The loop ends on this command."""
+
+
+COMMANDS = {
+    "/help": Command("/help", "this list", show_help),
+    "/rule": Command("/rule [NAME[:ALPHA]]", "decide by another rule from now on", rule),
+    "/k": Command("/k [N|auto]", "most tokens drafted a round, or as many as pay", draft_tokens),
+    "/view": Command("/view [tokens|rounds|off]", "how answers are shown", view),
+    "/why": Command("/why N", "explain token N of the last answer", why),
+    "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),
+    "/set": Command("/set [PARAM VALUE]", "temperature, top_k, top_p, min_p, seed, max_tokens, stop", set_parameter),
+    "/system": Command("/system TEXT", "set the system message", system),
+    "/regen": Command(
+        "/regen [RULE]", "answer the last message again (by RULE from now on), and say what changed", regen
+    ),
+    "/undo": Command("/undo", "take the last turn back", undo),
+    "/save": Command("/save FILE", "save the conversation", save),
+    "/load": Command("/load FILE", "go on with a saved conversation", load),
+    "/clear": Command("/clear", "forget all turns", clear),
+    "/context": Command("/context", "what the models see, and how full the context is", context),
+    "/export": Command("/export FILE", "the conversation as .md, the last answer as .html or .svg", export),
+    "/pair": Command("/pair NAME", "another pair, the same conversation", pair),
+    "/exit": Command("/exit", "leave (Ctrl-D too)", leave),
+}
+
+
+def run_command(chat: "Chat", text: str) -> bool:
+    """Do what was typed; True when it was /exit. Raises UsageError with the nearest command."""
+    name, _, rest = text.partition(" ")
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"there is no command {name!r}", f"{guess}/help lists them")
+    COMMANDS[name].run(chat, rest.strip())
+    return name == "/exit"
+
+
+def file_for(text: str, command: str, example: str = "talk.json") -> Path:
+    if not text:
+        raise UsageError(f"{command} takes a file", f"for example {command} {example}")
+    return Path(text).expanduser()
+
+
+def existing(text: str, command: str) -> Path:
+    path = file_for(text, command)
+    if not path.is_file():
+        raise UsageError(f"no such file: {path}", "check the path")
+    return path

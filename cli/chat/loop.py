@@ -1,0 +1,245 @@
+"""The chat itself: read a line, do a command or show an answer, say what it cost. Knows the terminal and a session."""
+
+import contextlib
+import os
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from speccas.core.calibration.calibrate import Planner, curves_file
+from speccas.core.conversation.transcript import Conversation
+from speccas.core.decoding.events import Drafted, Finish, Finished, Judged, Started
+from speccas.core.errors import SpeccasError, Stopped
+from speccas.core.runtime.llama import StopFlag
+from speccas.core.runtime.pair import LoadedPair, Prefilled
+from speccas.core.session import Dropped, Session, carried
+from speccas.core.settings import Settings
+from speccas.core.tune.advice import gain, is_slow
+from speccas.core.tune.store import tuned_of
+
+from ..advice import tuned_lines
+from ..interrupt import ECHO, interruptible
+from ..play import load
+from ..view.progress import Waiting
+from ..view.safe import one_line, visible
+from ..view.tables import footer
+from ..view.theme import Look, make_console, make_look
+from ..view.tokens import TokenView
+from .commands import COMMANDS, run_command
+
+LEAVE_WITHIN = 2.0  # seconds: a second Ctrl-C that soon leaves
+
+
+class Chat:
+    """One chat on a terminal or in a pipe. Use as a context manager: leaving it frees the models."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        start: Conversation,
+        view: str,
+        other: Callable[[str], Settings],
+        *,
+        live: bool,
+        quiet: bool,
+        interactive: bool,
+    ) -> None:
+        """`other`: the settings that this command has with the pair of another name."""
+        self.stop = StopFlag()
+        self.view = view
+        self.live = live
+        self.quiet = quiet
+        self.interactive = interactive
+        self.console = make_console()
+        self.aside = make_console(stderr=True)
+        self.other = other
+        with interruptible(self.stop):
+            self.pair: LoadedPair = load(settings, self.stop)
+        self.session = Session(
+            self.pair, settings, start, session_file() if interactive else None, Planner(self.pair, curves_file())
+        )
+        self._say_tuned()
+        self.clock: Callable[[], float] = time.monotonic
+        self._stopped_at = float("-inf")
+
+    def __enter__(self) -> "Chat":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pair.close()
+
+    @property
+    def look(self) -> Look:
+        return make_look(self.console, self.live)
+
+    def say(self, text: str, status: str = "quiet") -> None:
+        """What a command has to say: on stderr, so that a pipe gets answers alone. Text of ours (it has a status) is
+        broken between words on a terminal; what was typed or written stays as it is."""
+        look, text = make_look(self.aside), visible(text)
+        if status and self.aside.is_terminal:
+            text = textwrap.fill(text, self.aside.width, break_long_words=False, break_on_hyphens=False)
+        self.aside.file.write(look.ansi(text, status) + "\n")
+        self.aside.file.flush()
+
+    def note(self, text: str, status: str = "quiet") -> None:
+        """A line that nobody asked for; none with -q."""
+        if not self.quiet:
+            self.say(text, status)
+
+    def _say_tuned(self) -> None:
+        for line, status in tuned_lines(self.pair):
+            self.note(line, status)
+
+    def error(self, error: SpeccasError) -> None:
+        hint = f"\nhint: {one_line(error.hint)}" if error.hint else ""
+        sys.stderr.write(f"error: {one_line(error.message)}{hint}\n")
+
+    def answer(self, text: str) -> int:
+        """One turn; returns the exit code that it would end a process with."""
+        plain = self.quiet or not self.console.is_terminal or self.view == "off"
+        self.stop.clear()
+        self._stopped_at = float("-inf")
+        finish: Finish | None = None
+        detail = self.view == "rounds" and not plain
+        shown = TokenView(self.look, headings=False, rounds=self.view == "rounds")
+        shown.baseline = self.session.alone
+        with interruptible(self.stop), Waiting(self.aside) as waiting:
+            try:
+                with shown:
+                    for event in self.session.ask(text, detail):
+                        if isinstance(event, Prefilled):
+                            waiting.tell(f"reading the prompt ({event.role})", event.done / max(1, event.total))
+                        elif isinstance(event, Dropped):
+                            self.note(
+                                f"the context of {event.context} tokens is full: the {event.turns} oldest turns are no "
+                                f"longer seen by the models, {event.tokens} tokens are left",
+                                "warning",
+                            )
+                        elif plain:
+                            self._pipe(event)
+                        else:
+                            waiting.close()
+                            shown(event)
+                        if isinstance(event, Finished):
+                            finish = event.finish
+            except Stopped:  # while the prompt was read: nothing was written yet
+                finish = Finish.INTERRUPTED
+        if finish is Finish.INTERRUPTED:
+            return self._interrupted()
+        self._footer(finish, detail)
+        return 0
+
+    def _pipe(self, event: Started | Drafted | Judged | Finished) -> None:
+        if isinstance(event, Judged):
+            sys.stdout.write("".join(token.text for token in event.tokens))
+        elif isinstance(event, Finished):
+            sys.stdout.write(event.tail + "\n")
+        sys.stdout.flush()
+
+    def _interrupted(self) -> int:
+        self._stopped_at = self.clock()
+        self.note("stopped; this turn is left out of what the models see. Ctrl-C once more, or Ctrl-D, leaves")
+        return 0 if self.interactive else 130
+
+    def _footer(self, finish: Finish | None, detail: bool) -> None:
+        """Figures of the answer, and a plain warning when the pair makes it slower. `detail`: probabilities were
+        recorded, so its speed does not count."""
+        last = self.session.last
+        if self.quiet or last is None or not self.console.is_terminal:
+            return
+        alone = 0.0 if detail or last.arm.rule is None else self.session.measure_alone()
+        self.note(footer(last.figures, alone))
+        speed = last.figures.tokens_per_second
+        if speed and alone and is_slow(speed / alone, last.figures.tokens, self.session.settings.draft_tokens):
+            self.note(f"slower than the expert ({speed / alone:.2f}x): {self._better(last.arm.name)}", "warning")
+        if finish is Finish.CONTEXT:
+            self.note("the context is full; /clear starts anew, the next question lets the oldest turns go", "warning")
+
+    def _better(self, rule: str) -> str:
+        """Which setting to try, as it is typed here."""
+        k = self.session.settings.draft_tokens
+        tuned = tuned_of(self.pair.pair)
+        if tuned is not None and (tuned.rule, tuned.draft_tokens) != (rule, k):
+            return f"tune found /rule {tuned.rule} and /k {tuned.draft_tokens} ({gain(tuned)})"
+        return "try /k auto, or another /rule" if k != "auto" else "try another /rule, or /rule expert"
+
+    def loop(self) -> int:
+        """Until Ctrl-D, /exit or two Ctrl-C."""
+        from .input import Input, Leave
+
+        name = self.pair.pair.name
+        self.note(
+            f"{name}, rule {self.session.arm.name}, context {self.pair.context} tokens. /help says what you can type."
+        )
+        read = Input(list(COMMANDS), state_dir() / "history", lambda: self.clock() - self._stopped_at < ECHO)
+        with idle():
+            while True:
+                try:
+                    text = read()
+                except Leave as leave:
+                    return leave.code
+                except KeyboardInterrupt:
+                    now = self.clock()
+                    if now - self._stopped_at < LEAVE_WITHIN:
+                        return 130
+                    self._stopped_at = now
+                    self.note("Ctrl-C once more, Ctrl-D or /exit leaves")
+                    continue
+                try:
+                    code = self._do(text)
+                except SpeccasError as error:
+                    self.error(error)
+                    continue
+                if code is not None:
+                    return code
+
+    def _do(self, text: str) -> int | None:
+        """A command or a message; a number ends the chat with it. What stands in three quotes is no command."""
+        from .input import unquoted
+
+        if text.lstrip().startswith("/"):
+            self.stop.clear()
+            with interruptible(self.stop):
+                return 0 if run_command(self, text.strip()) else None
+        message = unquoted(text)
+        return (self.answer(message) or None) if message.strip() else None
+
+    def change_pair(self, name: str) -> None:
+        """Load another pair and go on with the same texts, by its profile where nothing was said here. The old pair
+        stays when the new one cannot be loaded."""
+        old = self.session
+        settings = carried(old.settings, self.other(name))
+        pair = load(settings, self.stop)
+        self.pair.close()
+        self.pair = pair
+        self.session = Session(pair, settings, old.conversation, old.path, Planner(pair, curves_file()))
+        self._say_tuned()
+
+
+@contextlib.contextmanager
+def idle() -> Iterator[None]:
+    """Between answers a SIGINT does nothing: it is the echo of one that stopped an answer, from the guarding parent.
+    At the prompt Ctrl-C is a key."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def state_dir() -> Path:
+    path = user_state_path("speccas")
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def session_file() -> Path:
+    """A new file for this conversation; two chats of the same second get two."""
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{os.getpid()}.json"
+    return state_dir() / "sessions" / name

@@ -1,0 +1,58 @@
+"""`speccas chat`: ask, watch, ask again. One command; what can be typed in it is in chat_commands.py."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..options import read_prompt, read_settings, shared_flags
+
+DEFAULTS = {"rule": ("exact",), "temperature": 0.7, "min_p": 0.05, "max_tokens": None, "draft_tokens": "auto"}
+
+
+@shared_flags
+def chat(
+    flags: dict[str, Any],
+    prompt: Annotated[str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="One turn, then leave.")] = None,
+    rule: Annotated[
+        str | None, typer.Option(metavar="RULE", help="A rule or ancestor, NAME or NAME:ALPHA (default: exact).")
+    ] = None,
+    view: Annotated[str, typer.Option(metavar="VIEW", help="tokens, rounds (with probabilities) or off.")] = "tokens",
+    load: Annotated[
+        Path | None, typer.Option("--load", metavar="FILE", help="Go on with a saved conversation.")
+    ] = None,
+    no_live: Annotated[bool, typer.Option("--no-live", help="Draw nothing twice.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Answers alone: no colours, no figures.")] = False,
+) -> None:
+    """Chat with the pair. Both models' caches are kept, so each turn reads only what is new.
+
+    Type /help for what can be done in a chat. Temperature 0.7 and min-p 0.05 unless set; answers go on until their end.
+    """
+    from speccas.core.errors import UsageError
+
+    def settle(pair: str | None = flags.get("pair"), **given: Any) -> Any:
+        found = read_settings({**flags, "rule": rule, "pair": pair, **given}, DEFAULTS)
+        if len(found.rule) != 1:
+            raise UsageError(f"chat takes one rule, not {len(found.rule)}", "/rule changes it while you chat")
+        return found
+
+    settings = settle()
+    interactive = prompt is None and sys.stdin is not None and sys.stdin.isatty()
+    text = None if interactive else read_prompt(prompt)
+
+    from speccas.core.conversation import transcript as conversations
+    from speccas.core.decoding.arms import parse_arm
+
+    from ..chat.loop import Chat
+    from ..view.arms import check_view
+
+    check_view(view)
+    parse_arm(settings.rule[0])
+    start = conversations.load(load) if load else conversations.Conversation(settings.system)
+    other = partial(settle, drafter="", expert="")
+    with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive) as talk:
+        if text is not None:
+            raise typer.Exit(talk.answer(text))
+        raise typer.Exit(talk.loop())

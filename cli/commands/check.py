@@ -1,0 +1,147 @@
+"""`speccas check`: whether two models can work together, from their headers alone."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..view.safe import json_text, one_line
+
+if TYPE_CHECKING:
+    from speccas.core.bench.overlap import Overlap
+    from speccas.core.headers.check import Check
+
+SHORT = 64  # characters of both sides of a difference that stand in one line
+
+
+def check(
+    drafter: Annotated[str, typer.Argument(metavar="DRAFTER", help="A GGUF file, hf:owner/repo[:QUANT], or a pair.")],
+    expert: Annotated[
+        str | None, typer.Argument(metavar="EXPERT", help="A GGUF file, or hf:owner/repo[:QUANT].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    measured: Annotated[
+        bool,
+        typer.Option("--measure", help="Load both files and measure how often the drafter says what the expert does."),
+    ] = False,
+    threads: Annotated[
+        str | None, typer.Option(metavar="N", help="Threads for --measure (default: physical cores).")
+    ] = None,
+) -> None:
+    """Say whether two models can work together, and what tells them apart. Of files on the hub only the headers are
+    read. Exit code 7 where they cannot be paired, or one is no language model."""
+    from speccas.core.errors import CannotPair, UsageError
+    from speccas.core.files.inspect import peek
+    from speccas.core.files.profiles import named
+    from speccas.core.files.source import parse_source
+    from speccas.core.headers.check import judge
+
+    if expert is None:
+        name, sources = named(drafter)
+        if len(sources) != 2:
+            raise UsageError("the expert is missing", "give DRAFTER EXPERT, or the name of a pair")
+    else:
+        name, sources = "", {"drafter": parse_source(drafter), "expert": parse_source(expert)}
+    small, large = (peek(sources[role], name) for role in ("drafter", "expert"))
+    found = judge(small.header, large.header, (small.bytes, large.bytes))
+    overlap = _measure(name, drafter, expert, threads) if measured and found.works else None
+    if as_json:
+        files = {
+            role: {"file": each.file, "bytes": each.bytes, "parameters": each.header.parameters}
+            for role, each in (("drafter", small), ("expert", large))
+        }
+        print(json_text({"schema": 1, **files, **as_document(found), "measured": as_measured(overlap)}))
+    else:
+        show(found, small.file, large.file, overlap)
+    if not found.works:
+        raise CannotPair(f"{small.file} and {large.file} cannot be paired: {found.reason}", "take another drafter")
+    if overlap is not None:
+        from speccas.core.bench.overlap import require_overlap
+
+        require_overlap(overlap, small.file, large.file)
+
+
+PROMPTS, TOKENS = 12, 16  # of `--measure`: two prompts of each group, and how much of each answer
+
+
+def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -> "Overlap":
+    """Load the pair that was named and measure it."""
+    from speccas.core.bench.overlap import measure, spread_over
+    from speccas.core.bench.suites import load_suite
+    from speccas.core.settings import CHECKS, Settings
+
+    from ..play import opened
+    from ..view.progress import Waiting
+    from ..view.theme import make_console
+
+    count = CHECKS["threads"]("threads", threads) if threads is not None else None
+    if expert is None:
+        chosen = Settings(threads=count, pair=name)
+    else:
+        chosen = Settings(threads=count, drafter=drafter, expert=expert)
+    items = spread_over(load_suite("builtin").items, PROMPTS)
+    with opened(chosen) as pair, Waiting(make_console(stderr=True)) as waiting:
+        return measure(pair, items, TOKENS, lambda done, of: waiting.tell("measuring", done / of))
+
+
+def as_measured(found: "Overlap | None") -> dict[str, Any] | None:
+    """What was measured, for `--json`."""
+    return None if found is None else {**asdict(found), "verdict": found.verdict}
+
+
+def as_document(found: "Check") -> dict[str, Any]:
+    """The verdict for `--json`; a token's text as it reads, and its bytes in hexadecimal."""
+
+    def token_text(text: bytes | None) -> dict[str, str] | None:
+        return None if text is None else {"text": text.decode("utf-8", "replace"), "bytes": text.hex()}
+
+    tokens = [{"id": t.id, "drafter": token_text(t.drafter), "expert": token_text(t.expert)} for t in found.tokens]
+    return {**asdict(found), "tokens": tokens, "works": found.works}
+
+
+def show(found: "Check", drafter: str, expert: str, overlap: "Overlap | None" = None) -> None:
+    from rich.text import Text
+
+    from speccas.core.headers.vocabulary import show as token_text
+
+    from ..view.flow import hanging
+    from ..view.theme import make_console
+
+    console = make_console()
+
+    def say(text: str, style: str = "", label: str = "") -> None:
+        for line in hanging(label, one_line(text), console.width if console.is_terminal else None):
+            console.print(Text(line, style=style), soft_wrap=True)
+
+    say(found.verdict, "bold" if found.works else "bold red")
+    say(found.reason)
+    say(drafter, label="drafter  ")
+    say(f"{expert}, {found.ratio:.1f} times as large", label="expert   ")
+    say(f"{found.share:.1%} of the drafter's tokens are tokens of the expert", label="shared   ")
+    say(f"{found.single:.1%} of the expert's tokens are one token of the drafter; it spells the others", label=" " * 9)
+    if overlap is not None:
+        where = f"{overlap.positions} tokens of the expert's greedy answers to {overlap.prompts} built-in prompts"
+        say(f"on {where}:", label="measured ")
+        for text in (
+            f"{overlap.mass:.1%} of the drafter's probability is on tokens of the expert",
+            f"{overlap.agreement:.0%} of first drafted tokens would be accepted by `exact` at temperature 0",
+            f"{overlap.acceptance:.0%} at temperature 1",
+            overlap.verdict,
+        ):
+            say(text, label=" " * 9)
+    if found.tokens:
+        say("first differing tokens: id, drafter, expert", "bold")
+        wide = max(len(token_text(token.drafter)) for token in found.tokens)
+        for token in found.tokens:
+            say(f"{token_text(token.drafter):<{wide}}  {token_text(token.expert)}", label=f"  {token.id:>7}  ")
+    for title, differences in (("tokenizer", found.tokenizer), ("template", found.template)):
+        say(f"{title}: {'they differ; drafter | expert' if differences else 'the same'}", "bold")
+        for each in differences:
+            if len(each.drafter) + len(each.expert) < SHORT:
+                say(f"{each.drafter} | {each.expert}", label=f"  {each.name}: ")
+            else:  # two lines of a template, where a blank may be what differs
+                say(f"  {each.name}:")
+                say(repr(each.drafter), label="    drafter  ")
+                say(repr(each.expert), label="    expert   ")
+    for remark in found.remarks:
+        say(remark, "yellow", "note: ")

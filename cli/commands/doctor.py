@@ -1,0 +1,145 @@
+"""`speccas doctor`: what this machine and build can do, and a line for each thing that is wrong."""
+
+from typing import Annotated, Any
+
+import typer
+
+from speccas.core.errors import UsageError
+
+from ..options import read_settings
+from ..view.safe import json_text, one_line
+
+
+def doctor(
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Load a pair and measure what reading 1 to 16 tokens in one call costs.")
+    ] = False,
+    pair: Annotated[str | None, typer.Option(metavar="NAME", help="With --curve: a pair (default: tiny).")] = None,
+    drafter: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --curve: the drafter, a GGUF file or hf:owner/repo.")
+    ] = None,
+    expert: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --curve: the expert, a GGUF file or hf:owner/repo.")
+    ] = None,
+    threads: Annotated[str | None, typer.Option(metavar="N", help="With --curve: threads for both models.")] = None,
+    gpu_layers: Annotated[
+        str | None, typer.Option(metavar="N", help="With --curve: the expert's layers on the GPU (default: all).")
+    ] = None,
+    drafter_gpu_layers: Annotated[
+        str | None, typer.Option(metavar="N", help="With --curve: the drafter's layers on the GPU (default: all).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Look at this machine, the build of llama.cpp and the cache. Asks no network.
+
+    --curve also loads a pair and measures which number of threads serves it best and what verifying costs: what drafts
+    can win at most, how often they must be accepted to pay, and whether the expert's file type reads several tokens at
+    once badly. -k auto uses it from then on. Measure with nothing else running.
+    """
+    flags = {
+        "pair": pair, "drafter": drafter, "expert": expert, "threads": threads, "gpu_layers": gpu_layers,
+        "drafter_gpu_layers": drafter_gpu_layers,
+    }  # fmt: skip
+    given = {name: value for name, value in flags.items() if value is not None}
+    if given and not curve:
+        name = next(iter(given)).replace("_", "-")
+        raise UsageError(f"--{name} goes with --curve", "write speccas doctor --curve, or leave it out")
+    settings = read_settings(given, {}) if curve else None
+
+    from speccas.core.calibration.doctor import examine
+
+    report = {**examine(), "curve": None}
+    if curve:
+        report["curve"] = measured(settings, report["wrong"])
+    if as_json:
+        print(json_text(report))
+    else:
+        _print(report)
+
+
+def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
+    """The curve of a pair, kept for `-k auto` where its times were steady. What is wrong with it goes to `wrong`."""
+    from speccas.core.calibration.calibrate import UNSTEADY, Planner, curves_file, measure_full
+    from speccas.core.calibration.ceiling import ADVICE, as_json, bad_verifier
+    from speccas.core.calibration.threads import candidates, fastest, tried
+
+    from ..play import messages, opened, read_prompt_ids
+
+    with opened(settings) as pair:
+        read_prompt_ids(pair, pair.prompt_ids(messages(settings, "What does it cost to read several words at once?")))
+        threads = tried(pair, sorted({pair.expert.threads, *candidates()}, reverse=True))
+        found = measure_full(pair)
+        costs = found.costs
+        if found.steady:
+            planner = Planner(pair, curves_file())
+            planner.adopt(costs)
+            planner.save()
+        else:
+            wrong.append({"what": UNSTEADY.format(found.spread), "hint": "measure again with nothing else running"})
+        path, header = pair.files["expert"]
+        if bad := bad_verifier(costs, path.name, header.file_type):
+            wrong.append({"what": bad, "hint": ADVICE})
+        best = fastest(threads, pair.expert.threads)
+        if best != pair.expert.threads and found.steady:
+            wrong.append({
+                "what": f"{best} threads are faster than {pair.expert.threads} with this pair",
+                "hint": f"use --threads {best}, write threads: {best} in config.yaml, or run speccas tune",
+            })  # fmt: skip
+        files = {role: {"file": path.name, "quant": header.file_type} for role, (path, header) in pair.files.items()}
+        tries = {str(count): round(seconds, 6) for count, seconds in threads.items()}
+        where = {"pair": pair.pair.name, "threads": pair.expert.threads, "threads_tried": tries, **files}
+        return {**where, **as_json(costs), "spread": round(found.spread, 3)}
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    from ..view.flow import hanging
+    from ..view.theme import make_console
+
+    console = make_console()
+
+    def row(label: str, value: object, style: str = "") -> None:
+        width = console.width if console.is_terminal else None
+        for line in hanging(f"{label:<11}", one_line(str(value)), width):
+            console.print(Text(line, style=style), soft_wrap=True)
+
+    machine, build, cache = report["machine"], report["llama_cpp"], report["cache"]
+    row("versions", ", ".join(f"{name} {number or 'missing'}" for name, number in report["versions"].items()))
+    row("machine", f"{machine['system']}, Python {machine['python']}")
+    row("cores", f"{machine['cores_usable']} usable, {build.get('threads', '?')} threads by default")
+    row("memory", f"{machine['memory_bytes'] / 1e9:.1f} GB, {machine['memory_free_bytes'] / 1e9:.1f} GB free")
+    if build["loads"]:
+        row("llama.cpp", ", ".join(name for name, has in build["features"].items() if has) or build["info"])
+        for gpu in build["gpus"]:
+            row("GPU", f"{gpu['name']}: {gpu['total'] / 1e9:.1f} GB, {gpu['free'] / 1e9:.1f} GB free")
+        if not build["gpus"]:
+            row("GPU", "none used")
+    row("cache", f"{cache['folder']}: {cache['bytes'] / 1e9:.2f} GB, {cache['disk_free_bytes'] / 1e9:.1f} GB free")
+    row("hub", f"{cache['endpoint']}{' (offline)' if cache['offline'] else ''}")
+    for label, value in curve_rows(report["curve"]):
+        row(label, value)
+    for each in report["wrong"]:
+        row("wrong", each["what"], "yellow")
+        row("", each["hint"])
+    if not report["wrong"]:
+        row("wrong", "nothing")
+
+
+def curve_rows(curve: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The curve in three rows: its costs, what they allow, and what a draft needs."""
+    if curve is None:
+        return []
+    expert, one = curve["expert"], curve["seconds"]["1"]
+    costs = ", ".join(f"{n}: {value:.1f}" for n, value in curve["relative"].items() if n != "1")
+    paying = [f"-k {k} from {chance:.0%}" for k, chance in curve["needed"].items() if chance is not None]
+    most = curve["ceiling"]
+    tries = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in curve["threads_tried"].items())
+    return [
+        ("threads", f"a token and a round of four with {tries}"),
+        ("verifying", f"{expert['file']} ({expert['quant']}), {curve['threads']} threads: {1e3 * one:.1f} ms a token; "
+                      f"n tokens in one call, relative: {costs}"),
+        ("", f"{curve['drafter']['file']}: {curve['drafter_step'] / one:.2f} of that a draft token"),
+        ("", f"the most a draft can win: {most['times']:.2f}x, with {most['rows']} tokens in one call"),
+        ("", f"acceptance that pays: {', '.join(paying) or 'none, at any draft length'}"),
+    ]  # fmt: skip

@@ -1,0 +1,32 @@
+"""`speccas rm`: a pair's files from the cache, but never one that another pair uses."""
+
+from typing import Annotated
+
+import typer
+
+
+def rm(
+    name: Annotated[str, typer.Argument(metavar="PAIR|hf:OWNER/REPO[:QUANT]", help="What to delete.")],
+) -> None:
+    """Delete a pair's downloaded files, or one model's. What another pair uses stays; files you gave by path, and those
+    of a Python package, are never touched. Says what was freed."""
+    from speccas.core.errors import UsageError
+    from speccas.core.files.administration import remove_model
+    from speccas.core.files.profiles import named
+
+    from ..view.safe import one_line
+
+    label, sources = named(name)
+    downloaded = [source for source in sources.values() if source.hf]
+    if not downloaded:
+        raise UsageError(f"nothing of {name} was downloaded", "its files are your own, or a Python package's")
+    removed = [remove_model(source, label) for source in downloaded]
+    if not any(each.found for each in removed):
+        raise UsageError(f"nothing of {name} is on this machine", "speccas list")
+    for each in removed:
+        if each.kept_for:
+            print(f"kept    {one_line(str(each.source))}: used by {one_line(', '.join(each.kept_for))}")
+        elif each.found:
+            print(f"deleted {one_line(str(each.source))}: {each.freed / 1e9:.2f} GB")
+    freed = sum(each.freed for each in removed)
+    print(f"freed {freed / 1e9:.2f} GB ({freed} bytes)")

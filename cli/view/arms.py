@@ -1,0 +1,108 @@
+"""Which view shows an arm: chosen by --view, the terminal's width and whether it may be redrawn.
+
+Knows the views and recorded arms; not models.
+"""
+
+import contextlib
+import dataclasses
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+
+from speccas.core.decoding.events import Event, Judged
+from speccas.core.errors import UsageError
+from speccas.core.record.trace import TraceArm
+
+from .columns import ColumnsView, fit
+from .flow import broken
+from .safe import one_line
+from .theme import Look
+from .tokens import TokenView
+from .why import explain
+
+INDENT = 6  # cells before the further lines of an explanation
+VIEWS = ("tokens", "rounds", "off")
+Sink = Callable[[Event], None]
+
+
+def check_view(name: str) -> None:
+    if name not in VIEWS:
+        raise UsageError(f"there is no view {name!r}", f"give one of {', '.join(VIEWS)}")
+
+
+@contextlib.contextmanager
+def arms_view(
+    look: Look, names: Sequence[str], view: str, side_by_side: bool | None, clock: Callable[[], float]
+) -> Iterator[tuple[Sink | None, TokenView | None]]:
+    """The sink for several arms, and the flowing view where it is one (it wants to know the baseline's speed).
+
+    Columns where they are asked for, or where they fit on a terminal and nothing was said. Raises UsageError.
+    """
+    columns = look.console.is_terminal and fit(len(names), look.console.width) if side_by_side is None else side_by_side
+    if view == "off":
+        yield None, None
+    elif columns and view == "tokens":
+        if not fit(len(names), look.console.width):
+            raise UsageError(
+                f"{len(names)} arms do not fit side by side in {look.console.width} columns", "widen it, or give fewer"
+            )
+        TokenView(look).legend()
+        with ColumnsView(look, names, clock) as shown:
+            yield shown, None
+    else:
+        with TokenView(look, clock, rounds=view == "rounds") as flowing:
+            flowing.legend()
+            yield flowing, flowing
+
+
+def play_recorded(
+    look: Look,
+    arms: Sequence[TraceArm],
+    view: str,
+    side_by_side: bool | None,
+    speed: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    """Show recorded arms: one after another, or all from the same start in columns. Speed 0 waits for nothing."""
+    names = unique([arm.started.arm for arm in arms])
+    with arms_view(look, names, view, side_by_side, clock) as (sink, _):
+        if sink is None:
+            return
+        together = isinstance(sink, ColumnsView)
+        streams = [timed(arm, name) for arm, name in zip(arms, names, strict=True)]
+        for stream in [heapq.merge(*streams, key=lambda pair: pair[0])] if together else streams:
+            began = clock()
+            for at, event in stream:
+                if speed:
+                    sleep(max(0.0, at / speed - (clock() - began)))
+                sink(event)
+
+
+def timed(arm: TraceArm, name: str) -> Iterator[tuple[float, Event]]:
+    """An arm's events with the second at which each one happened. A draft is seen when it was written."""
+    times = iter([judged.t_ms / 1e3 for judged in arm.rounds])
+    previous = at = 0.0
+    for event in arm.events():
+        if isinstance(event, Judged):
+            previous = at = next(times)
+        yield max(previous, at), dataclasses.replace(event, arm=name)
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names told apart: the second `exact` is `exact (2)`."""
+    seen: dict[str, int] = {}
+    told = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        told.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return told
+
+
+def show_why(look: Look, name: str, rounds: Sequence[Judged], index: int) -> None:
+    """Explain one token of one arm."""
+    file = look.console.file
+    file.write(look.ansi(one_line(name), "heading") + "\n")
+    for line in explain(look, rounds, index):
+        safe = [(one_line(text), status) for text, status in line]
+        for done in broken(safe, look.console.width, INDENT):
+            file.write("".join(look.ansi(text, status) for text, status in done) + "\n")

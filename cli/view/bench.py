@@ -1,0 +1,106 @@
+"""What `speccas bench` shows: tables, how far it is, how long it will take. Knows reports; measures nothing."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from speccas.core.bench.protocol import Progress as Step
+from speccas.core.bench.report import Report, Table, head, tables, warnings
+from speccas.core.bench.summary import FORMULAS
+
+from .safe import visible
+from .tables import draw
+from .theme import make_console
+
+WIDE = 200  # columns of a pipe or a file
+EVERY = 30.0  # seconds between lines where nothing may be redrawn
+
+
+@contextmanager
+def progress(console: Console, quiet: bool) -> Iterator[Callable[[Step], None]]:
+    """A bar with the time left, on stderr; off a terminal a line every half minute."""
+    if quiet:
+        yield lambda _: None
+    elif console.is_terminal:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        with Progress(*columns, console=console, transient=True, speed_estimate_period=3600) as bar:
+            task = bar.add_task("measuring")
+
+            def tell(step: Step) -> None:
+                what = "warming up" if step.warming else "measuring"
+                bar.update(task, completed=step.done, total=step.total, description=what)
+
+            yield tell
+    else:
+        yield Lines(console, time.monotonic)
+
+
+class Lines:
+    """Progress as lines, seldom."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self.console = console
+        self.clock = clock
+        self.began: tuple[float, int] | None = None
+        self.last = clock()
+
+    def __call__(self, step: Step) -> None:
+        now = self.clock()
+        if step.warming:
+            self.console.print(Text(f"warming up; {step.total - step.done} answers to go"))
+            return
+        if self.began is None:
+            self.began = (now, step.done)
+        if now - self.last < EVERY or step.done == self.began[1]:
+            return
+        self.last = now
+        start, before = self.began
+        left = (now - start) / max(1, step.done - before) * (step.total - step.done)
+        self.console.print(Text(f"{step.done} of {step.total} answers, about {span(left)} left"))
+
+
+def span(seconds: float) -> str:
+    """Seconds as people say them."""
+    minutes = seconds / 60
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def show_report(console: Console, report: Report) -> None:
+    """Everything on the console, formulas under it."""
+    for line in head(report):
+        console.print(Text(visible(line), style="dim"))
+    for line in warnings(report):
+        console.print(Text(visible(line), style="yellow"))
+    for table in tables(report):
+        console.print()
+        show_table(console, table)
+    console.print()
+    show_notes(console, FORMULAS)
+
+
+def report_console() -> Console:
+    """stdout; tables stay whole in a pipe or a file."""
+    console = make_console()
+    return console if console.is_terminal else make_console(width=WIDE)
+
+
+def show_notes(console: Console, notes: Sequence[str]) -> None:
+    for line in notes:
+        console.print(Text(line, style="dim"))
+
+
+def show_table(console: Console, table: Table) -> None:
+    """A table, in parts below each other where the width is too small for all of its columns."""
+    console.print(Text(visible(table.title), style="bold"))
+    draw(console, table.columns, table.rows)

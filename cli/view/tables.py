@@ -1,0 +1,149 @@
+"""Figures as a table, in parts where the terminal is narrow. Knows figures; measures nothing."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from speccas.core.record.metrics import Figures
+
+from .safe import one_line, visible
+
+GAP = 2  # cells between columns
+
+COLUMNS = (
+    "arm",
+    "tokens/s",
+    "speed-up",
+    "acceptance",
+    "kept",
+    "deferred",
+    "tokens/call",
+    "log-prob",
+    "same as expert",
+)
+DETAIL = "This run recorded probabilities for every token (--trace, --why, --view rounds): its speeds do not count."
+NOTES = (
+    "acceptance = (agreed + kept) / (agreed + kept + deferred); tokens/call = tokens per expert call, bonus included; "
+    "log-prob = what the expert thinks of the text, mean ln p a token at temperature 1; a speed-up is against the "
+    "expert alone in this run."
+)
+
+
+def number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def same(figures: Figures) -> str:
+    """Whether the text is the expert's own, or where it first differs and how near the expert's choice was there."""
+    if figures.identical_to_expert is None:
+        return "-"
+    if figures.identical_to_expert:
+        return "yes"
+    gap = "" if figures.first_difference_gap is None else f" (gap {figures.first_difference_gap:.2f})"
+    return f"differs at {figures.first_difference}{gap}"
+
+
+def cells(figures: Figures) -> tuple[str, ...]:
+    """One row, in the order of COLUMNS."""
+    return (
+        visible(figures.name),
+        number(figures.tokens_per_second, ".1f"),
+        number(figures.speedup, ".2f") + ("x" if figures.speedup is not None else ""),
+        number(figures.acceptance, ".0%"),
+        number(figures.kept, "d"),
+        number(figures.deferred, "d"),
+        number(figures.tokens_per_expert_call, ".2f"),
+        number(figures.expert_logprob, ".3f"),
+        same(figures),
+    )
+
+
+def draw(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> None:
+    """A table, in parts below each other where the width is too small for all of its columns. `left` are the columns
+    that are set to the left."""
+    widths = _widths(columns, rows)
+    for number, part in enumerate(parts(widths, console.width)):
+        if number:
+            console.print()
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        for i in part:
+            table.add_column(Text(one_line(columns[i])), justify="left" if i in left else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(one_line(row[i])) for i in part))
+        needed = sum(widths[i] for i in part) + GAP * (len(part) - 1)
+        table.width = needed if needed > console.width else None  # what cannot be parted is not cut off either
+        console.print(table, crop=False)
+
+
+def parts(widths: Sequence[int], width: int) -> Iterator[list[int]]:
+    """The columns, of these widths, that fit beside the first one: it names the row in every part."""
+    part, used = [0], widths[0]
+    for i in range(1, len(widths)):
+        if len(part) > 1 and used + GAP + widths[i] > width:
+            yield part
+            part, used = [0], widths[0]
+        part.append(i)
+        used += GAP + widths[i]
+    yield part
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(cell_len(one_line(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
+
+
+def show_arms(console: Console, arms: Sequence[Figures], detail: bool = False) -> None:
+    """The comparison and what its columns mean. `detail`: the run recorded probabilities, so its times do not count."""
+    console.print()
+    draw(console, COLUMNS, [cells(figures) for figures in arms], left=(0, len(COLUMNS) - 1))
+    if detail:
+        console.print(Text(DETAIL, style="yellow"))
+    console.print(Text(NOTES, style="dim"))
+
+
+def one_arm(console: Console, figures: Figures) -> None:
+    """One line of figures under an answer."""
+    parts = [
+        f"{figures.name}",
+        f"{figures.tokens} tokens",
+        f"{number(figures.tokens_per_second, '.1f')} tokens/s",
+    ]
+    parts += drafts(figures)
+    if figures.ttft_ms is not None:
+        parts.append(f"first token after {figures.ttft_ms:.0f} ms")
+    console.print(Text(visible(" · ".join(parts)), style="dim"))
+
+
+def drafts(figures: Figures) -> list[str]:
+    """What became of the drafts, and how much was written without any because none paid."""
+    parts = []
+    if figures.acceptance is not None:
+        parts.append(f"accepted {figures.acceptance:.0%}, kept {figures.kept}, deferred {figures.deferred}")
+    if figures.looked_up_accepted:
+        parts.append(f"copied {figures.looked_up_accepted}")
+    if figures.rounds_off and figures.tokens:
+        parts.append(f"drafting off for {figures.alone / figures.tokens:.0%} of the tokens")
+    return parts
+
+
+def footer(figures: Figures, alone: float) -> str:
+    """One line under an answer in a chat. `alone`: tokens a second of the expert alone, 0 when not known."""
+    speed = figures.tokens_per_second
+    parts = [f"{number(speed, '.1f')} tokens/s"]
+    if alone and speed and figures.drafted is not None:
+        parts[0] += f" ({speed / alone:.2f}x the expert alone)"
+    parts += drafts(figures)
+    if figures.ttft_ms is not None:
+        parts.append(f"first token after {figures.ttft_ms / 1e3:.2f} s")
+    if figures.finish != "end":
+        parts.append(figures.finish)
+    return f"{figures.name} · " + " · ".join(parts)
+
+
+def stats(figures: Figures) -> list[str]:
+    """Every figure of an answer, a line each; what does not apply is left out."""
+    skip = {"text", "name"}
+    told = {name: value for name, value in figures.as_json().items() if value is not None and name not in skip}
+    return [f"  {name:<24}{f'{value:.3f}' if isinstance(value, float) else value}" for name, value in told.items()]

@@ -1,0 +1,124 @@
+"""What `speccas tune` shows: a line a rung with the frontier so far, the finalists. Knows figures; decides nothing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from speccas.core.bench.report import Table, estimate
+from speccas.core.bench.samples import Sample
+from speccas.core.calibration.calibrate import UNSTEADY, Curve
+from speccas.core.calibration.ceiling import ADVICE, bad_verifier
+from speccas.core.decoding.length.latency import Costs
+from speccas.core.runtime.pair import LoadedPair
+from speccas.core.tune.decide import NOTES, Candidate, Choice, Standing, Verdict, finding, front, standings
+from speccas.core.tune.search import Rung
+
+from .bench import show_notes, show_table
+from .safe import one_line
+from .theme import make_console
+
+WIDE = 200  # columns of a pipe or a file: tables stay tables there
+
+
+def curve_line(costs: Costs) -> str:
+    """The measured curve in a line: one token in ms, the others relative to it."""
+    one = costs.verify(1)
+    rest = ", ".join(f"{n}: {seconds / one:.1f}" for n, seconds in sorted(costs.seen.items()) if n > 1)
+    return f"expert {1e3 * one:.1f} ms a token; n tokens in one call, relative: {rest}; drafter {costs.step / one:.2f}"
+
+
+def show_threads(console: Console, seconds: Mapping[int, float], chosen: int) -> None:
+    """What each number of threads takes for a token and a round of four, and which one is used."""
+    if len(seconds) > 1:
+        told = ", ".join(f"{count}: {1e3 * each:.1f} ms" for count, each in seconds.items())
+        quiet(console, f"threads, for a token and a round of four: {told}; {chosen} from now on")
+
+
+def show_curve(console: Console, curve: Curve, pair: LoadedPair, left_out: dict[int, float]) -> None:
+    """What the machine's calls cost, and what follows from that alone."""
+    costs = curve.costs
+    quiet(console, curve_line(costs))
+    if not curve.steady:
+        quiet(console, f"warning: {UNSTEADY.format(curve.spread)}", "yellow")
+    path, header = pair.files["expert"]
+    if bad := bad_verifier(costs, path.name, header.file_type):
+        quiet(console, f"{bad}; {ADVICE}", "yellow")
+    if left_out:
+        told = ", ".join(f"{k} (at most {times:.2f}x)" for k, times in sorted(left_out.items()))
+        quiet(console, f"draft lengths left out, as they cannot pay even if every draft is accepted: {told}")
+
+
+def quiet(console: Console, line: str, style: str = "dim") -> None:
+    console.print(Text(one_line(line), style=style), soft_wrap=True)
+
+
+def known_line(samples: Sequence[Sample], tried: Sequence[Candidate]) -> str:
+    """What a search that was stopped knows so far, of every setting that was played beside the expert."""
+    found = [each for each in standings(samples, tried) if each.prompts]
+    if not found:
+        return "known so far: nothing, no setting was played beside the expert alone"
+    most = max(each.prompts for each in found)
+    return f"known so far, of {len(found)} settings on at most {most} prompts: {frontier_line(found)}"
+
+
+def show_result(console: Console, choice: Choice, floor: float) -> None:
+    """The finalists, what was found, and what the columns mean."""
+    wide = console if console.is_terminal else make_console(width=WIDE)
+    show_table(wide, finalists(choice))
+    console.print()
+    show_notes(console, NOTES)
+    console.print()
+    console.print(Text(finding(choice, floor), style="bold"), soft_wrap=True)
+
+
+def show_rung(console: Console, rung: Rung) -> None:
+    """How many go on, and the frontier of all that were played on these prompts."""
+    if not rung.confirmed:
+        why = Counter(rung.out.values())
+        gone = f" ({', '.join(f'{count} {reason}' for reason, count in why.items())})" if why else ""
+        line = f"after {rung.prompts} prompts: {len(rung.alive)} of {len(rung.standings)} settings go on{gone}"
+        quiet(console, line)
+    quiet(console, f"  frontier: {frontier_line(rung.standings)}")
+
+
+def frontier_line(found: Sequence[Standing]) -> str:
+    """Slowest first; the expert alone stands where nothing is faster."""
+    parts = [
+        f"{each.candidate.label} {each.times:.2f}x" + ("" if each.candidate.lossless else f", loses {each.loss:.1%}")
+        for each in front(found)
+    ]
+    return " · ".join(parts) or "the expert alone"
+
+
+def finalists(choice: Choice) -> Table:
+    """The verdicts as a table."""
+    columns = ("setting", "speed-up", "answer", "loss by log-prob", "loss by score", "acceptance", "verdict")
+    return Table("Finalists, on the prompts that chose nothing", columns, tuple(map(row, choice.verdicts)))
+
+
+def row(found: Verdict) -> tuple[str, ...]:
+    standing = found.standing
+    score = standing.loss_by_score()
+    lossless = standing.candidate.lossless
+    return (
+        standing.candidate.label,
+        estimate(standing.speedup(), ".2f", "x"),
+        f"{middle(standing):.2f}x",
+        "none" if lossless else estimate(standing.loss_by_log_prob(), ".1%"),
+        "none" if lossless else "-" if score.value is None else f"{estimate(score, '.1%')} ({score.n})",
+        "-" if standing.acceptance is None else f"{standing.acceptance:.0%}",
+        found.why or "good",
+    )
+
+
+def middle(standing: Standing) -> float:
+    from statistics import median
+
+    return median(standing.answer.values()) if standing.answer else 0.0
+
+
+def plan_lines(candidates: Sequence[Candidate], prompts: int, most: int) -> list[str]:
+    names = ", ".join(each.label for each in candidates)
+    return [f"{len(candidates)} settings: {names}", f"{prompts} prompts, at most {most} answers"]

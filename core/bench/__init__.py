@@ -1,0 +1,1 @@
+"""Paired measurement over a set of prompts, and its report."""

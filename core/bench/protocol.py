@@ -1,0 +1,284 @@
+"""The protocol: every arm answers every prompt, interleaved, each from the same caches. Knows models; shows nothing.
+
+Order: for each prompt and pair of repeats the arms are shuffled (seeded); the second repeat of the pair plays them in
+reverse (ABBA), so that what drifts meets each arm equally. A block is one prompt in one repeat: both caches are
+cleared, the prompt is read and timed, and every arm starts from there. One answer of each arm is discarded as warm-up.
+"""
+
+import gc
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ..calibration.calibrate import Planner
+from ..conversation.template import Message
+from ..decoding.answer import Request
+from ..decoding.arms import Arm, parse_arm
+from ..decoding.sampling import Sampling
+from ..errors import Stopped, UsageError
+from ..record.log_prob import mean_log_prob
+from ..record.metrics import Figures, Fold
+from ..runtime.pair import LoadedPair
+from .samples import Sample, SampleFile
+from .scoring import Scorer, scorer_of
+from .suites import Item
+
+WARM_UP = 24  # tokens of the answers that are discarded: every batch shape has been seen by then
+ORDER = "shuffled for each prompt and pair of repeats, the second of a pair in reverse (ABBA)"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An arm of the plan. `arm` None: the peer plays it; `k` None: it drafts nothing."""
+
+    name: str
+    arm: Arm | None
+    k: Any = None
+    min_p: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is played how often; `seed` shuffles the arms."""
+
+    entries: tuple[Entry, ...]
+    repeats: int
+    seed: int = 0
+
+    def block(self, prompt: str, repeat: int) -> list[Entry]:
+        """The arms in the order of this block."""
+        order = list(self.entries)
+        random.Random(f"{self.seed}/{prompt}/{repeat // 2}").shuffle(order)
+        return order[::-1] if repeat % 2 else order
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One answer: its figures, its tokens, and when rounds ended."""
+
+    figures: Figures
+    ids: tuple[int, ...]
+    gaps: tuple[float | None, ...] | None = None
+    round_ends_ms: tuple[float, ...] = ()
+    round_tokens: tuple[int, ...] = ()
+
+
+class Peer(Protocol):
+    """Another implementation of speculative decoding, on the same files."""
+
+    def play(self, entry: Entry, request: Request) -> Played:
+        """Answer a prompt from cold caches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, in samples; `warming` before the first."""
+
+    done: int
+    total: int
+    warming: bool = False
+
+
+def sweep(rules: Sequence[str]) -> list[str]:
+    """`token:0.1`, `0.3` is token at two alphas: a number goes with the rule before it. Raises UsageError."""
+    names: list[str] = []
+    for text in rules:
+        if is_number(text):
+            if not names or ":" not in names[-1]:
+                raise UsageError(f"{text} follows no rule with an alpha", "write --rule token:0.1,0.3,0.5")
+            names.append(f"{names[-1].partition(':')[0]}:{text}")
+        else:
+            names.append(text)
+    return names
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def entries(rules: Sequence[str], ks: Sequence[Any], temperature: float, min_p: float, peer: bool) -> tuple[Entry, ...]:
+    """The expert and the drafter alone, `exact`, each rule at each k, and what belongs beside them: above temperature 0
+    the expert with the filter that is part of what `token:alpha` gains, and the peer's arms."""
+    found: dict[tuple[str, str], Entry] = {}
+    for arm in [parse_arm(name) for name in ("expert", "drafter", "exact", *rules)]:
+        for k in ks if arm.rule is not None else (None,):
+            found.setdefault((arm.name, str(k)), Entry(arm.name, arm, k))
+        if arm.method == "token" and arm.alpha is not None and temperature > 0:
+            least = round(max(min_p, 1 - arm.alpha), 6)
+            name = f"expert min-p={least:g}"
+            found.setdefault((name, ""), Entry(name, parse_arm("expert"), None, least))
+    if peer:
+        for each in (Entry("llama.cpp expert", None), *(Entry("llama.cpp", None, k) for k in ks if k != "auto")):
+            found[each.name, str(each.k)] = each
+    return tuple(found.values())
+
+
+class Bench:
+    """A plan on a loaded pair."""
+
+    def __init__(
+        self,
+        pair: LoadedPair,
+        plan: Plan,
+        items: Sequence[Item],
+        allow_code: bool,
+        load_seconds: float,
+        peer: Peer | None = None,
+    ) -> None:
+        self.pair = pair
+        self.planner = Planner(pair)  # in memory: a benchmark neither reads nor writes what chats have learned
+        self.plan = plan
+        self.items = items
+        self.allow_code = allow_code
+        self.load_seconds = load_seconds
+        self.peer = peer
+        self.skipped: dict[str, str] = {}
+        """Prompts that were not played, and why."""
+        self._log_probs: dict[tuple[tuple[int, ...], tuple[int, ...]], float | None] = {}
+        self._scores: dict[tuple[str, str], float] = {}
+
+    def run(self, file: SampleFile, tell: Callable[[Progress], None] = lambda _: None) -> None:
+        """Play what the file does not hold yet. Raises Stopped; what was finished before it is in the file."""
+        prompts = list(self.prompts())
+        total = len(prompts) * self.plan.repeats * len(self.plan.entries)
+        warm = False
+        for item, ids in prompts:
+            for repeat in range(self.plan.repeats):
+                missing = self.missing(file, item, repeat)
+                if missing and not warm:
+                    tell(Progress(len(file.samples), total, True))
+                    self.warm_up(ids)
+                    warm = True
+                self.play_block(file, item, ids, repeat, missing, lambda: tell(Progress(len(file.samples), total)))
+        tell(Progress(len(file.samples), total))
+
+    def missing(self, file: SampleFile, item: Item, repeat: int) -> list[tuple[int, Entry]]:
+        """What the file does not hold yet of a block, with the place of each arm in it."""
+        done = {sample.key for sample in file.samples}
+        block = enumerate(self.plan.block(item.id, repeat))
+        return [(i, e) for i, e in block if (item.id, repeat, e.name, str(e.k)) not in done]
+
+    def play_block(
+        self,
+        file: SampleFile,
+        item: Item,
+        ids: Sequence[int],
+        repeat: int,
+        missing: Sequence[tuple[int, Entry]],
+        tell: Callable[[], None],
+    ) -> None:
+        """Read the prompt and play these arms from there. Raises Stopped."""
+        if missing:
+            self.read(ids)
+        for order, entry in missing:
+            tell()
+            file.add(self.sample(entry, item, ids, repeat, order))
+
+    def prompts(self) -> Iterator[tuple[Item, list[int]]]:
+        """The prompts that fit the context; the others go to `skipped`."""
+        for item in self.items:
+            system = [Message("system", self.pair.settings.system)] if self.pair.settings.system else []
+            try:
+                yield item, self.pair.prompt_ids([*system, Message("user", item.prompt)])
+            except UsageError as error:
+                self.skipped[item.id] = error.message
+
+    def warm_up(self, ids: Sequence[int]) -> None:
+        """One short answer of each arm, which counts for nothing."""
+        self.read(ids)
+        most = self.pair.settings.max_tokens
+        for entry in self.plan.entries:
+            asked = self.request(entry, ids, 0)
+            self.play(entry, replace(asked, max_tokens=min(WARM_UP, most) if most else WARM_UP))
+
+    def read(self, ids: Sequence[int]) -> None:
+        """Clear both caches, then read the prompt."""
+        self.pair.expert.truncate(0)
+        self.pair.drafter.follow([])
+        for _ in self.pair.prefill(ids):
+            pass
+
+    def request(self, entry: Entry, ids: Sequence[int], repeat: int) -> Request:
+        """What an arm is asked. The seed moves on with the repeat: above temperature 0 repeats are other answers."""
+        s = self.pair.settings
+        min_p = s.min_p if entry.min_p is None else entry.min_p
+        sampling = Sampling(s.temperature, s.top_k, s.top_p, min_p, s.seed + repeat)
+        return Request(tuple(ids), sampling, s.max_tokens, self.pair.context, s.stop, s.ignore_eos)
+
+    def play(self, entry: Entry, asked: Request) -> Played:
+        gc.collect()
+        if entry.arm is None:
+            assert self.peer is not None
+            return self.peer.play(entry, asked)
+        if entry.k is not None:
+            self.pair.settings = replace(self.pair.settings, draft_tokens=entry.k)
+        roles = {"expert": ("expert",), "drafter": ("drafter",)}.get(entry.arm.method, ("expert", "drafter"))
+        fold = Fold(prefill_seconds=sum(self.pair.prefill_seconds[role] for role in roles))
+        for event in self.pair.play(entry.arm, asked, self.planner.drafting(entry.arm)):
+            fold(event)
+        greedy = entry.name == "expert" and asked.sampling.greedy
+        return Played(
+            replace(fold.figures(), name=entry.name),
+            tuple(token.id for token in fold.tokens),
+            tuple(None if token.gap is None else round(token.gap, 4) for token in fold.tokens) if greedy else None,
+            tuple(each.t_ms for each in fold.rounds),
+            tuple(len(each.tokens) for each in fold.rounds),
+        )
+
+    def sample(self, entry: Entry, item: Item, ids: Sequence[int], repeat: int, order: int) -> Sample:
+        """Play, then score outside the timing. Raises Stopped for an answer that was cut off."""
+        played = self.play(entry, self.request(entry, ids, repeat))
+        figures = played.figures
+        if figures.finish == "interrupted":
+            raise Stopped("interrupted", "--resume goes on from here")
+        memory = peak_memory()
+        if figures.expert_logprob is None:
+            figures = replace(figures, expert_logprob=self.log_prob(tuple(ids), played.ids))
+        scorer = scorer_of(item, self.allow_code)
+        score = None if scorer is None else self.score(scorer, item, figures.text)
+        return Sample(
+            figures, item.id, item.group, repeat, order, entry.k, entry.min_p, played.ids, played.gaps,
+            played.round_ends_ms, played.round_tokens, score, None if scorer is None else scorer.name, memory,
+            self.load_seconds,
+        )  # fmt: skip
+
+    def log_prob(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float | None:
+        if (prompt, answer) not in self._log_probs:
+            self._log_probs[prompt, answer] = mean_log_prob(self.pair.expert, prompt, answer)
+        return self._log_probs[prompt, answer]
+
+    def score(self, scorer: Scorer, item: Item, text: str) -> float:
+        if (item.id, text) not in self._scores:
+            self._scores[item.id, text] = scorer.score(item, text)
+        return self._scores[item.id, text]
+
+
+def peak_memory() -> int | None:
+    """Most memory this process has held, in bytes; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+VOLATILE = {"command", "date", "load_average", "repository"}
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
+    """What two manifests disagree on, of what must be the same for samples to belong to one run."""
+    found: list[str] = []
+    for key in sorted({*old, *new} - VOLATILE):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differing(a, b, f"{path}{key}.")
+        elif a != b:
+            found.append(f"{path}{key}: {a!r}, now {b!r}")
+    return found

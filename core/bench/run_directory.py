@@ -1,0 +1,105 @@
+"""The directory of a run: its manifest, its samples, its report. Knows files; plays nothing.
+
+manifest.json is written before the first answer; `--resume` goes on only where everything that matters is the same.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..errors import IntegrityError, UsageError
+from ..record.manifest import manifest
+from ..runtime.pair import LoadedPair
+from .protocol import ORDER, WARM_UP, Bench, Entry, differing
+from .report import Report, write
+from .samples import Sample, SampleFile, whole_file
+from .sandbox import network_is_cut
+from .suites import Item, Suite
+from .summary import summarise
+
+
+def bench_facts(
+    pair: LoadedPair,
+    suite: Suite,
+    items: Sequence[Item],
+    planned: Sequence[Entry],
+    repeats: int,
+    ks: Sequence[Any],
+    allow_code: bool,
+) -> dict[str, Any]:
+    """What a bench adds to the manifest."""
+    settings = pair.settings
+    facts: dict[str, Any] = {
+        "prompts": suite.name,
+        "prompts_sha256": suite.sha256,
+        "count": len(suite.items),
+        "played": len(items),
+        "later_turns": suite.later_turns,
+        "arms": [each.name if each.k is None else f"{each.name} k={each.k}" for each in planned],
+        "k": list(ks),
+        "repeats": repeats,
+        "max_tokens": settings.max_tokens,
+        "ignore_eos": settings.ignore_eos,
+        "stop": list(settings.stop),
+        "system": settings.system,
+        "raw": settings.raw,
+        "order": ORDER,
+        "seed_of_repeat": "seed + repeat",
+        "warm_up": f"one answer of each arm, at most {WARM_UP} tokens, discarded",
+        "caches": "cleared and the prompt read anew for each prompt and repeat; cut back to the prompt between arms",
+        "allow_code": allow_code,
+        "unchecked_code": 0 if allow_code else sum(bool(item.test) for item in items),
+        "python": platform.python_version(),
+        "scipy": version("scipy"),
+        "notes": [],
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+    }
+    if allow_code:
+        facts["code_network"] = "cut off" if network_is_cut() else "open"
+    return facts
+
+
+def check_manifest(
+    folder: Path,
+    pair: LoadedPair,
+    facts: dict[str, Any],
+    command: str,
+    resume: bool,
+    other: str = "or another --report DIR",
+) -> dict[str, Any]:
+    """The manifest of this run, written down. Where the directory holds samples of another one: UsageError that names
+    what differs. `other`: what the user may do instead of repeating the flags."""
+    own: dict[str, Any] = json.loads(json.dumps({**manifest(pair, command), "bench": facts}))
+    file = folder / "manifest.json"
+    if resume and file.exists():
+        try:
+            before = dict(json.loads(file.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise IntegrityError(f"{file} is no manifest: {error}", "give another directory: --report DIR") from None
+        if found := differing(before, own):
+            raise UsageError(f"{folder} holds another run: {'; '.join(found[:4])}", f"use the same flags, {other}")
+        return before
+    with whole_file(file) as path:
+        path.write_text(json.dumps(own, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", errors="replace")
+    return own
+
+
+def build(folder: Path, facts: dict[str, Any], file: SampleFile, run: Bench, complete: bool) -> Report:
+    """Report of what the samples hold by now, written to the directory."""
+    file.complete()
+    report = report_of(facts, file.samples, run.skipped, complete)
+    write(report, folder)
+    return report
+
+
+def report_of(facts: dict[str, Any], samples: Sequence[Sample], skipped: dict[str, str], complete: bool) -> Report:
+    """The report that these samples make."""
+    memory = [sample.peak_memory_bytes for sample in samples if sample.peak_memory_bytes is not None]
+    load = samples[0].load_seconds if samples else 0.0
+    return Report(facts, summarise(samples), skipped, complete, max(memory, default=None), load)

@@ -1,0 +1,1 @@
+"""What calls cost on this machine, measured, and what follows from it."""

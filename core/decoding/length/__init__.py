@@ -1,0 +1,1 @@
+"""How much to draft: latencies, acceptance, and the policy over both."""

@@ -1,0 +1,126 @@
+"""Step 1, data: the expert writes both sides of many conversations, and its final hidden states are kept.
+
+Knows the expert's file and the folder of waves; not what is learnt from them. Needs torch when it runs, not before.
+
+A wave is `texts` conversations of `length` tokens, written side by side, and one file. It depends on the settings and
+its number alone, so a step that was cut off goes on with the waves that are not there. Every sixteenth is held out.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..headers.vocabulary import CONTROL, Tokens
+from ..runtime.llama import LlamaModel
+from ..runtime.pair import special_text
+from .conversations import Conversation, Frame, frame
+from .openers import Openers
+from .weights import read_weights
+
+HELD_OUT = 16  # every sixteenth wave, beginning with the first
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What a wave depends on, beside the expert and its number."""
+
+    texts: int = 192
+    length: int = 256
+    seed: int = 0
+    bfloat16: bool = True
+
+
+@dataclass(frozen=True)
+class Wave:
+    """`ids` and `parts` (texts, length); `hidden` (texts, length, width) holds bfloat16 numbers as uint16."""
+
+    ids: NDArray[np.uint16]
+    parts: NDArray[np.uint8]
+    hidden: NDArray[np.uint16]
+
+
+def is_held_out(number: int) -> bool:
+    return number % HELD_OUT == 0
+
+
+def wave_path(folder: Path, number: int) -> Path:
+    return folder / f"wave-{number:05}.npz"
+
+
+def waves(folder: Path) -> list[int]:
+    """Numbers of the waves that are there."""
+    return sorted(int(path.stem[5:]) for path in folder.glob("wave-?????.npz"))
+
+
+def load_wave(folder: Path, number: int) -> Wave:
+    with np.load(wave_path(folder, number)) as arrays:
+        return Wave(arrays["ids"], arrays["parts"], arrays["hidden"])
+
+
+def save_wave(folder: Path, number: int, wave: Wave) -> None:
+    """Written beside its place and moved there, so that a wave is whole or not there."""
+    part = folder / f"wave-{number:05}.part{os.getpid()}"
+    with part.open("wb") as file:
+        np.savez(file, ids=wave.ids, parts=wave.parts, hidden=wave.hidden)
+    part.replace(wave_path(folder, number))
+
+
+def remember(path: Path, settings: dict[str, object]) -> None:
+    """Writes the settings, or raises UsageError where the folder was begun with others."""
+    if path.exists():
+        known = json.loads(path.read_text())
+        changed = [name for name in settings if known.get(name) != settings[name]]
+        if changed:
+            raise UsageError(
+                f"{path.parent} was begun with other settings: {', '.join(changed)}",
+                "give them again, or another folder",
+            )
+        return
+    path.write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def write_waves(
+    expert: Path, folder: Path, settings: DataSettings, numbers: Iterator[int], device: str, say: Callable[[str], None]
+) -> None:
+    """Writes those waves of `numbers` that are not there. Errors as the expert's reader; Unavailable without torch."""
+    from .generate import Generator
+
+    folder.mkdir(parents=True, exist_ok=True)
+    remember(folder / "settings.json", {"expert": expert.name, **asdict(settings)})
+    header, arrays = read_weights(expert)
+    tokens = Tokens.of(header)
+    model = LlamaModel(expert, header, context=64, max_rows=1, threads=1, gpu_layers=0)
+
+    def encode(text: str, special: bool) -> list[int]:
+        return model.tokenize(text, special=special)
+
+    lexicon = model.lexicon()
+    ends = frozenset(token for token in range(len(tokens)) if tokens.type(token) == CONTROL and lexicon.ends(token))
+    around = frame(str(header.metadata["tokenizer.chat_template"]), encode, ends, special_text(tokens, header, "eos"))
+    generator = Generator(header, arrays, settings, device)
+    for number in numbers:
+        if wave_path(folder, number).exists():
+            continue
+        began = time.monotonic()
+        wave = generator.wave(conversations(around, encode, settings, number), settings.seed * 1_000_003 + number)
+        save_wave(folder, number, Wave(*wave))
+        count = settings.texts * settings.length
+        say(f"wave {number}: {count:,} tokens, {count / (time.monotonic() - began):.0f} a second")
+    model.close()
+
+
+def conversations(
+    around: Frame, encode: Callable[[str, bool], list[int]], settings: DataSettings, number: int
+) -> list[Conversation]:
+    """The conversations of a wave, at their beginning."""
+    random = Random(f"{settings.seed}/{number}")
+    openers = Openers(random, held_out=is_held_out(number))
+    return [Conversation(around, openers, encode, random) for _ in range(settings.texts)]

@@ -1,0 +1,63 @@
+"""The expert in torch, writing a wave of conversations. Knows how tokens are drawn; not turns, openers or files."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from ..headers.gguf import Header
+from .conversations import Conversation
+from .data import DataSettings
+from .network import Shape, Writer, to_network
+
+
+class Generator:
+    """The expert, loaded; `wave` is what it writes."""
+
+    def __init__(
+        self, header: Header, arrays: Mapping[str, NDArray[np.float32]], settings: DataSettings, device: str
+    ) -> None:
+        self.settings, self.device = settings, torch.device(device)
+        shape = Shape.of(header)
+        weights = {name: tensor.to(self.device) for name, tensor in to_network(arrays, shape.head).items()}
+        kind = torch.bfloat16 if settings.bfloat16 else torch.float32
+        self.writer = Writer(weights, shape, settings.texts, settings.length, kind)
+
+    def wave(
+        self, texts: Sequence[Conversation], seed: int
+    ) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint16]]:
+        """Ids, parts and hidden states of `texts`, written to the settings' length, one token each at a time."""
+        settings, writer = self.settings, self.writer
+        random = torch.Generator(self.device).manual_seed(seed)
+        ids = np.zeros((settings.texts, settings.length), np.uint16)
+        parts = np.zeros((settings.texts, settings.length), np.uint8)
+        hidden = np.zeros((settings.texts, settings.length, writer.shape.width), np.uint16)
+        writer.at = 0
+        state: torch.Tensor | None = None
+        for at in range(settings.length):
+            open_rows = [row for row, text in enumerate(texts) if text.given is None]
+            drawn: dict[int, int] = {}
+            if open_rows:
+                assert state is not None, "a conversation begins with given tokens"
+                temperatures = torch.tensor([texts[row].temperature for row in open_rows], device=self.device)
+                logits = F.linear(state[open_rows].to(writer.kind), writer.embedding)
+                drawn = dict(zip(open_rows, draw(logits, temperatures, random).tolist(), strict=True))
+            for row, text in enumerate(texts):
+                ids[row, at], parts[row, at] = text.take(drawn[row]) if row in drawn else text.give()
+            state = writer.step(torch.from_numpy(ids[:, at].astype(np.int64)).to(self.device))
+            hidden[:, at] = state.bfloat16().cpu().view(torch.int16).numpy().view(np.uint16)
+        return ids, parts, hidden
+
+
+def draw(logits: torch.Tensor, temperatures: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """A token a row of `logits` (rows, vocabulary), at the row's temperature; 0 takes the most likely."""
+    tokens = logits.argmax(-1)
+    warm = temperatures > 0
+    if warm.any():
+        scaled = logits[warm].float() / temperatures[warm, None]
+        below = torch.softmax(scaled, -1).cumsum(-1)
+        spot = torch.rand(len(below), 1, generator=random, device=logits.device) * below[:, -1:]
+        tokens[warm] = torch.searchsorted(below, spot, right=True).clamp_(max=logits.shape[-1] - 1)[:, 0]
+    return tokens

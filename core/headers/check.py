@@ -1,0 +1,169 @@
+"""Whether two models can work together, from their headers alone, and what tells them apart. Pure.
+
+Knows headers and vocabularies; not where they come from, and not llama.cpp.
+"""
+
+from dataclasses import dataclass
+
+from ..errors import CannotPair
+from .architecture import require_language_model, template, template_hash, trained_context
+from .gguf import Header
+from .vocabulary import Tokens, Verdict, Vocabulary, compare, require_pair
+
+REFUSED = "cannot be paired"
+NARROW = 3.0  # an expert fewer times as large leaves little to win
+
+MEANING = {
+    Verdict.IDENTICAL: "the same tokens: every rule works, `exact` is lossless",
+    Verdict.PADDED: "the same tokens but for padding at the end: every rule works, `exact` is lossless",
+    Verdict.SUBSET: "every token of the drafter is one of the expert's; what it lacks it spells: `exact` is lossless",
+    Verdict.OVERLAPPING: "two tokenizers: the drafter proposes only tokens that both have",
+}
+"""What a verdict means for a user, in this one place."""
+
+RENORMALISED = (
+    "drafts are drawn from what both vocabularies have, renormalised; `exact` stays lossless. To rules that compare q "
+    "the rest is doubt: confidence, entropy, comparative, cost-benefit and token-q defer a little more; bild, which "
+    "leaves the rest out of its cross-entropy, a little less; rules that read p alone are as ever"
+)
+"""What it does to the rules that a drafter's probability is not all on tokens of the expert."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something the two files say of themselves differently; `name` is for people and for `--json`."""
+
+    name: str
+    drafter: str
+    expert: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token id whose texts differ; None where a side has no such id."""
+
+    id: int
+    drafter: bytes | None
+    expert: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The answer of `check`. `share`: of the drafter's tokens, those that are tokens of the expert. `single`: of the
+    expert's, those that are one token of the drafter."""
+
+    verdict: str
+    reason: str
+    share: float
+    single: float
+    tokens: tuple[Token, ...]
+    tokenizer: tuple[Difference, ...]
+    template: tuple[Difference, ...]
+    ratio: float
+    """Parameters of the expert for each one of the drafter (bytes, where a model is split over files)."""
+    remarks: tuple[str, ...]
+
+    @property
+    def works(self) -> bool:
+        return self.verdict != REFUSED
+
+
+def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5) -> Check:
+    """The verdict on a pair, with up to `most` differing tokens; `sizes` are the bytes of the two files (of all parts).
+
+    Raises CannotPair where one is no language model.
+    """
+    for header in (drafter, expert):
+        require_language_model(header, header.file)
+    vocabulary = compare(Tokens.of(drafter), Tokens.of(expert))
+    problem = _problem(vocabulary)
+    split = any(header.metadata.get("split.count", 1) != 1 for header in (drafter, expert))
+    small, large = sizes if split else (drafter.parameters, expert.parameters)
+    ratio = large / max(1, small)
+    return Check(
+        REFUSED if problem else str(vocabulary.verdict),
+        problem or MEANING[vocabulary.verdict],
+        vocabulary.share,
+        vocabulary.single,
+        tuple(Token(*each) for each in vocabulary.differences(most)),
+        tuple(_tokenizer(drafter, expert)),
+        tuple(_template(drafter, expert)),
+        ratio,
+        tuple(_remarks(drafter, expert, ratio, vocabulary.verdict)),
+    )
+
+
+def _problem(vocabulary: Vocabulary) -> str:
+    """Why speccas refuses to decode with the pair, or ""."""
+    try:
+        require_pair(vocabulary, "drafter", "expert")
+    except CannotPair as error:
+        return error.message
+    return ""
+
+
+def _tokenizer(drafter: Header, expert: Header) -> list[Difference]:
+    found = []
+    for key in ("model", "pre", "add_bos_token", "add_eos_token", "add_space_prefix"):
+        mine, theirs = (header.metadata.get(f"tokenizer.ggml.{key}") for header in (drafter, expert))
+        if mine != theirs:
+            found.append(Difference(key, _said(mine), _said(theirs)))
+    sizes = [len(Tokens.of(header)) for header in (drafter, expert)]
+    if sizes[0] != sizes[1]:
+        found.append(Difference("tokens", f"{sizes[0]:,}", f"{sizes[1]:,}"))
+    for key in ("bos", "eos", "eot"):
+        mine, theirs = (_special(header, key) for header in (drafter, expert))
+        if mine != theirs:
+            found.append(Difference(f"{key} token", mine, theirs))
+    if drafter.metadata.get("tokenizer.ggml.merges") != expert.metadata.get("tokenizer.ggml.merges"):
+        found.append(Difference("merges", *(_count(header) for header in (drafter, expert))))
+    return found
+
+
+def _special(header: Header, kind: str) -> str:
+    token = header.get(f"tokenizer.ggml.{kind}_token_id", int, -1)
+    texts = Tokens.of(header).texts
+    return f"{token} {texts[token].decode('utf-8', 'replace')!r}" if 0 <= token < len(texts) else "none"
+
+
+def _count(header: Header) -> str:
+    merges = Tokens.of(header).merges
+    return "none" if merges is None else f"{len(merges):,}"
+
+
+def _template(drafter: Header, expert: Header) -> list[Difference]:
+    mine, theirs = template(drafter), template(expert)
+    if mine == theirs:
+        return []
+    hashes = ((template_hash(header) or "none")[:12] for header in (drafter, expert))
+    found = [Difference("template", *hashes)]
+    lines = zip(mine.splitlines(), theirs.splitlines(), strict=False)
+    first = next(((i, a, b) for i, (a, b) in enumerate(lines, 1) if a != b), None)
+    if first is not None:
+        line, a, b = first
+        at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        found.append(Difference(f"template, line {line}, column {at + 1}", *(text[at : at + 60] for text in (a, b))))
+    return found
+
+
+def _remarks(drafter: Header, expert: Header, ratio: float, verdict: Verdict) -> list[str]:
+    remarks = []
+    if ratio < 1:
+        remarks.append("the drafter is the larger of the two: are they the wrong way round?")
+    elif ratio < NARROW:
+        remarks.append(f"the expert is only {ratio:.1f} times as large: drafting often costs more than it saves")
+    if template(drafter) != template(expert):
+        apart = verdict in (Verdict.SUBSET, Verdict.OVERLAPPING) and template(drafter)
+        remarks.append(
+            "each reads the conversation in its own template" if apart else "only the expert's template is used"
+        )
+    if verdict is Verdict.OVERLAPPING:
+        remarks.append(RENORMALISED)
+    short, long = trained_context(drafter), trained_context(expert)
+    if short < long:
+        remarks.append(f"the drafter was trained for {short:,} tokens, the expert for {long:,}")
+    return remarks
+
+
+def _said(value: object) -> str:
+    return "not given" if value is None else str(value)[:60]

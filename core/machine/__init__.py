@@ -1,0 +1,1 @@
+"""This machine: its memory, and what fits in it."""

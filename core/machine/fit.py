@@ -1,0 +1,136 @@
+"""What two models will take in memory at a context, from their headers, and the largest context that fits. Pure.
+
+Knows what llama.cpp allocates; not how much memory there is, and nothing of loading. The constants were measured on
+SmolLM2-135M and Qwen2.5-Coder 0.5B and 1.5B at contexts of 2048 and 16384; `tests/core/machine/test_fit.py` holds the
+sum against what processes really take.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import DoesNotFit
+from ..headers.architecture import Shape
+from ..headers.gguf import Header, StringArray
+
+STEP = 256  # llama.cpp rounds a context up to a multiple of this
+CACHE_BYTES = 2  # an element of the KV cache is an F16
+TABLES = 345  # bytes a token: llama.cpp's own tables of a vocabulary with its merges
+INDEX = 260  # bytes a token: ours, where the two vocabularies differ
+CONTEXT = 6 << 20  # what a context takes beside its buffers
+PROCESS = 46 << 20  # Python, numpy and the native libraries
+SAFETY = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model as it will be loaded. `file_bytes` counts every part; `repacked` are the tensor types that the build
+    copies into another layout, `mapped` whether the file is mapped (they are then in memory twice)."""
+
+    header: Header
+    file_bytes: int
+    rows: int
+    chunk: int
+    mapped: bool = False
+    repacked: frozenset[str] = frozenset()
+    gpu_layers: int = 0
+    stretch: float = 1.0
+    """Its context in terms of the pair's: a drafter of another vocabulary needs more tokens for the same text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that one model takes: `gpu` of them on the GPU, all others in main memory."""
+
+    weights: int
+    cache: int
+    compute: int
+    tables: int
+    gpu: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.compute + self.tables
+
+
+def need(model: Model, context: int) -> Need:
+    """What one model takes at a context of the pair."""
+    header, shape = model.header, Shape.of(model.header)
+    size = -(-int(context * model.stretch) // STEP) * STEP
+    vocabulary = len(header.get("tokenizer.ggml.tokens", StringArray, None) or ())
+    weights = model.file_bytes if model.mapped else max(0, model.file_bytes - header.data_offset)
+    if model.mapped:
+        weights += sum(tensor.bytes or 0 for tensor in header.tensors if tensor.type_name in model.repacked)
+    cache = size * sum(shape.kv_heads) * (shape.key_length + shape.value_length) * CACHE_BYTES
+    recurrent = sum(1 for heads in shape.kv_heads if not heads) or shape.layers
+    cache += recurrent * shape.state * 4 * model.rows
+    outputs = model.rows * vocabulary * 4
+    # One layer's activations or the logits, whichever is more, the attention mask, and the output rows.
+    layer = model.chunk * (3 * shape.feed_forward + 4 * shape.embedding) * 4
+    compute = max(outputs, layer) + model.chunk * size * 2 + outputs
+    tables = TABLES * vocabulary + CONTEXT + header.data_offset
+    share = min(1.0, model.gpu_layers / max(1, shape.layers)) if model.gpu_layers >= 0 else 1.0
+    return Need(weights, cache, compute, tables, int(share * (weights + cache + compute)))
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes that may be taken: of main memory (with what this process has), and of GPUs, None where none is used."""
+
+    memory: int
+    gpu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a pair takes at a context."""
+
+    context: int
+    models: tuple[Need, ...]
+    process: int
+
+    @property
+    def total(self) -> int:
+        return self.process + sum(each.total for each in self.models)
+
+    @property
+    def gpu(self) -> int:
+        return sum(each.gpu for each in self.models)
+
+    def fits(self, room: Room) -> bool:
+        gpu = self.gpu if room.gpu is not None else 0
+        return (self.total - gpu) * SAFETY <= room.memory and (room.gpu is None or gpu * SAFETY <= room.gpu)
+
+
+def estimate(models: Sequence[Model], context: int, differing: bool = False) -> Estimate:
+    """What models take together; `differing` where their vocabularies are neither identical nor padded."""
+    tokens = sum(len(m.header.get("tokenizer.ggml.tokens", StringArray, None) or ()) for m in models)
+    return Estimate(context, tuple(need(m, context) for m in models), PROCESS + (INDEX * tokens if differing else 0))
+
+
+def largest_context(models: Sequence[Model], room: Room, most: int, differing: bool = False) -> int:
+    """The largest context up to `most` that fits, a multiple of STEP (or `most` itself); 0 where none does."""
+    if estimate(models, most, differing).fits(room):
+        return most
+    low, high = 0, -(-most // STEP)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if estimate(models, middle * STEP, differing).fits(room):
+            low = middle
+        else:
+            high = middle
+    return low * STEP
+
+
+def require_fit(models: Sequence[Model], context: int, room: Room, differing: bool = False) -> Estimate:
+    """The estimate. Raises DoesNotFit, with the largest context that would fit, where it does not."""
+    found = estimate(models, context, differing)
+    if found.fits(room):
+        return found
+    largest = largest_context(models, room, context, differing)
+    on_gpu = room.gpu is not None and found.gpu * SAFETY > room.gpu
+    where, wanted, free = ("the GPU", found.gpu, room.gpu or 0) if on_gpu else ("memory", found.total, room.memory)
+    raise DoesNotFit(
+        f"this pair needs {wanted / 1e9:.2f} GB at a context of {context} tokens, and {where} has {free / 1e9:.2f} GB "
+        f"free{'' if largest else ', too little even for the smallest context'}",
+        f"--ctx {largest} is the largest that fits" if largest else "close other programs, or take a smaller pair",
+    )

@@ -1,1 +1,0 @@
-"""Measuring: events folded into figures. Knows nothing of llama.cpp or of the terminal."""

@@ -1,1 +1,0 @@
-"""Models: GGUF files, llama.cpp, vocabularies, pairs. Knows nothing of rules or of the terminal."""

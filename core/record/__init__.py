@@ -1,0 +1,1 @@
+"""What a run leaves behind: figures, traces, and what they were measured on."""

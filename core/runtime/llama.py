@@ -1,0 +1,403 @@
+"""A GGUF file as a `LanguageModel`, through the low-level API of llama-cpp-python (the only import of llama_cpp).
+
+Knows llama.cpp's traps (shared memory, aborts, row limits); not rules, not pairs, not the terminal.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import math
+import os
+import platform
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as api
+import numpy as np
+
+from ..decoding.answer import Lexicon
+from ..decoding.sampling import Floats
+from ..errors import ContextFull, DoesNotFit, NativeError, RollbackRefused, Stopped
+from ..headers.architecture import require_language_model
+from ..headers.gguf import Header
+
+MAX_DRAFT = 16
+CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
+BULK = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
+GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type
+NO_MMAP, AUTO = 0, -1  # llama.h: enum llama_load_mode
+REPACKED = {
+    "x86": {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"},
+    "arm": {"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"},
+}
+
+_log: deque[str] = deque(maxlen=40)
+
+
+@api.llama_log_callback  # type: ignore[untyped-decorator]
+def _remember(level: int, text: bytes, _data: object) -> None:
+    _log.append(text.decode("utf-8", "replace").rstrip())
+
+
+_started = False
+
+
+def start() -> None:
+    """Bring llama.cpp up once, quietly: its log goes to memory, and its end into error messages."""
+    global _started
+    if not _started:
+        api.llama_log_set(_remember, ctypes.c_void_p(0))
+        api.llama_backend_init()
+        _started = True
+
+
+def log_tail(lines: int = 3) -> str:
+    """The last words of llama.cpp's log, for an error message."""
+    return " | ".join(line.strip() for line in list(_log)[-lines:] if line.strip())
+
+
+def system_info() -> str:
+    """What this build of llama.cpp can use (llama_print_system_info)."""
+    start()
+    text: bytes = api.llama_print_system_info()
+    return text.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU as this build of llama.cpp sees it, memory in bytes."""
+
+    name: str
+    free: int
+    total: int
+
+
+def devices() -> list[Device]:
+    """The GPUs that this build uses, and their memory; [] where it was built for none, or does not tell."""
+    start()
+    if not api.llama_supports_gpu_offload():
+        return []
+    try:
+        from llama_cpp._ggml import libggml
+
+        device, size = ctypes.c_void_p, ctypes.c_size_t
+        libggml.ggml_backend_dev_count.restype = size
+        libggml.ggml_backend_dev_get.restype, libggml.ggml_backend_dev_get.argtypes = device, [size]
+        libggml.ggml_backend_dev_description.restype = ctypes.c_char_p
+        for name in ("ggml_backend_dev_description", "ggml_backend_dev_type"):
+            getattr(libggml, name).argtypes = [device]
+        libggml.ggml_backend_dev_memory.argtypes = [device, ctypes.POINTER(size), ctypes.POINTER(size)]
+        libggml.ggml_backend_dev_memory.restype = None
+        found = []
+        for i in range(libggml.ggml_backend_dev_count()):
+            each, free, total = libggml.ggml_backend_dev_get(i), size(), size()
+            if libggml.ggml_backend_dev_type(each) in GPU_TYPES:
+                libggml.ggml_backend_dev_memory(each, ctypes.byref(free), ctypes.byref(total))
+                name = libggml.ggml_backend_dev_description(each).decode("utf-8", "replace")
+                found.append(Device(name, free.value, total.value))
+        return found
+    except (ImportError, AttributeError):  # a private module of the binding
+        return []
+
+
+class StopFlag:
+    """Stops a llama_decode from another thread. llama.cpp asks `atoi(flag)` before every graph node: a libc function,
+    because a Python callback there cost 30 % of a small model's speed."""
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(b"0")
+        library = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
+        self.callback = ctypes.cast(library.atoi, api.ggml_abort_callback)
+        self.data = ctypes.cast(self._buffer, ctypes.c_void_p)
+
+    def set(self) -> None:
+        self._buffer.value = b"1"
+
+    def clear(self) -> None:
+        self._buffer.value = b"0"
+
+    def __bool__(self) -> bool:
+        return self._buffer.value == b"1"
+
+
+def fill(struct: Any, **values: Any) -> Any:
+    """Set fields of a ctypes struct. ctypes takes any name silently, so a name that is no field is a bug of ours."""
+    fields = {name for name, _ in struct._fields_}
+    for name, value in values.items():
+        if name not in fields:
+            raise AttributeError(f"{type(struct).__name__} has no field {name!r} in this llama-cpp-python")
+        setattr(struct, name, value)
+    return struct
+
+
+def physical_cores() -> int:
+    """Cores that this process may use, hyper-threads counted once where the system says."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError):
+        siblings = {
+            path.read_text() for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings")
+        }
+        return max(1, min(usable, len(siblings) or usable))
+    return usable
+
+
+def repacked_types() -> frozenset[str]:
+    """Tensor types that this build copies into another layout on this processor."""
+    machine = "arm" if platform.machine().lower() in {"arm64", "aarch64"} else "x86"
+    return frozenset(REPACKED[machine] if "REPACK" in system_info() else ())
+
+
+def repacks(header: Header) -> bool:
+    """Whether some of the file's tensors are copied into another layout: mmap would then hold those twice."""
+    return any(tensor.type_name in repacked_types() for tensor in header.tensors)
+
+
+def chunk_size(gpu_layers: int) -> int:
+    """Tokens a decode reads at most."""
+    return GPU_CHUNK if gpu_layers and api.llama_supports_gpu_offload() else CPU_CHUNK
+
+
+class LlamaModel:
+    """A loaded model with one context and one sequence. See `LanguageModel` for the contract of each method."""
+
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        *,
+        context: int,
+        max_rows: int,
+        threads: int | None = None,
+        gpu_layers: int = -1,
+        stop: StopFlag | None = None,
+        on_load: Callable[[float], None] | None = None,
+    ) -> None:
+        """Load `path`. `on_load` hears the share that is loaded.
+
+        Raises CannotPair (no language model), NativeError (llama.cpp's own words), DoesNotFit, Stopped.
+        """
+        start()
+        require_language_model(header, path)
+        self.path = path
+        self.context = context
+        self.max_rows = max_rows
+        self.seconds = 0.0
+        self.evaluated = 0  # tokens read since the load
+        self.bulk = math.inf  # least seconds a token of those that were read together without a row
+        self.stop = StopFlag() if stop is None else stop  # a flag that is not set is false
+        self.threads = threads or physical_cores()
+        # One micro-batch a decode, so an abort leaves the cache at a chunk's edge.
+        self.chunk = chunk_size(gpu_layers)
+        self._length = 0
+        self._open = contextlib.ExitStack()
+        self.model = self._load(header, gpu_layers, on_load)
+        self.vocab = api.llama_model_get_vocab(self.model)
+        self.size: int = api.llama_vocab_n_tokens(self.vocab)
+        self.ctx = self._context()
+        self.memory = api.llama_get_memory(self.ctx)
+        self._batch()
+        plain = not (api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
+        self.rollback: int | None = None if plain else int(api.llama_n_rs_seq(self.ctx))
+        self._pieces: dict[int, bytes] = {}
+        self._row_address = 0
+        self._rows: Floats = np.empty((0, self.size), dtype=np.float32)
+
+    def _load(self, header: Header, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
+        def progress(share: float, _data: object) -> bool:
+            if on_load is not None:
+                on_load(share)
+            return not self.stop
+
+        callback = api.llama_progress_callback(progress)
+        params = fill(
+            api.llama_model_default_params(),
+            n_gpu_layers=gpu_layers,
+            load_mode=NO_MMAP if repacks(header) else AUTO,
+            progress_callback=callback,
+        )
+        _log.clear()
+        model = api.llama_model_load_from_file(os.fsencode(self.path), params)
+        if not model:
+            if self.stop:
+                raise Stopped("stopped while loading")
+            raise NativeError(
+                f"llama.cpp cannot load {self.path}: {log_tail()}",
+                "a newer llama-cpp-python may know this model",
+            )
+        self._open.callback(api.llama_model_free, model)
+        return model
+
+    def _context(self) -> Any:
+        recurrent = api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model)
+        params = fill(
+            api.llama_context_default_params(),
+            n_ctx=self.context,
+            n_batch=self.chunk,
+            n_ubatch=self.chunk,
+            n_seq_max=1,
+            n_outputs_max=self.max_rows,
+            n_rs_seq=self.max_rows - 1 if recurrent else 0,
+            n_threads=self.threads,
+            n_threads_batch=self.threads,
+            abort_callback=self.stop.callback,
+            abort_callback_data=self.stop.data,
+        )
+        ctx = api.llama_init_from_model(self.model, params)
+        if not ctx:
+            self.close()
+            raise DoesNotFit(
+                f"llama.cpp cannot make a context of {self.context} tokens for {self.path.name}: {log_tail()}",
+                "use a smaller --ctx",
+            )
+        self._open.callback(api.llama_free, ctx)
+        return ctx
+
+    def _batch(self) -> None:
+        """One batch for the model's life; its arrays are filled through numpy views."""
+        self.batch = api.llama_batch_init(self.chunk, 0, 1)
+        self._open.callback(api.llama_batch_free, self.batch)
+        for i in range(self.chunk):
+            self.batch.n_seq_id[i] = 1
+            self.batch.seq_id[i][0] = 0
+        self._tokens = np.ctypeslib.as_array(self.batch.token, shape=(self.chunk,))
+        self._positions = np.ctypeslib.as_array(self.batch.pos, shape=(self.chunk,))
+        self._flags = np.ctypeslib.as_array(self.batch.logits, shape=(self.chunk,))
+
+    def use_threads(self, threads: int) -> None:
+        """From the next call on (llama_set_n_threads)."""
+        self.threads = threads
+        api.llama_set_n_threads(self.ctx, threads, threads)
+
+    def close(self) -> None:
+        """Free context and model. Views returned by `extend` die with them."""
+        self._open.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def extend(self, ids: Sequence[int], rows: int = 1) -> Floats:
+        if not rows <= min(self.max_rows, len(ids)):
+            raise ValueError(f"{rows} rows of {len(ids)} tokens, at most {self.max_rows}")
+        if self._length + len(ids) > self.context:
+            raise ContextFull(f"the context of {self.context} tokens is full", "use a larger --ctx")
+        began = time.perf_counter()
+        try:
+            head = len(ids) - rows if len(ids) > self.chunk else 0
+            for at in range(0, head, self.chunk):
+                self._decode(ids[at : min(at + self.chunk, head)], 0)
+            if head < len(ids):
+                self._decode(ids[head:], rows)
+            if rows == 0:
+                api.llama_synchronize(self.ctx)  # a GPU works on; its time is this call's
+                if len(ids) >= BULK:
+                    self.bulk = min(self.bulk, (time.perf_counter() - began) / len(ids))
+            return self._fetch(len(ids) - head, rows)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    def _decode(self, ids: Sequence[int], rows: int) -> None:
+        if self.stop:
+            raise Stopped("stopped")
+        n = self.batch.n_tokens = len(ids)
+        self._tokens[:n] = ids
+        self._positions[:n] = range(self._length, self._length + n)
+        self._flags[:n] = 0
+        self._flags[n - rows : n] = 1
+        code = api.llama_decode(self.ctx, self.batch)
+        if code == 0:
+            self._length += n
+            self.evaluated += n
+            return
+        self._forget(self._length)  # whatever of this chunk did get in
+        if code == 2:
+            raise Stopped("stopped")
+        if code == 1:
+            raise ContextFull("llama.cpp found no room in its cache", "use a larger --ctx")
+        raise NativeError(f"llama_decode failed with code {code}: {log_tail()}")
+
+    def _fetch(self, tokens: int, rows: int) -> Floats:
+        """The last rows of the batch, without a copy: llama.cpp keeps them contiguous in output order."""
+        if rows == 0:
+            return self._rows[:0]
+        pointer = api.llama_get_logits_ith(self.ctx, tokens - rows)
+        address = ctypes.addressof(pointer.contents)
+        if address != self._row_address:
+            self._row_address = address
+            self._rows = np.ctypeslib.as_array(pointer, shape=(self.max_rows, self.size))
+        return self._rows[:rows]
+
+    def _forget(self, length: int) -> None:
+        if not api.llama_memory_seq_rm(self.memory, 0, length, -1):
+            raise RollbackRefused(
+                f"llama.cpp cannot take tokens back from the cache of {self.path.name}",
+                "use a model that is not recurrent",
+            )
+
+    def truncate(self, length: int) -> None:
+        if length < self._length:
+            self._forget(length)
+            self._length = length
+
+    def mark(self) -> tuple[int, Any]:
+        if self.rollback is None:
+            return self._length, None
+        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        size = api.llama_state_seq_get_size_ext(self.ctx, 0, flags)
+        state = (ctypes.c_uint8 * size)()
+        api.llama_state_seq_get_data_ext(self.ctx, state, size, 0, flags)
+        return self._length, state
+
+    def restore(self, mark: object) -> None:
+        assert isinstance(mark, tuple)
+        length, state = mark
+        if state is None:
+            self.truncate(length)
+            return
+        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        if not api.llama_state_seq_set_data_ext(self.ctx, state, len(state), 0, flags):
+            raise RollbackRefused(f"llama.cpp cannot restore the state of {self.path.name}")
+        self._forget(length)
+        self._length = length
+
+    # The vocabulary, as llama.cpp sees it.
+
+    def piece(self, token: int) -> bytes:
+        """Bytes of a token; empty for control tokens (llama_token_to_piece, special = false)."""
+        if token not in self._pieces:
+            for size in (64, 65536):
+                buffer = ctypes.create_string_buffer(size)
+                length = api.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
+                if length >= 0:
+                    self._pieces[token] = buffer.raw[:length]
+                    break
+        return self._pieces[token]
+
+    def lexicon(self) -> Lexicon:
+        ends: dict[int, bool] = {}
+
+        def end(token: int) -> bool:
+            if token not in ends:
+                ends[token] = bool(api.llama_vocab_is_eog(self.vocab, token))
+            return ends[token]
+
+        return Lexicon(self.piece, end)
+
+    def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
+        """Ids of a text. `special`: spellings of control tokens become those tokens; `begin`: add BOS where the model
+        wants one (llama_tokenize)."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        for size in itertools.count():
+            buffer = (api.llama_token * room)()
+            count = api.llama_tokenize(self.vocab, data, len(data), buffer, room, begin, special)
+            if count >= 0:
+                return list(buffer[:count])
+            if size:
+                raise NativeError(f"llama_tokenize failed with {count}")
+            room = -count
+        raise AssertionError

@@ -1,0 +1,163 @@
+"""The search of `speccas tune`, played: rungs of more and more prompts for fewer and fewer candidates, then the
+finalists on prompts that chose nothing. Knows a bench; not which candidate is better (core/tune/decide.py).
+
+Candidates are played in blocks of at most BLOCK, each block with the expert alone in it, shuffled: a ratio is of
+answers that lie minutes apart at most. What a file of samples holds already is not played again, and every decision
+depends on samples alone, so a search that was stopped goes on where it was.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..bench.protocol import Bench, Entry, Plan, Progress
+from ..bench.samples import Sample, SampleFile
+from ..bench.suites import Item
+from ..decoding.arms import parse_arm
+from ..errors import UsageError
+from .decide import (
+    FALLBACK,
+    FINALISTS,
+    PASSED,
+    Candidate,
+    Choice,
+    Standing,
+    answers,
+    choose,
+    kept,
+    prune,
+    searched,
+    standings,
+)
+from .decide import rungs as rung_sizes
+
+BLOCK = 7
+Prompt = tuple[Item, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What stands after a rung; `confirmed` the last one, on the other prompts."""
+
+    prompts: int
+    standings: list[Standing]
+    alive: list[Candidate]
+    out: dict[Candidate, str]
+    confirmed: bool = False
+
+
+@dataclass
+class Search:
+    """One search over a loaded pair. `bench` gives the protocol; its plan is set here, block by block."""
+
+    bench: Bench
+    candidates: list[Candidate]
+    floor: float
+    repeats: int
+    out: dict[Candidate, str] = field(default_factory=dict)
+    """Who is no longer played, and why; filled as it goes."""
+    rungs: list[Rung] = field(default_factory=list)
+    _done: int = 0
+    _warm: bool = False
+
+    def run(
+        self,
+        file: SampleFile,
+        tell: Callable[[Progress], None] = lambda _: None,
+        show: Callable[[Rung], None] = lambda _: None,
+    ) -> Choice:
+        """Search, confirm, choose. Raises UsageError where there are too few prompts, and Stopped; what was finished
+        before it is in the file."""
+        prompts = list(self.bench.prompts())
+        search = searched([item for item, _ in prompts])
+        if not search:
+            raise UsageError("tune needs at least two prompts that fit the context", "give more, or a larger --limit")
+        mine = [prompt for prompt in prompts if prompt[0] in search]
+        alive, played = self.candidates, 0
+        for size in rung_sizes(len(mine)):
+            to_come = answers(len(alive), played, len(mine), len(prompts), self.repeats, BLOCK)
+            self._play(file, mine[played:size], alive, 1, to_come, tell)
+            played = size
+            found = standings(of(file, mine[:played]), alive)
+            alive, out = prune(found, self.floor, kept(len(alive)))
+            self.out |= out
+            self._reached(Rung(played, found, alive, out), show)
+            if len(alive) <= FINALISTS:
+                break
+        finalists = pick(alive)
+        self.out |= {each: PASSED for each in alive if each not in finalists}
+        rest = [prompt for prompt in prompts if prompt not in mine[:played]]
+        self._play(file, rest, finalists, self.repeats, len(rest) * self.repeats * (len(finalists) + 1), tell)
+        found = standings(of(file, rest), finalists)
+        self._reached(Rung(len(rest), found, finalists, {}, True), show)
+        return choose(found, self.floor)
+
+    def _reached(self, rung: Rung, show: Callable[[Rung], None]) -> None:
+        self.rungs.append(rung)
+        show(rung)
+
+    def _play(
+        self,
+        file: SampleFile,
+        prompts: Sequence[Prompt],
+        names: Sequence[Candidate],
+        repeats: int,
+        to_come: int,
+        tell: Callable[[Progress], None],
+    ) -> None:
+        """Every candidate on every prompt. `to_come`: answers until the end of the search, these included."""
+        total = self._done + to_come
+        for item, ids in prompts:
+            for repeat, entries in blocks(names, repeats):
+                self.bench.plan = Plan(entries, repeat + 1, self.bench.plan.seed)
+                missing = self.bench.missing(file, item, repeat)
+                self._done += len(entries) - len(missing)  # played before the search was stopped
+                if missing and not self._warm:
+                    tell(Progress(self._done, total, True))
+                    self._warm_up(ids)
+
+                def played(known: int = self._done - len(file.samples)) -> None:
+                    tell(Progress(known + len(file.samples), total))
+
+                self.bench.play_block(file, item, ids, repeat, missing, played)
+                self._done += len(missing)
+        tell(Progress(self._done, total))
+
+    def _warm_up(self, ids: Sequence[int]) -> None:
+        """One short answer at each draft length: every batch shape has been seen by then."""
+        plan = self.bench.plan
+        lengths = {each.k: each for each in self.candidates}
+        self.bench.plan = Plan((EXPERT, *map(entry, lengths.values())), 1)
+        self.bench.warm_up(ids)
+        self.bench.plan = plan
+        self._warm = True
+
+
+def of(file: SampleFile, prompts: Sequence[Prompt]) -> list[Sample]:
+    """The samples of these prompts."""
+    known = {item.id for item, _ in prompts}
+    return [sample for sample in file.samples if sample.prompt_id in known]
+
+
+EXPERT = Entry("expert", parse_arm("expert"))
+
+
+def entry(candidate: Candidate) -> Entry:
+    return Entry(candidate.name, parse_arm(candidate.name), candidate.k)
+
+
+def blocks(names: Sequence[Candidate], repeats: int) -> list[tuple[int, tuple[Entry, ...]]]:
+    """(number, arms) of the blocks that a prompt is played in; the number stands as `repeat` in the samples. The second
+    repeat of a pair plays its arms in reverse (`Plan.block`)."""
+    parts = [names[at : at + BLOCK] for at in range(0, len(names), BLOCK)]
+    return [
+        (repeats * number + repeat, (EXPERT, *map(entry, part)))
+        for number, part in enumerate(parts)
+        for repeat in range(repeats)
+    ]
+
+
+def pick(best_first: Sequence[Candidate]) -> list[Candidate]:
+    """The finalists, best first: the fallback and the fastest lossless candidate, and the best of the others."""
+    safe = {FALLBACK, *[each for each in best_first if each.lossless][:1]}
+    others = [each for each in best_first if each not in safe][: FINALISTS - len(safe)]
+    return [each for each in best_first if each in safe or each in others]
