@@ -94,14 +94,14 @@ def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Settings of a command, with its pair's profile where it has one. Raises UsageError."""
-    from speccas.core.files.profiles import find_pair
+    from speccas.core.files.profiles import find_profile
     from speccas.core.settings import config_file, read_config, resolve
 
     config = read_config(config_file())
     first = resolve(flags, os.environ, config, {}, defaults)
     if first.drafter or first.expert:
         return first
-    return resolve(flags, os.environ, config, dict(find_pair(first.pair).defaults), defaults)
+    return resolve(flags, os.environ, config, dict(find_profile(first.pair).defaults), defaults)
 
 
 def read_prompt(given: str | None) -> str:

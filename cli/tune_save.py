@@ -13,7 +13,7 @@ from speccas.core.errors import UsageError
 
 if TYPE_CHECKING:
     from speccas.core.calibration.calibrate import Curve
-    from speccas.core.files.profiles import Pair
+    from speccas.core.files.profiles import Profile
     from speccas.core.tune.decide import Choice
     from speccas.core.tune.search import Search
     from speccas.core.tune.store import Tuned
@@ -73,16 +73,16 @@ class Where:
     """Why nothing was saved."""
 
 
-def save_found(found: Found, chosen: "Pair", name: str | None, samples: Path) -> Where:
+def save_found(found: Found, chosen: "Profile", name: str | None, samples: Path) -> Where:
     """Write the profile and the evidence beside it; without a name, the evidence beside the samples. Raises
     UsageError."""
     from speccas.core.bench.samples import whole_file
-    from speccas.core.files.profiles import user_pairs
+    from speccas.core.files.profiles import user_profiles
     from speccas.core.tune.store import as_text, save, tuned_of
 
     kept = better(tuned_of(chosen), found) if name == chosen.name else ""
     beside = name is None or bool(kept)
-    evidence = samples.parent / "tuned.json" if beside else user_pairs() / f"{name}.tuned.json"
+    evidence = samples.parent / "tuned.json" if beside else user_profiles() / f"{name}.tuned.json"
     tuned = found.tuned(str(evidence))
     if kept:
         where = Where(evidence, kept=kept)
@@ -113,7 +113,7 @@ def better(before: "Tuned | None", found: Found) -> str:
     )
 
 
-def saved_lines(found: Found, chosen: "Pair", where: Where) -> list[str]:
+def saved_lines(found: Found, chosen: "Profile", where: Where) -> list[str]:
     candidate = found.choice.candidate
     if where.kept:
         return [where.kept, f"evidence: {where.evidence}"]

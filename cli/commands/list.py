@@ -14,14 +14,14 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
     """List the pairs: size, what is here, whether it fits this machine, licence."""
     from speccas.core.errors import SpeccasError
     from speccas.core.files.inspect import held
-    from speccas.core.files.profiles import profiles, read_pair
+    from speccas.core.files.profiles import profiles, read_profile
     from speccas.core.machine.memory import memory
 
     total = memory().total
     rows: list[dict[str, Any]] = []
     for name, path in profiles().items():
         try:
-            pair = read_pair(path)
+            pair = read_profile(path)
         except SpeccasError as error:
             sys.stderr.write(f"warning: {one_line(error.message)}\n")
             continue

@@ -18,7 +18,7 @@ def show(
     """Show both headers, the chat template's hash, how the vocabularies relate, and the memory at a context. Of files
     on the hub only the headers are read."""
     from speccas.core.files.inspect import peek
-    from speccas.core.files.profiles import find_pair, named
+    from speccas.core.files.profiles import find_profile, named
     from speccas.core.headers.architecture import require_language_model
     from speccas.core.headers.check import judge
     from speccas.core.settings import context
@@ -36,7 +36,7 @@ def show(
         "memory": None,
     }
     if len(models) == 2:
-        pair = find_pair(label)
+        pair = find_profile(label)
         document |= {"title": pair.title, "licence": pair.licence, "gated": pair.gated, "origin": pair.origin}
         small, large = models["drafter"], models["expert"]
         document["vocabulary"] = as_document(judge(small.header, large.header, (small.bytes, large.bytes)))

@@ -16,7 +16,7 @@ def verify(
     from speccas.core.errors import IntegrityError
     from speccas.core.files.administration import Checked, verify
     from speccas.core.files.inspect import held
-    from speccas.core.files.profiles import find_pair, named, profiles
+    from speccas.core.files.profiles import find_profile, named, profiles
     from speccas.core.files.source import Source
 
     from ..view.safe import one_line
@@ -27,7 +27,7 @@ def verify(
     for name in names or ():
         sources |= {source.key: source for source in named(name)[1].values()}
     if not names:
-        pairs = [find_pair(name) for name in profiles()]
+        pairs = [find_profile(name) for name in profiles()]
         here = [source for pair in pairs for source in (pair.drafter, pair.expert) if held(source).state == "have"]
         sources = {source.key: source for source in here}
     results: list[Checked] = []

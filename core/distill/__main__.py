@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SpeccasError, Unavailable, UsageError
-from ..files.profiles import find_pair, locate
+from ..files.profiles import find_profile, locate
 
 TORCH = Unavailable("this step needs torch", "pip install 'speccas[distill]'")
 
@@ -41,7 +41,7 @@ def _say(line: str) -> None:
 
 
 def _expert(options: argparse.Namespace) -> Path:
-    return Path(options.expert) if options.expert else locate(find_pair("tiny").expert)
+    return Path(options.expert) if options.expert else locate(find_profile("tiny").expert)
 
 
 def _part(options: argparse.Namespace) -> tuple[int, int]:

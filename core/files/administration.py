@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import SpeccasError
 from .cache import Entry, changing_lock, find, remove, remove_parts
-from .profiles import locate, profiles, read_pair
+from .profiles import locate, profiles, read_profile
 from .source import Source
 
 Tell = Callable[[str, int, int], None]
@@ -91,7 +91,7 @@ def _users(source: Source, entry: Entry, lock: Mapping[str, Entry]) -> set[str]:
             users |= {pair for pair in other.pairs if pair.startswith("hf:") or pair in known}
     for name, path in known.items():
         try:
-            pair = read_pair(path)
+            pair = read_profile(path)
         except SpeccasError:  # a profile that cannot be read uses nothing
             continue
         found = [find(each) for each in (pair.drafter, pair.expert) if each.hf]

@@ -1,6 +1,5 @@
-"""Pairs: one YAML file each, in the package or in the user's config directory, to a checked `Pair`.
-
-Knows files and their schema; not what is in a GGUF, and not how anything is downloaded.
+"""Profiles of pairs: one YAML file each, in the package or in the user's config directory, read to a checked `Profile`;
+and where the files of its models are on this machine.
 """
 
 import difflib
@@ -21,13 +20,13 @@ from .listing import SPLIT
 from .source import REPOSITORY, SHA256, Source, parse_source
 
 MAX_BYTES = 64 << 10  # a profile is a page of text; a YAML bomb is not
-PAIR_TYPES = {
+PROFILE_TYPES = {
     "name": str, "title": str, "licence": str, "gated": bool, "memory_gb": float, "defaults": dict, "tuned": dict,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Profile:
     """A drafter and an expert that are meant for each other."""
 
     name: str
@@ -43,7 +42,7 @@ class Pair:
     """The file this was read from."""
 
 
-def user_pairs() -> Path:
+def user_profiles() -> Path:
     """Directory of the user's own profiles; one there hides a shipped one of the same name."""
     return user_config_path("speccas") / "pairs"
 
@@ -52,22 +51,22 @@ def profiles() -> dict[str, Path]:
     """Every profile there is, by name."""
     shipped = Path(str(importlib.resources.files("speccas.profiles")))
     found = {path.stem: path for path in sorted(shipped.glob("*.yaml"))}
-    if user_pairs().is_dir():
-        found |= {path.stem: path for path in sorted(user_pairs().glob("*.yaml"))}
+    if user_profiles().is_dir():
+        found |= {path.stem: path for path in sorted(user_profiles().glob("*.yaml"))}
     return dict(sorted(found.items()))
 
 
-def find_pair(name: str) -> Pair:
+def find_profile(name: str) -> Profile:
     """The pair of that name. Raises UsageError with the nearest name."""
     known = profiles()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"there is no pair {name!r}", f"{guess}known pairs: {', '.join(known)}")
-    return read_pair(known[name])
+    return read_profile(known[name])
 
 
-def read_pair(path: Path) -> Pair:
+def read_profile(path: Path) -> Profile:
     """One profile, checked. Raises UsageError that names the file, the line and the nearest key."""
     try:
         text = path.read_bytes()
@@ -83,7 +82,7 @@ def read_pair(path: Path) -> Pair:
         raise UsageError(f"{path} is nested too deeply", "see profiles/tiny.yaml") from None
     if not isinstance(data, dict) or not isinstance(node, yaml.MappingNode):
         raise UsageError(f"{path} is not a profile: it holds no keys", "see profiles/tiny.yaml")
-    _check_keys(path, node, {each.name for each in fields(Pair)} - {"origin"})
+    _check_keys(path, node, {each.name for each in fields(Profile)} - {"origin"})
     for child in node.value:
         if child[0].value in ("drafter", "expert"):
             if not isinstance(child[1], yaml.MappingNode):
@@ -92,9 +91,9 @@ def read_pair(path: Path) -> Pair:
     missing = [key for key in ("name", "drafter", "expert") if key not in data]
     if missing:
         raise UsageError(f"{path} lacks {', '.join(missing)}", "see profiles/tiny.yaml")
-    given = {key: _value(path, key, data[key], kind) for key, kind in PAIR_TYPES.items() if key in data}
+    given = {key: _value(path, key, data[key], kind) for key, kind in PROFILE_TYPES.items() if key in data}
     drafter, expert = (_source(path, role, data[role]) for role in ("drafter", "expert"))
-    return Pair(**given, drafter=drafter, expert=expert, origin=str(path))
+    return Profile(**given, drafter=drafter, expert=expert, origin=str(path))
 
 
 def _source(path: Path, role: str, data: Mapping[str, Any]) -> Source:
@@ -167,7 +166,7 @@ def named(name: str) -> tuple[str, dict[str, Source]]:
     """
     if name.startswith("hf:") or name.lower().endswith(".gguf") or "/" in name or "\\" in name:
         return name, {"model": parse_source(name)}
-    pair = find_pair(name)
+    pair = find_profile(name)
     return pair.name, {"drafter": pair.drafter, "expert": pair.expert}
 
 

@@ -20,7 +20,7 @@ from ..decoding.engine import prefill
 from ..decoding.events import Event, Judged
 from ..decoding.length.policy import Drafting
 from ..errors import IntegrityError, RollbackRefused, UsageError
-from ..files.profiles import Pair, find_pair, locate, size_of
+from ..files.profiles import Profile, find_profile, locate, size_of
 from ..files.source import Source, parse_source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header, read_header
@@ -48,7 +48,7 @@ class LoadedPair:
     """Both models of a pair. Use as a context manager: leaving it frees them."""
 
     def __init__(
-        self, pair: Pair, settings: Settings, stop: StopFlag | None = None, on_load: OnLoad | None = None
+        self, pair: Profile, settings: Settings, stop: StopFlag | None = None, on_load: OnLoad | None = None
     ) -> None:
         """Locate, check and load both files. Raises every error of `locate`, `read_header`, `require_pair` and
         `LlamaModel`; on any of them nothing stays loaded."""
@@ -206,15 +206,15 @@ class LoadedPair:
                 yield event
 
 
-def chosen_pair(settings: Settings) -> Pair:
+def chosen_pair(settings: Settings) -> Profile:
     """The pair that the settings name: two files, or a profile. Raises UsageError."""
     if bool(settings.drafter) != bool(settings.expert):
         missing = "--drafter" if settings.expert else "--expert"
         raise UsageError(f"{missing} is missing", "give both --drafter FILE and --expert FILE, or --pair NAME")
     if settings.expert:
         name = f"{Path(settings.drafter).stem} + {Path(settings.expert).stem}"
-        return Pair(name, parse_source(settings.drafter), parse_source(settings.expert))
-    return find_pair(settings.pair)
+        return Profile(name, parse_source(settings.drafter), parse_source(settings.expert))
+    return find_profile(settings.pair)
 
 
 def open_file(source: Source, pull: str = "") -> tuple[Path, Header]:

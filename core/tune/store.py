@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ..errors import UsageError
-from ..files.profiles import Pair, profiles, read_pair, user_pairs
+from ..files.profiles import Profile, profiles, read_profile, user_profiles
 from ..files.source import Source
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
@@ -52,7 +52,7 @@ class Tuned:
         return {"rule": self.rule, "draft_tokens": self.draft_tokens, **threads}
 
 
-def tuned_of(pair: Pair) -> Tuned | None:
+def tuned_of(pair: Profile) -> Tuned | None:
     """What was found for this pair; None where nothing was, or where somebody wrote something else there."""
     table = pair.tuned
     evidence = table.get("evidence")
@@ -83,18 +83,18 @@ class Saved:
     backup: Path | None = None
 
 
-def target(pair: Pair, name: str) -> Path:
+def target(pair: Profile, name: str) -> Path:
     """The file that a setting of this pair is saved in under this name. Raises UsageError where the name is none, or is
     that of a pair of other models."""
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a pair", "use letters, digits, dots and hyphens")
     known = profiles().get(name)
     if known is not None:
-        other = read_pair(known)
+        other = read_profile(known)
         if (other.drafter, other.expert) != (absolute(pair.drafter), absolute(pair.expert)) and (
             other.drafter, other.expert) != (pair.drafter, pair.expert):  # fmt: skip
             raise UsageError(f"there is another pair {name!r} already, in {known}", "give another name: --save-as NAME")
-    return user_pairs() / f"{name}.yaml"
+    return user_profiles() / f"{name}.yaml"
 
 
 def absolute(source: Source) -> Source:
@@ -102,7 +102,7 @@ def absolute(source: Source) -> Source:
     return Source(path=str(Path(source.path).expanduser().resolve())) if source.path else source
 
 
-def profile_of(pair: Pair, name: str) -> str:
+def profile_of(pair: Profile, name: str) -> str:
     """A profile for two models that have none."""
 
     def given(source: Source) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def profile_of(pair: Pair, name: str) -> str:
     return dump({"name": name, "drafter": given(pair.drafter), "expert": given(pair.expert)})
 
 
-def save(pair: Pair, name: str, tuned: Tuned) -> Saved:
+def save(pair: Profile, name: str, tuned: Tuned) -> Saved:
     """Write the setting to the user's profile of this name; what else stands there stays, comments too. Raises
     UsageError."""
     path = target(pair, name)
@@ -134,7 +134,7 @@ def save(pair: Pair, name: str, tuned: Tuned) -> Saved:
         new = path.with_name(path.name + ".new")
         new.write_text(after, encoding="utf-8")
         try:
-            read_pair(new)
+            read_profile(new)
             new.replace(path)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -144,7 +144,7 @@ def save(pair: Pair, name: str, tuned: Tuned) -> Saved:
     return Saved(path, backup)
 
 
-def as_text(pair: Pair, tuned: Tuned) -> str:
+def as_text(pair: Profile, tuned: Tuned) -> str:
     """The profile of two models that have none, with the setting in it."""
     return dump(merged(yaml.safe_load(profile_of(pair, "NAME")), tuned))
 

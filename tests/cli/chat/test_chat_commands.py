@@ -16,7 +16,7 @@ import pytest
 
 from speccas.cli.chat.commands import COMMANDS, difference
 from speccas.cli.chat.input import unfinished, unquoted
-from speccas.core.files.profiles import find_pair
+from speccas.core.files.profiles import find_profile
 
 Start = Callable[..., Any]
 Saved = Callable[..., dict[str, Any]]
@@ -130,7 +130,7 @@ def test_another_pair(start: Start, home: Mapping[str, str]) -> None:
     and draft length unless others were given here."""
     pairs = Path(home["XDG_CONFIG_HOME"]) / "speccas" / "pairs"
     pairs.mkdir(parents=True)
-    drafter = Path(str(find_pair("tiny").drafter.path or ""))
+    drafter = Path(str(find_profile("tiny").drafter.path or ""))
     (pairs / "other.yaml").write_text(OTHER)
     try:
         talk = start(*GREEDY[:-2])  # -k by the profiles

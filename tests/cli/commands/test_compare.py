@@ -10,7 +10,7 @@ import pytest
 
 from speccas.core.decoding.baselines import ANCESTORS
 from speccas.core.decoding.rules import RULES
-from speccas.core.files.profiles import find_pair
+from speccas.core.files.profiles import find_profile
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Terminal = Callable[..., tuple[int, str]]
@@ -93,7 +93,7 @@ def test_the_manifest(poem: dict[str, Any]) -> None:
     assert set(manifest) == MANIFEST and set(manifest["drafter"]) == set(manifest["expert"]) == MODEL
     assert manifest["drafter"] == {
         "file": "tiny-drafter.gguf",
-        "sha256": find_pair("tiny").drafter.sha256,
+        "sha256": find_profile("tiny").drafter.sha256,
         "quant": "Q8_0",
         "parameters": 22_418_496,
     }

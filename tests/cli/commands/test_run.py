@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from speccas.core.files.profiles import find_pair, locate
+from speccas.core.files.profiles import find_profile, locate
 from speccas.core.headers.gguf import read_header
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -146,7 +146,7 @@ def test_memory_is_measured_without_ours(clean: dict[str, str]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB only on Linux")
 def test_memory_is_files_and_caches_and_a_constant(script: str, clean: dict[str, str]) -> None:
     """At most 200 MB besides, Python included; above all no logits of every position, which would be 192 KiB each."""
-    pair = find_pair("tiny")
+    pair = find_profile("tiny")
     files = [locate(pair.drafter), locate(pair.expert)]
     position = cache_bytes(files[0]) * 3 // 2 + cache_bytes(files[1])
     most: dict[int, int] = {}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from speccas.core.distill.kept import Kept, choose
 from speccas.core.distill.weights import read_weights
 from speccas.core.errors import Unavailable
-from speccas.core.files.profiles import find_pair, locate
+from speccas.core.files.profiles import find_profile, locate
 from speccas.core.headers.gguf import Header
 from speccas.core.headers.vocabulary import Tokens
 
@@ -26,7 +26,7 @@ system user assistant What is rain? Why does it rain? Name three colours: red, g
 def expert() -> Path:
     """The tiny pair's expert."""
     try:
-        return locate(find_pair("tiny").expert)
+        return locate(find_profile("tiny").expert)
     except Unavailable as missing:
         pytest.skip(missing.message)
 

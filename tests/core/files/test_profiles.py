@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from speccas.core.errors import SpeccasError, Unavailable, UsageError
 from speccas.core.files import profiles as pairs
-from speccas.core.files.profiles import Pair, find_pair, locate, profiles, read_pair
+from speccas.core.files.profiles import Profile, find_profile, locate, profiles, read_profile
 from speccas.core.files.source import Source
 
 WHOLE = """\
@@ -40,7 +40,7 @@ def write(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Path:
 
 def test_a_whole_profile(tmp_path: Path) -> None:
     path = write(tmp_path, WHOLE)
-    found = read_pair(path)
+    found = read_profile(path)
     assert (found.name, found.title, found.licence, found.gated, found.memory_gb) == ("mine", "Mine", "mit", True, 2.0)
     assert found.drafter == Source(path="small.gguf")
     expert = Source(hf="owner/repo", quant="Q4_K_M", revision="main", sha256="ab" * 32, bytes=12)
@@ -51,8 +51,8 @@ def test_a_whole_profile(tmp_path: Path) -> None:
 def test_the_shipped_profiles() -> None:
     assert "tiny" in profiles() and len(profiles()) > 10
     for name in profiles():
-        found = find_pair(name)
-        assert isinstance(found, Pair) and found.name == name and found.title and found.licence
+        found = find_profile(name)
+        assert isinstance(found, Profile) and found.name == name and found.title and found.licence
         for source in (found.drafter, found.expert):
             assert source.path == "", "a shipped profile names no path of somebody's machine"
             assert source.bytes > 0
@@ -112,7 +112,7 @@ def test_faults(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path, text)
     with pytest.raises(UsageError) as refused:
-        read_pair(path)
+        read_profile(path)
     assert refused.value.message.startswith(str(path)) and str(says) in refused.value.message
     assert all(str(words) in refused.value.hint for words in hint)
     assert len(refused.value.message) < 1000 and refused.value.hint
@@ -130,20 +130,20 @@ def test_an_alias_bomb_is_one_short_error(key: str, tmp_path: Path) -> None:
     lines += [f"{role}: {{path: x}}" for role in ("drafter", "expert") if role != outer]
     lines += [] if outer == "name" else ["name: x"]
     with pytest.raises(UsageError) as refused:
-        read_pair(write(tmp_path, "\n".join(lines)))
+        read_profile(write(tmp_path, "\n".join(lines)))
     assert len(refused.value.message) < 1000
 
 
 def test_an_endless_alias(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        read_pair(write(tmp_path, "name: &a [*a]\n" + FILES))
+        read_profile(write(tmp_path, "name: &a [*a]\n" + FILES))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     for name in ("missing.yaml", "folder.yaml"):
         with pytest.raises(UsageError, match=f"{name} cannot be read"):
-            read_pair(tmp_path / name)
+            read_profile(tmp_path / name)
 
 
 LINES = WHOLE.splitlines()
@@ -156,7 +156,7 @@ def test_a_changed_profile_is_a_pair_or_an_error_of_ours(tmp_path: Path, line: i
     lines = list(LINES)
     lines[line] = lines[line][:at] + text + lines[line][at + len(text) // 2 :]
     try:
-        found = read_pair(write(tmp_path, "\n".join(lines)))
+        found = read_profile(write(tmp_path, "\n".join(lines)))
     except UsageError as error:
         assert "mine.yaml" in error.message
     else:
@@ -167,9 +167,9 @@ def test_a_profile_of_the_user_hides_a_shipped_one(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(pairs, "user_config_path", lambda _: tmp_path)
     write(tmp_path, "name: tiny\ntitle: another\n" + FILES, "pairs/tiny.yaml")
     write(tmp_path, "name: own\n" + FILES, "pairs/own.yaml")
-    assert find_pair("tiny").title == "another" and find_pair("own").drafter.path == "a"
+    assert find_profile("tiny").title == "another" and find_profile("own").drafter.path == "a"
     with pytest.raises(UsageError, match="there is no pair 'owm'") as refused:
-        find_pair("owm")
+        find_profile("owm")
     assert refused.value.hint.startswith("did you mean 'own'? known pairs: ") and "tiny" in refused.value.hint
 
 

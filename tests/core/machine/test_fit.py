@@ -10,7 +10,7 @@ import pytest
 
 from speccas import profiles
 from speccas.core.errors import DoesNotFit, Unavailable
-from speccas.core.files.profiles import find_pair, locate
+from speccas.core.files.profiles import find_profile, locate
 from speccas.core.headers.gguf import read_header
 from speccas.core.machine import memory as machine
 from speccas.core.machine.fit import Model, Room, estimate, largest_context, need, require_fit
@@ -47,7 +47,7 @@ with LoadedPair(chosen_pair(settings), settings) as pair:
 
 def pairs() -> dict[str, Sequence[str]]:
     try:
-        smol = str(locate(find_pair("tiny").expert))
+        smol = str(locate(find_profile("tiny").expert))
     except Unavailable:
         return {}
     found: dict[str, Sequence[str]] = {"tiny": (str(TINY), smol), "smol": (smol, smol)}

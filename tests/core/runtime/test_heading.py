@@ -18,7 +18,7 @@ from speccas.core.decoding.events import Judged
 from speccas.core.decoding.length.policy import Fixed
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import Unavailable
-from speccas.core.files.profiles import find_pair
+from speccas.core.files.profiles import find_profile
 from speccas.core.files.source import Source
 from speccas.core.runtime.pair import LoadedPair
 from speccas.core.session import Session
@@ -38,7 +38,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadedPair]:
     assert len(THEIRS) == len(OWN) and data.count(THEIRS) == 1
     path = tmp_path_factory.mktemp("own") / "own.gguf"
     path.write_bytes(data.replace(THEIRS, OWN))
-    pair = replace(find_pair("tiny"), name="own", drafter=Source(path=str(path)))
+    pair = replace(find_profile("tiny"), name="own", drafter=Source(path=str(path)))
     try:
         loaded = LoadedPair(pair, CHOSEN)
     except Unavailable as missing:

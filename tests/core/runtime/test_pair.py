@@ -8,7 +8,7 @@ import pytest
 from speccas import profiles
 from speccas.core.conversation.template import Message
 from speccas.core.errors import CannotPair, IntegrityError, NativeError, SpeccasError, Stopped, UsageError
-from speccas.core.files.profiles import Pair, find_pair
+from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
 from speccas.core.runtime import pair as load
 from speccas.core.runtime.llama import StopFlag
@@ -21,8 +21,8 @@ SETTINGS = Settings(threads=1, ctx=256)
 Heard = list[tuple[str, float]]
 
 
-def pair(drafter: Path, expert: Path) -> Pair:
-    return Pair("made", Source(path=str(drafter)), Source(path=str(expert)))
+def pair(drafter: Path, expert: Path) -> Profile:
+    return Profile("made", Source(path=str(drafter)), Source(path=str(expert)))
 
 
 def write(folder: Path, name: str, data: bytes) -> Path:
@@ -113,7 +113,7 @@ def test_the_stop_that_was_given_reaches_both_models() -> None:
 
 
 def test_a_wrong_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = find_pair("tiny").drafter.sha256
+    right = find_profile("tiny").drafter.sha256
     assert open_file(Source(path=str(TINY), sha256=right))[0] == TINY and sha256(TINY) == right
     flipped = bytearray(TINY.read_bytes())
     flipped[-1] ^= 1
@@ -123,7 +123,7 @@ def test_a_wrong_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused.value.exit_code == 5
     assert sha256(path) in refused.value.message and right in refused.value.hint and str(path) in refused.value.message
     heard: Heard = []
-    wrong = Pair("made", Source(path=str(TINY)), Source(path=str(path), sha256=right))
+    wrong = Profile("made", Source(path=str(TINY)), Source(path=str(path), sha256=right))
     with pytest.raises(IntegrityError):
         LoadedPair(wrong, SETTINGS, on_load=lambda role, share: heard.append((role, share)))
     assert not heard

@@ -8,7 +8,7 @@ import yaml
 
 from speccas.core.errors import UsageError
 from speccas.core.files import profiles as pairs
-from speccas.core.files.profiles import Pair, find_pair, read_pair
+from speccas.core.files.profiles import Profile, find_profile, read_profile
 from speccas.core.files.source import Source
 from speccas.core.tune.store import Tuned, as_text, edited, merged, save, target, tuned_of
 
@@ -29,8 +29,8 @@ TAILS = {
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of the user's profiles; profiles of other names are the shipped ones."""
-    monkeypatch.setattr(pairs, "user_pairs", lambda: tmp_path / "pairs")
-    monkeypatch.setattr("speccas.core.tune.store.user_pairs", lambda: tmp_path / "pairs")
+    monkeypatch.setattr(pairs, "user_profiles", lambda: tmp_path / "pairs")
+    monkeypatch.setattr("speccas.core.tune.store.user_profiles", lambda: tmp_path / "pairs")
     (tmp_path / "pairs").mkdir()
     return tmp_path / "pairs"
 
@@ -59,17 +59,17 @@ def test_a_profile_that_is_written_anew_is_kept_beside(config: Path) -> None:
     path = config / "twins.yaml"
     text = HEAD + "defaults: &a {seed: 3}\ntuned: *a\n"
     path.write_text(text)
-    saved = save(find_pair("twins"), "twins", FOUND)
+    saved = save(find_profile("twins"), "twins", FOUND)
     assert saved.path == path and saved.backup is not None and saved.backup.read_text() == text
-    pair = find_pair("twins")
+    pair = find_profile("twins")
     assert pair.defaults == {"seed": 3, "rule": "token:0.5", "draft_tokens": 3} and tuned_of(pair) == FOUND
 
 
 def test_a_users_profile_keeps_its_keys(config: Path) -> None:
     (config / "twins.yaml").write_text(HEAD + TAILS["a block"] + "memory_gb: 3\n")
-    before = find_pair("twins")
+    before = find_profile("twins")
     assert save(before, "twins", FOUND).backup is None
-    after = find_pair("twins")
+    after = find_profile("twins")
     assert after.defaults == {"temperature": 0.5, "rule": "token:0.5", "draft_tokens": 3}
     assert replace(after, defaults=before.defaults, tuned=before.tuned) == before
     assert tuned_of(after) == FOUND
@@ -77,9 +77,9 @@ def test_a_users_profile_keeps_its_keys(config: Path) -> None:
 
 
 def test_a_shipped_profile_is_copied(config: Path) -> None:
-    shipped = find_pair("tiny")
+    shipped = find_profile("tiny")
     saved = save(shipped, "tiny", FOUND)
-    mine = find_pair("tiny")
+    mine = find_profile("tiny")
     assert saved.path == config / "tiny.yaml" == Path(mine.origin) and tuned_of(mine) == FOUND
     assert replace(mine, defaults={}, tuned={}, origin="") == replace(shipped, origin="")
     assert "Delete this file to go back" in saved.path.read_text().splitlines()[0]
@@ -87,18 +87,18 @@ def test_a_shipped_profile_is_copied(config: Path) -> None:
 
 def test_files_get_a_profile_with_whole_paths(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    given = Pair("a + b", Source(path="a.gguf"), Source(hf="owner/repo", quant="Q4_0"))
+    given = Profile("a + b", Source(path="a.gguf"), Source(hf="owner/repo", quant="Q4_0"))
     save(given, "mine", FOUND)
-    mine = find_pair("mine")
+    mine = find_profile("mine")
     assert (mine.drafter, mine.expert) == (Source(path=str(tmp_path / "a.gguf")), given.expert)
     assert target(given, "mine") == config / "mine.yaml", "the same files may be tuned again"
     text = as_text(given, FOUND)
     (config / "NAME.yaml").write_text(text)
-    assert read_pair(config / "NAME.yaml").defaults == FOUND.as_defaults()
+    assert read_profile(config / "NAME.yaml").defaults == FOUND.as_defaults()
 
 
 def test_another_pairs_name_is_refused(config: Path) -> None:
-    given = Pair("a + b", Source(path="a.gguf"), Source(path="b.gguf"))
+    given = Profile("a + b", Source(path="a.gguf"), Source(path="b.gguf"))
     with pytest.raises(UsageError, match="another pair 'tiny' already"):
         save(given, "tiny", FOUND)
     for name in ("", "../x", ".x", "a/b", "x" * 65):
@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_a_users_error(config: Path) -> None:
     config.rmdir()
     config.write_text("a file")
     with pytest.raises(UsageError, match="cannot write"):
-        save(find_pair("tiny"), "tiny", FOUND)
+        save(find_profile("tiny"), "tiny", FOUND)
 
 
 @pytest.mark.parametrize(
@@ -126,4 +126,4 @@ def test_a_folder_that_cannot_be_written_is_a_users_error(config: Path) -> None:
     ],
 )
 def test_what_somebody_else_wrote_there_is_no_finding(tuned: dict[str, object]) -> None:
-    assert tuned_of(Pair("x", Source(path="a"), Source(path="b"), tuned=tuned)) is None
+    assert tuned_of(Profile("x", Source(path="a"), Source(path="b"), tuned=tuned)) is None
