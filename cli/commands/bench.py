@@ -76,7 +76,7 @@ def bench(
 
     from speccas.core.bench import sandbox
     from speccas.core.bench.peer import load_library, with_peer
-    from speccas.core.bench.protocol import Bench, Plan, entries, sweep
+    from speccas.core.bench.protocol import Bench, Plan, planned_arms, sweep
     from speccas.core.bench.run_directory import bench_facts, build, check_manifest
     from speccas.core.bench.samples import SampleFile
     from speccas.core.bench.stats import LEAST
@@ -91,7 +91,7 @@ def bench(
     if peer:
         load_library()
     named = sweep(settings.rule)
-    planned = entries(named, ks, settings.temperature, settings.min_p, peer is not None)
+    planned = planned_arms(named, ks, settings.temperature, settings.min_p, peer is not None)
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
     if slower is not None and len(items) < LEAST:  # it would never fail

@@ -15,7 +15,7 @@ from ..decoding.answer import Request
 from ..errors import NativeError, Stopped, Unavailable
 from ..record.metrics import Figures
 from ..runtime.pair import LoadedPair
-from .protocol import Bench, Entry, Played
+from .protocol import Bench, PlannedArm, Played
 
 NAME = "llama.cpp"
 
@@ -36,8 +36,8 @@ def with_peer(run: Bench, ks: Sequence[Any], facts: dict[str, Any]) -> None:
     ids = next((ids for _, ids in run.prompts()), None)
     if ids is not None and len(peer.servers) > 1 and not peer.speculates(ids):
         facts["notes"].append(f"{NAME} itself does not speculate with this pair: it wants one vocabulary for both")
-        kept = tuple(each for each in run.plan.entries if each.arm is not None or each.k is None)
-        run.plan = replace(run.plan, entries=kept)
+        kept = tuple(each for each in run.plan.arms if each.arm is not None or each.k is None)
+        run.plan = replace(run.plan, arms=kept)
         facts["arms"] = [name for name in facts["arms"] if not name.startswith(f"{NAME} k=")]
 
 
@@ -83,11 +83,11 @@ class LlamaCpp:
         answer = self._ask(server, {"prompt": list(ids), "n_predict": 16, "temperature": 0.0, "ignore_eos": True})
         return "draft_n" in answer["timings"]
 
-    def play(self, entry: Entry, request: Request) -> Played:
+    def play(self, planned: PlannedArm, request: Request) -> Played:
         """One answer from a cold cache, stopped by nothing but what the request says."""
         s = request.sampling
         answer = self._ask(
-            self.servers[str(entry.k)],
+            self.servers[str(planned.k)],
             {
                 "prompt": list(request.prompt),
                 "n_predict": -1 if request.max_tokens is None else request.max_tokens,
@@ -113,7 +113,7 @@ class LlamaCpp:
         accepted = int(times.get("draft_n_accepted", 0))
         finish = {"eos": "end", "limit": "length", "word": "stop"}.get(detail["stop_type"], "context")
         known = {
-            "name": entry.name,
+            "name": planned.name,
             "text": answer["choices"][0]["text"],
             "finish": finish,
             "tokens": n,

@@ -30,7 +30,7 @@ ORDER = "shuffled for each prompt and pair of repeats, the second of a pair in r
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlannedArm:
     """An arm of the plan. `arm` None: the peer plays it; `k` None: it drafts nothing."""
 
     name: str
@@ -43,13 +43,13 @@ class Entry:
 class Plan:
     """What is played how often; `seed` shuffles the arms."""
 
-    entries: tuple[Entry, ...]
+    arms: tuple[PlannedArm, ...]
     repeats: int
     seed: int = 0
 
-    def block(self, prompt: str, repeat: int) -> list[Entry]:
+    def block(self, prompt: str, repeat: int) -> list[PlannedArm]:
         """The arms in the order of this block."""
-        order = list(self.entries)
+        order = list(self.arms)
         random.Random(f"{self.seed}/{prompt}/{repeat // 2}").shuffle(order)
         return order[::-1] if repeat % 2 else order
 
@@ -68,7 +68,7 @@ class Played:
 class Peer(Protocol):
     """Another implementation of speculative decoding, on the same files."""
 
-    def play(self, entry: Entry, request: Request) -> Played:
+    def play(self, planned: PlannedArm, request: Request) -> Played:
         """Answer a prompt from cold caches."""
 
 
@@ -102,19 +102,24 @@ def is_number(text: str) -> bool:
     return True
 
 
-def entries(rules: Sequence[str], ks: Sequence[Any], temperature: float, min_p: float, peer: bool) -> tuple[Entry, ...]:
+def planned_arms(
+    rules: Sequence[str], ks: Sequence[Any], temperature: float, min_p: float, peer: bool
+) -> tuple[PlannedArm, ...]:
     """The expert and the drafter alone, `exact`, each rule at each k, and what belongs beside them: above temperature 0
     the expert with the filter that is part of what `token:alpha` gains, and the peer's arms."""
-    found: dict[tuple[str, str], Entry] = {}
+    found: dict[tuple[str, str], PlannedArm] = {}
     for arm in [parse_arm(name) for name in ("expert", "drafter", "exact", *rules)]:
         for k in ks if arm.rule is not None else (None,):
-            found.setdefault((arm.name, str(k)), Entry(arm.name, arm, k))
+            found.setdefault((arm.name, str(k)), PlannedArm(arm.name, arm, k))
         if arm.method == "token" and arm.alpha is not None and temperature > 0:
             least = round(max(min_p, 1 - arm.alpha), 6)
             name = f"expert min-p={least:g}"
-            found.setdefault((name, ""), Entry(name, parse_arm("expert"), None, least))
+            found.setdefault((name, ""), PlannedArm(name, parse_arm("expert"), None, least))
     if peer:
-        for each in (Entry("llama.cpp expert", None), *(Entry("llama.cpp", None, k) for k in ks if k != "auto")):
+        for each in (
+            PlannedArm("llama.cpp expert", None),
+            *(PlannedArm("llama.cpp", None, k) for k in ks if k != "auto"),
+        ):
             found[each.name, str(each.k)] = each
     return tuple(found.values())
 
@@ -146,7 +151,7 @@ class Bench:
     def run(self, file: SampleFile, tell: Callable[[Progress], None] = lambda _: None) -> None:
         """Play what the file does not hold yet. Raises Stopped; what was finished before it is in the file."""
         prompts = list(self.prompts())
-        total = len(prompts) * self.plan.repeats * len(self.plan.entries)
+        total = len(prompts) * self.plan.repeats * len(self.plan.arms)
         warm = False
         for item, ids in prompts:
             for repeat in range(self.plan.repeats):
@@ -158,7 +163,7 @@ class Bench:
                 self.play_block(file, item, ids, repeat, missing, lambda: tell(Progress(len(file.samples), total)))
         tell(Progress(len(file.samples), total))
 
-    def missing(self, file: SampleFile, item: Item, repeat: int) -> list[tuple[int, Entry]]:
+    def missing(self, file: SampleFile, item: Item, repeat: int) -> list[tuple[int, PlannedArm]]:
         """What the file does not hold yet of a block, with the place of each arm in it."""
         done = {sample.key for sample in file.samples}
         block = enumerate(self.plan.block(item.id, repeat))
@@ -170,15 +175,15 @@ class Bench:
         item: Item,
         ids: Sequence[int],
         repeat: int,
-        missing: Sequence[tuple[int, Entry]],
+        missing: Sequence[tuple[int, PlannedArm]],
         tell: Callable[[], None],
     ) -> None:
         """Read the prompt and play these arms from there. Raises Stopped."""
         if missing:
             self.read(ids)
-        for order, entry in missing:
+        for order, planned in missing:
             tell()
-            file.add(self.sample(entry, item, ids, repeat, order))
+            file.add(self.sample(planned, item, ids, repeat, order))
 
     def prompts(self) -> Iterator[tuple[Item, list[int]]]:
         """The prompts that fit the context; the others go to `skipped`."""
@@ -193,9 +198,9 @@ class Bench:
         """One short answer of each arm, which counts for nothing."""
         self.read(ids)
         most = self.pair.settings.max_tokens
-        for entry in self.plan.entries:
-            asked = self.request(entry, ids, 0)
-            self.play(entry, replace(asked, max_tokens=min(WARM_UP, most) if most else WARM_UP))
+        for planned in self.plan.arms:
+            asked = self.request(planned, ids, 0)
+            self.play(planned, replace(asked, max_tokens=min(WARM_UP, most) if most else WARM_UP))
 
     def read(self, ids: Sequence[int]) -> None:
         """Clear both caches, then read the prompt."""
@@ -204,36 +209,36 @@ class Bench:
         for _ in self.pair.prefill(ids):
             pass
 
-    def request(self, entry: Entry, ids: Sequence[int], repeat: int) -> Request:
+    def request(self, planned: PlannedArm, ids: Sequence[int], repeat: int) -> Request:
         """What an arm is asked. The seed moves on with the repeat: above temperature 0 repeats are other answers."""
         s = self.pair.settings
-        min_p = s.min_p if entry.min_p is None else entry.min_p
+        min_p = s.min_p if planned.min_p is None else planned.min_p
         sampling = Sampling(s.temperature, s.top_k, s.top_p, min_p, s.seed + repeat)
         return Request(tuple(ids), sampling, s.max_tokens, self.pair.context, s.stop, s.ignore_eos)
 
-    def play(self, entry: Entry, asked: Request) -> Played:
+    def play(self, planned: PlannedArm, asked: Request) -> Played:
         gc.collect()
-        if entry.arm is None:
+        if planned.arm is None:
             assert self.peer is not None
-            return self.peer.play(entry, asked)
-        if entry.k is not None:
-            self.pair.settings = replace(self.pair.settings, draft_tokens=entry.k)
-        roles = {"expert": ("expert",), "drafter": ("drafter",)}.get(entry.arm.method, ("expert", "drafter"))
+            return self.peer.play(planned, asked)
+        if planned.k is not None:
+            self.pair.settings = replace(self.pair.settings, draft_tokens=planned.k)
+        roles = {"expert": ("expert",), "drafter": ("drafter",)}.get(planned.arm.method, ("expert", "drafter"))
         fold = Fold(prefill_seconds=sum(self.pair.prefill_seconds[role] for role in roles))
-        for event in self.pair.play(entry.arm, asked, self.planner.drafting(entry.arm)):
+        for event in self.pair.play(planned.arm, asked, self.planner.drafting(planned.arm)):
             fold(event)
-        greedy = entry.name == "expert" and asked.sampling.greedy
+        greedy = planned.name == "expert" and asked.sampling.greedy
         return Played(
-            replace(fold.figures(), name=entry.name),
+            replace(fold.figures(), name=planned.name),
             tuple(token.id for token in fold.tokens),
             tuple(None if token.gap is None else round(token.gap, 4) for token in fold.tokens) if greedy else None,
             tuple(each.t_ms for each in fold.rounds),
             tuple(len(each.tokens) for each in fold.rounds),
         )
 
-    def sample(self, entry: Entry, item: Item, ids: Sequence[int], repeat: int, order: int) -> Sample:
+    def sample(self, planned: PlannedArm, item: Item, ids: Sequence[int], repeat: int, order: int) -> Sample:
         """Play, then score outside the timing. Raises Stopped for an answer that was cut off."""
-        played = self.play(entry, self.request(entry, ids, repeat))
+        played = self.play(planned, self.request(planned, ids, repeat))
         figures = played.figures
         if figures.finish == "interrupted":
             raise Stopped("interrupted", "--resume goes on from here")
@@ -243,7 +248,7 @@ class Bench:
         scorer = scorer_of(item, self.allow_code)
         score = None if scorer is None else self.score(scorer, item, figures.text)
         return Sample(
-            figures, item.id, item.group, repeat, order, entry.k, entry.min_p, played.ids, played.gaps,
+            figures, item.id, item.group, repeat, order, planned.k, planned.min_p, played.ids, played.gaps,
             played.round_ends_ms, played.round_tokens, score, None if scorer is None else scorer.name, memory,
             self.load_seconds,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import IntegrityError, UsageError
 from ..record.manifest import manifest
 from ..runtime.pair import LoadedPair
-from .protocol import ORDER, WARM_UP, Bench, Entry, differing
+from .protocol import ORDER, WARM_UP, Bench, PlannedArm, differing
 from .report import Report, write
 from .samples import Sample, SampleFile, whole_file
 from .sandbox import network_is_cut
@@ -27,7 +27,7 @@ def bench_facts(
     pair: LoadedPair,
     suite: Suite,
     items: Sequence[Item],
-    planned: Sequence[Entry],
+    planned: Sequence[PlannedArm],
     repeats: int,
     ks: Sequence[Any],
     allow_code: bool,

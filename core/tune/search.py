@@ -9,7 +9,7 @@ depends on samples alone, so a search that was stopped goes on where it was.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..bench.protocol import Bench, Entry, Plan, Progress
+from ..bench.protocol import Bench, Plan, PlannedArm, Progress
 from ..bench.samples import Sample, SampleFile
 from ..bench.suites import Item
 from ..decoding.arms import parse_arm
@@ -107,10 +107,10 @@ class Search:
         """Every candidate on every prompt. `to_come`: answers until the end of the search, these included."""
         total = self._done + to_come
         for item, ids in prompts:
-            for repeat, entries in blocks(names, repeats):
-                self.bench.plan = Plan(entries, repeat + 1, self.bench.plan.seed)
+            for repeat, arms in blocks(names, repeats):
+                self.bench.plan = Plan(arms, repeat + 1, self.bench.plan.seed)
                 missing = self.bench.missing(file, item, repeat)
-                self._done += len(entries) - len(missing)  # played before the search was stopped
+                self._done += len(arms) - len(missing)  # played before the search was stopped
                 if missing and not self._warm:
                     tell(Progress(self._done, total, True))
                     self._warm_up(ids)
@@ -126,7 +126,7 @@ class Search:
         """One short answer at each draft length: every batch shape has been seen by then."""
         plan = self.bench.plan
         lengths = {each.k: each for each in self.candidates}
-        self.bench.plan = Plan((EXPERT, *map(entry, lengths.values())), 1)
+        self.bench.plan = Plan((EXPERT, *map(planned_arm, lengths.values())), 1)
         self.bench.warm_up(ids)
         self.bench.plan = plan
         self._warm = True
@@ -138,19 +138,19 @@ def of(file: SampleFile, prompts: Sequence[Prompt]) -> list[Sample]:
     return [sample for sample in file.samples if sample.prompt_id in known]
 
 
-EXPERT = Entry("expert", parse_arm("expert"))
+EXPERT = PlannedArm("expert", parse_arm("expert"))
 
 
-def entry(candidate: Candidate) -> Entry:
-    return Entry(candidate.name, parse_arm(candidate.name), candidate.k)
+def planned_arm(candidate: Candidate) -> PlannedArm:
+    return PlannedArm(candidate.name, parse_arm(candidate.name), candidate.k)
 
 
-def blocks(names: Sequence[Candidate], repeats: int) -> list[tuple[int, tuple[Entry, ...]]]:
+def blocks(names: Sequence[Candidate], repeats: int) -> list[tuple[int, tuple[PlannedArm, ...]]]:
     """(number, arms) of the blocks that a prompt is played in; the number stands as `repeat` in the samples. The second
     repeat of a pair plays its arms in reverse (`Plan.block`)."""
     parts = [names[at : at + BLOCK] for at in range(0, len(names), BLOCK)]
     return [
-        (repeats * number + repeat, (EXPERT, *map(entry, part)))
+        (repeats * number + repeat, (EXPERT, *map(planned_arm, part)))
         for number, part in enumerate(parts)
         for repeat in range(repeats)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from speccas.core.bench.protocol import Bench, Entry, Plan, Played, Progress, differing, entries, sweep
+from speccas.core.bench.protocol import Bench, Plan, PlannedArm, Played, Progress, differing, planned_arms, sweep
 from speccas.core.bench.samples import Sample, SampleFile, compared, read_samples
 from speccas.core.bench.suites import Item
 from speccas.core.decoding.answer import Request
@@ -54,15 +54,15 @@ def test_a_sweep_gives_numbers_to_the_rule_before_them() -> None:
 
 
 def test_the_baselines_are_always_there_and_nothing_twice() -> None:
-    found = entries(["exact", "token:0.5", "token:0.5"], [2, 4], 0.0, 0.0, peer=False)
+    found = planned_arms(["exact", "token:0.5", "token:0.5"], [2, 4], 0.0, 0.0, peer=False)
     assert [(e.name, e.k) for e in found] == [
         ("expert", None), ("drafter", None), ("exact", 2), ("exact", 4), ("token:0.5", 2), ("token:0.5", 4),
     ]  # fmt: skip
 
 
 def test_a_filter_stands_beside_token_rules_only_when_sampling() -> None:
-    greedy = entries(["token:0.3", "lossy:0.3"], [4], 0.0, 0.05, peer=False)
-    sampled = entries(["token:0.3", "lossy:0.3"], [4], 0.7, 0.05, peer=True)
+    greedy = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.0, 0.05, peer=False)
+    sampled = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.7, 0.05, peer=True)
     assert not [e for e in greedy if e.min_p is not None]
     assert [(e.name, e.min_p) for e in sampled if e.min_p is not None] == [("expert min-p=0.7", 0.7)]
     assert [(e.name, e.k) for e in sampled if e.arm is None] == [("llama.cpp expert", None), ("llama.cpp", 4)]
@@ -70,15 +70,15 @@ def test_a_filter_stands_beside_token_rules_only_when_sampling() -> None:
 
 def test_every_arm_is_as_often_early_as_late() -> None:
     """Places of an arm over a pair of repeats add up to the same for all: a drift in time meets each alike."""
-    plan = Plan(entries(["token:0.1", "token:0.9", "lossy"], [4], 0.0, 0.0, False), 4)
+    plan = Plan(planned_arms(["token:0.1", "token:0.9", "lossy"], [4], 0.0, 0.0, False), 4)
     places: Counter[str] = Counter()
     for repeat in range(4):
-        for place, entry in enumerate(plan.block("a", repeat)):
-            places[entry.name] += place
+        for place, planned in enumerate(plan.block("a", repeat)):
+            places[planned.name] += place
     assert len(set(places.values())) == 1
     assert plan.block("a", 0) == plan.block("a", 1)[::-1]
     assert plan.block("a", 0) != plan.block("a", 2) or plan.block("a", 0) != plan.block("b", 0)
-    assert plan.block("a", 0) == Plan(plan.entries, 2).block("a", 0)
+    assert plan.block("a", 0) == Plan(plan.arms, 2).block("a", 0)
 
 
 def test_a_sample_survives_its_line() -> None:
@@ -152,10 +152,10 @@ class Recorder:
         self.asked: list[tuple[Request, int]] = []
         self.stop_at = stop_at
 
-    def play(self, entry: Entry, request: Request) -> Played:
+    def play(self, planned: PlannedArm, request: Request) -> Played:
         self.asked.append((request, len(self.pair.expert)))
         name = "interrupted" if len(self.asked) == self.stop_at else "end"
-        return Played(replace(figures(entry.name), finish=name), (1,))
+        return Played(replace(figures(planned.name), finish=name), (1,))
 
 
 @pytest.fixture
@@ -164,7 +164,9 @@ def small(tiny: LoadedPair) -> Iterator[Callable[..., Bench]]:
 
     def make(peer: Recorder, repeats: int = 2) -> Bench:
         tiny.settings = replace(tiny.settings, max_tokens=4)
-        plan = Plan((Entry("expert", entries([], [4], 0, 0, False)[0].arm), Entry("llama.cpp", None, 2)), repeats)
+        plan = Plan(
+            (PlannedArm("expert", planned_arms([], [4], 0, 0, False)[0].arm), PlannedArm("llama.cpp", None, 2)), repeats
+        )
         return Bench(tiny, plan, [Item("a", "g", "Hello."), Item("b", "g", "Why?")], False, 0.5, peer)
 
     yield make

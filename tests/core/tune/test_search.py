@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from speccas.core.bench.protocol import Bench, Entry, Plan, Progress
+from speccas.core.bench.protocol import Bench, Plan, PlannedArm, Progress
 from speccas.core.bench.samples import Sample, SampleFile
 from speccas.core.bench.suites import Item
 from speccas.core.decoding.answer import Lexicon, Request
@@ -95,11 +95,11 @@ class Simulated(Bench):
     def warm_up(self, ids: Sequence[int]) -> None:
         pass
 
-    def sample(self, entry: Entry, item: Item, ids: Sequence[int], repeat: int, order: int) -> Sample:
-        self.played.append((item.id, f"{entry.name} {entry.k}"))
+    def sample(self, planned: PlannedArm, item: Item, ids: Sequence[int], repeat: int, order: int) -> Sample:
+        self.played.append((item.id, f"{planned.name} {planned.k}"))
         if len(self.played) == self.stop_at:
             raise Stopped("interrupted")
-        assert entry.arm is not None
+        assert planned.arm is not None
         machine, clock, seed = self.machine, VirtualClock(), int(item.id[1:])
         expert_row, drafter_row = rows(machine, seed)
         expert = TableModel(expert_row, order=3, cost=machine.curve, clock=clock)
@@ -112,21 +112,23 @@ class Simulated(Bench):
         fold = Fold()
         lexicon = Lexicon(lambda token: b"x", lambda token: False)
         request = Request(tuple(ids), Sampling(), 48, 10**6)
-        for event in play(entry.arm, self.drafting(entry), expert, drafter, request, lexicon, clock):
+        for event in play(planned.arm, self.drafting(planned), expert, drafter, request, lexicon, clock):
             fold(event)
         tokens = tuple(token.id for token in fold.tokens)
         figures = replace(
-            fold.figures(), name=entry.name, expert_logprob=mean_log_prob(TableModel(expert_row, order=3), ids, tokens)
+            fold.figures(),
+            name=planned.name,
+            expert_logprob=mean_log_prob(TableModel(expert_row, order=3), ids, tokens),
         )
         return Sample(
-            figures, item.id, item.group, repeat, order, entry.k, None, tokens, None, (), (), None, None, None, 0.0
+            figures, item.id, item.group, repeat, order, planned.k, None, tokens, None, (), (), None, None, None, 0.0
         )
 
-    def drafting(self, entry: Entry) -> Auto | Fixed:
-        if entry.k != "auto":
-            return Fixed(entry.k or LONGEST)
+    def drafting(self, planned: PlannedArm) -> Auto | Fixed:
+        if planned.k != "auto":
+            return Fixed(planned.k or LONGEST)
         costs = Costs({n: self.machine.curve(n) for n in range(1, 9)}, self.machine.step)
-        return Auto(costs, self.chances.setdefault(entry.name, Chances()))
+        return Auto(costs, self.chances.setdefault(planned.name, Chances()))
 
 
 RULES = ("exact", "token:0.3", "comparative:0.3")
