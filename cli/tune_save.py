@@ -76,7 +76,7 @@ class Where:
 def save_found(found: Found, chosen: "Profile", name: str | None, samples: Path) -> Where:
     """Write the profile and the evidence beside it; without a name, the evidence beside the samples. Raises
     UsageError."""
-    from speccas.core.bench.samples import whole_file
+    from speccas.core.atomic import atomic_write
     from speccas.core.files.profiles import user_profiles
     from speccas.core.tune.store import as_text, save, tuned_of
 
@@ -92,8 +92,7 @@ def save_found(found: Found, chosen: "Profile", name: str | None, samples: Path)
         saved = save(chosen, name, tuned)
         where = Where(evidence, saved.path, saved.backup)
     try:
-        with whole_file(evidence) as path:
-            path.write_text(json.dumps(document(found, where), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        atomic_write(evidence, json.dumps(document(found, where), ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
         raise UsageError(f"cannot write {evidence}: {error.strerror}", "mend it, and use --resume") from None
     return where

@@ -52,7 +52,7 @@ def inside(name: str, *packages: str) -> bool:
 
 
 LAYERS = (
-    ("errors", "visible"),
+    ("atomic", "errors", "visible"),
     ("settings",),
     ("decoding",),
     ("headers",),

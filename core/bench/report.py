@@ -14,9 +14,9 @@ from typing import Any
 
 from jinja2 import Environment
 
+from ..atomic import atomic_write
 from ..visible import one_line, visible
 from .plots import Point, acceptance_plot, frontier_plot, latency_plot
-from .samples import whole_file
 from .stats import BETTER, LOSS, NOT_SHOWN, SMALL, Estimate, Percentiles
 from .summary import FORMULAS, RIGHT, ArmSummary, Score
 
@@ -343,7 +343,6 @@ def write(report: Report, folder: Path) -> list[Path]:
         ("report.html", page(report)),
         *((f"frontier-{i}.svg" if i else "frontier.svg", plot["svg"]) for i, plot in enumerate(plots(report)[:1])),
     ):
-        with whole_file(folder / name) as path:
-            path.write_text(text, encoding="utf-8", errors="replace")
+        atomic_write(folder / name, text)
         made.append(folder / name)
     return made

@@ -12,12 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..atomic import atomic_write
 from ..errors import IntegrityError, UsageError
 from ..record.manifest import manifest
 from ..runtime.pair import LoadedPair
 from .protocol import ORDER, WARM_UP, Bench, PlannedArm, differing
 from .report import Report, write
-from .samples import Sample, SampleFile, whole_file
+from .samples import Sample, SampleFile
 from .sandbox import network_is_cut
 from .suites import Item, Suite
 from .summary import summarise
@@ -85,8 +86,7 @@ def check_manifest(
         if found := differing(before, own):
             raise UsageError(f"{folder} holds another run: {'; '.join(found[:4])}", f"use the same flags, {other}")
         return before
-    with whole_file(file) as path:
-        path.write_text(json.dumps(own, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", errors="replace")
+    atomic_write(file, json.dumps(own, ensure_ascii=False, indent=1) + "\n")
     return own
 
 

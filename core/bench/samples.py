@@ -4,14 +4,14 @@ Each line is written and flushed when its answer is done, so a run that is kille
 A torn last line is dropped and played again; any other bad line is an error.
 """
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..atomic import atomic_write, take_lock
 from ..errors import IntegrityError, UsageError
 from ..record.metrics import Figures
 
@@ -105,25 +105,15 @@ class SampleFile:
             self.file = path.open("ab")
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}", "give a directory of yours") from None
-        self._lock()
+        if not take_lock(self.file, wait=False):
+            self.file.close()
+            raise UsageError(f"another speccas bench writes to {path.parent}", "wait for it, or give another directory")
         try:
             self.samples, whole = read_samples(path)
         except IntegrityError:
             self.file.close()
             raise
         self.file.truncate(whole)
-
-    def _lock(self) -> None:
-        with contextlib.suppress(ImportError):  # Windows
-            import fcntl
-
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self.file.close()
-                raise UsageError(
-                    f"another speccas bench writes to {self.path.parent}", "wait for it, or give another directory"
-                ) from None
 
     def __enter__(self) -> "SampleFile":
         return self
@@ -141,16 +131,7 @@ class SampleFile:
     def complete(self) -> None:
         """Put what needs the expert's answer of the same block into every line: an arm may be played before it."""
         self.samples = compared(self.samples)
-        with whole_file(self.path) as path:
-            path.write_bytes(b"".join(map(line, self.samples)))
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place only when it was written whole."""
-    new = path.with_name(path.name + ".new")
-    yield new
-    new.replace(path)
+        atomic_write(self.path, b"".join(map(line, self.samples)))
 
 
 def line(sample: Sample) -> bytes:

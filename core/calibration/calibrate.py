@@ -3,10 +3,7 @@
 Knows a loaded pair and a file of figures; not how drafting decides with them (core/decoding/length/policy.py).
 """
 
-import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from ..atomic import read_json, update_json
 from ..decoding.arms import Arm
 from ..decoding.drafts.lookup import Record
 from ..decoding.length.latency import START, Chances, Costs
@@ -43,7 +41,7 @@ class Planner:
     def __init__(self, pair: LoadedPair, path: Path | None = None) -> None:
         self.pair = pair
         self.path = path
-        self._kept: dict[str, Any] = read_curves(path).get(self.key, {}) if path else {}
+        self._kept: dict[str, Any] = read_json(path).get(self.key, {}) if path else {}
         self._chances = {name: Chances.from_json(data) for name, data in self._kept.get("chances", {}).items()}
         self._rested = {name: float(seconds) for name, seconds in self._kept.get("rested", {}).items()}
         """By rule: seconds decoded without drafts since they were last tried."""
@@ -123,15 +121,8 @@ class Planner:
             "chances": {name: chances.as_json() for name, chances in self._chances.items()},
             "rested": {**self._rested, **{name: auto.rested for name, auto in self._autos.items()}},
         }
-        curves = {**read_curves(self.path), self.key: figures}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(curves, file)
-            Path(name).replace(self.path)
-        except OSError:
-            return
+        with suppress(OSError):
+            update_json(self.path, lambda curves: curves.update({self.key: figures}))
 
 
 def measure(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> Costs:
@@ -222,12 +213,3 @@ def small_token(pair: LoadedPair) -> int:
 
 def curves_file() -> Path:
     return user_cache_path("speccas") / "curves.json"
-
-
-def read_curves(path: Path) -> dict[str, Any]:
-    """All kept figures; {} where there are none, or where they cannot be read."""
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}

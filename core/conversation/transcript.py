@@ -5,13 +5,12 @@ Knows templates and ids; not caches, not rules and not the terminal. What was ge
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..atomic import atomic_write
 from ..errors import IntegrityError, UsageError
 from .template import Message
 
@@ -102,12 +101,7 @@ def save(conversation: Conversation, path: Path) -> None:
     document = {"schema": SCHEMA, "type": "speccas-session", **asdict(conversation)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")  # made with mode 0600
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            json.dump(document, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
+        atomic_write(path, json.dumps(document, ensure_ascii=False, indent=1), private=True)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", "give a file in a directory of yours") from None
 

@@ -7,7 +7,6 @@ its number alone, so a step that was cut off goes on with the waves that are not
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import atomic_file
 from ..errors import UsageError
 from ..headers.vocabulary import CONTROL, Tokens
 from ..runtime.llama import LlamaModel
@@ -67,10 +67,8 @@ def load_wave(folder: Path, number: int) -> Wave:
 
 def save_wave(folder: Path, number: int, wave: Wave) -> None:
     """Written beside its place and moved there, so that a wave is whole or not there."""
-    part = folder / f"wave-{number:05}.part{os.getpid()}"
-    with part.open("wb") as file:
+    with atomic_file(wave_path(folder, number)) as file:
         np.savez(file, ids=wave.ids, parts=wave.parts, hidden=wave.hidden)
-    part.replace(wave_path(folder, number))
 
 
 def remember(path: Path, settings: dict[str, object]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import atomic_file
 from ..errors import UsageError
 from ..headers.gguf import Header, StringArray, read_header
 from ..headers.vocabulary import Tokens
@@ -81,12 +82,10 @@ def write_gguf(
         head.append(_text(name.encode()) + sizes + struct.pack("<IQ", NUMBERS[types.of(name)], offset))
         offset += _padded(len(blob))
     start = b"".join(head)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with atomic_file(path) as file:
         file.write(start.ljust(_padded(len(start)), b"\0"))
         for blob in blobs.values():
             file.write(blob.ljust(_padded(len(blob)), b"\0"))
-    part.replace(path)
 
 
 def _padded(size: int) -> int:

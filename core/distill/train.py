@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import atomic_file
 from ..errors import UsageError
 from ..headers.vocabulary import Tokens
 from .data import is_held_out, remember, waves
@@ -176,12 +177,10 @@ def train(
         weights = {name: weight.detach().cpu() for name, weight in drafter.weights.items()}
         if score.loss < best:
             best = score.loss
-            torch.save(weights, folder / "best.part")
-            (folder / "best.part").replace(folder / "best.pt")
-        torch.save(
-            {"weights": weights, "optimiser": optimiser.state(), "step": step, "best": best}, folder / "last.part"
-        )
-        (folder / "last.part").replace(last)
+            with atomic_file(folder / "best.pt") as out:
+                torch.save(weights, out)
+        with atomic_file(last) as out:
+            torch.save({"weights": weights, "optimiser": optimiser.state(), "step": step, "best": best}, out)
     peers.part()
 
 

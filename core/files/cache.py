@@ -6,9 +6,7 @@ models--OWNER--NAME/blobs/SHA256, and snapshots/COMMIT/PATH linked to them.
 
 import contextlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 from platformdirs import user_state_path
 
+from ..atomic import atomic_write, locked
 from ..errors import SpeccasError
 from .listing import RemoteFile, check_name, choose
 from .source import COMMIT, SHA256, Source
@@ -85,31 +84,14 @@ def _entry(data: Mapping[str, Any]) -> Entry:
 @contextlib.contextmanager
 def changing_lock() -> Iterator[dict[str, Entry]]:
     """The entries, to be changed; written in one piece when the block ends. One process at a time."""
-    from huggingface_hub.utils import WeakFileLock
-
     path = lock_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):
         entries = read_lock()
         before = dict(entries)
         yield entries
         if entries != before:
             models = {key: asdict(entry) for key, entry in sorted(entries.items())}
-            write_whole(path, json.dumps({"schema": SCHEMA, "models": models}, indent=1) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one, readable by its owner alone."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(name, path)  # noqa: PTH105 - atomic on Windows too
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+            atomic_write(path, json.dumps({"schema": SCHEMA, "models": models}, indent=1) + "\n", private=True)
 
 
 def cache_dir() -> Path:
