@@ -3,7 +3,6 @@
 Knows names, ranges and where values come from; not what any of them does.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from platformdirs import user_config_path
 
 from .errors import UsageError
+from .nearest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +192,7 @@ def resolve(
     for source, layer in layers:
         for name, value in layer.items():
             if name not in CHECKS:
-                near = difflib.get_close_matches(name, CHECKS, n=1)
-                guess = f"did you mean {near[0]!r}? " if near else ""
+                guess = did_you_mean(name, CHECKS)
                 raise UsageError(f"unknown key {name!r} in the {source}", f"{guess}known keys: {', '.join(CHECKS)}")
             label = "--" + name.replace("_", "-") if source == "flag" else f"{name} (from the {source})"
             if value is None and name not in OPEN:

@@ -52,7 +52,7 @@ def inside(name: str, *packages: str) -> bool:
 
 
 LAYERS = (
-    ("atomic", "errors", "visible"),
+    ("atomic", "errors", "nearest", "visible"),
     ("settings",),
     ("decoding",),
     ("headers",),

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speccas.core.conversation import transcript as conversations
 from speccas.core.errors import UsageError
+from speccas.core.nearest import nearest
 from speccas.core.record.trace import TraceArm
 from speccas.core.session import CHANGEABLE
 
@@ -221,8 +222,8 @@ def run_command(chat: "Chat", text: str) -> bool:
     """Do what was typed; True when it was /exit. Raises UsageError with the nearest command."""
     name, _, rest = text.partition(" ")
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, n=1)
-        guess = f"did you mean {near[0]}? " if near else ""
+        near = nearest(name, COMMANDS)
+        guess = f"did you mean {near}? " if near else ""
         raise UsageError(f"there is no command {name!r}", f"{guess}/help lists them")
     COMMANDS[name].run(chat, rest.strip())
     return name == "/exit"

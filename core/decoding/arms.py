@@ -1,10 +1,10 @@
 """An arm is one way to write the answer: a rule, or an ancestor. Knows their names, and which loop runs them."""
 
-import difflib
 from collections.abc import Generator
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from ..nearest import nearest
 from .answer import Lexicon, Request
 from .baselines import ANCESTORS, sequential
 from .engine import Clock, Speculation, speculate
@@ -39,8 +39,8 @@ def parse_arm(text: str) -> Arm:
             raise UsageError(f"{method!r} takes no alpha", f"write --rule {method}")
         alpha = None if default is None else parse_alpha(method, value if colon else None, default, 0.0, 1.0)
         return Arm(name, method, alpha, None)
-    if method not in RULES and (near := difflib.get_close_matches(method, ANCESTORS, n=1, cutoff=0.8)):
-        raise UsageError(f"there is no rule {method!r}", f"did you mean {near[0]!r}? `speccas rules` lists them")
+    if method not in RULES and (near := nearest(method, ANCESTORS, cutoff=0.8)):
+        raise UsageError(f"there is no rule {method!r}", f"did you mean {near!r}? `speccas rules` lists them")
     rule = parse_rule(name)
     return Arm(name, method, rule.alpha, rule)
 

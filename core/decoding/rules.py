@@ -11,7 +11,6 @@ keep is not yet turned down: `verify.py` accepts v with probability min(1, pi(v)
 To add one: a class here, a line in RULES, a row of vectors in tests/core/decoding/test_rules.py, a line in the README.
 """
 
-import difflib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -19,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ..errors import UsageError
+from ..nearest import did_you_mean
 from .events import Opinion
 from .sampling import Distribution, Probabilities, Sampling, residual, spread
 
@@ -410,8 +410,7 @@ def parse_rule(text: str) -> Rule:
     """`name` or `name:alpha`. Raises UsageError with the nearest name, or the range."""
     name, colon, value = text.strip().partition(":")
     if name not in RULES:
-        near = difflib.get_close_matches(name, RULES, n=1, cutoff=0.4)
-        guess = f"did you mean {near[0]!r}? " if near else ""
+        guess = did_you_mean(name, RULES, cutoff=0.4)
         raise UsageError(f"there is no rule {name!r}", f"{guess}`speccas rules` lists them")
     kind: Any = RULES[name]
     if kind.default is None:

@@ -2,7 +2,6 @@
 and where the files of its models are on this machine.
 """
 
-import difflib
 import importlib.resources
 import importlib.util
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import yaml
 from platformdirs import user_config_path
 
 from ..errors import Unavailable, UsageError
+from ..nearest import did_you_mean
 from .cache import find
 from .listing import SPLIT
 from .source import REPOSITORY, SHA256, Source, parse_source
@@ -60,8 +60,7 @@ def find_profile(name: str) -> Profile:
     """The pair of that name. Raises UsageError with the nearest name."""
     known = profiles()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        guess = f"did you mean {near[0]!r}? " if near else ""
+        guess = did_you_mean(name, known)
         raise UsageError(f"there is no pair {name!r}", f"{guess}known pairs: {', '.join(known)}")
     return read_profile(known[name])
 
@@ -124,8 +123,7 @@ def _value(path: Path, key: str, value: Any, kind: type) -> Any:
 def _check_keys(path: Path, node: yaml.MappingNode, known: set[str]) -> None:
     for key, _ in node.value:
         if key.value not in known:
-            near = difflib.get_close_matches(str(key.value), known, n=1)
-            guess = f"did you mean {near[0]!r}? " if near else ""
+            guess = did_you_mean(str(key.value), known)
             where = f"{path}, line {key.start_mark.line + 1}"
             raise UsageError(f"{where}: unknown key {key.value!r}", f"{guess}known keys: {', '.join(sorted(known))}")
 
