@@ -15,7 +15,8 @@ from .decoding.arms import Arm, parse_arm, speculation_of
 from .decoding.drafts.second_model import common_prefix
 from .decoding.engine import review
 from .decoding.events import Event, Judged
-from .decoding.length.policy import LONGEST, Fixed
+from .decoding.length.constants import CONSTANTS
+from .decoding.length.policy import FixedPolicy
 from .decoding.sampling import Sampling
 from .errors import IntegrityError, UsageError
 from .record.metrics import Figures, Fold
@@ -268,5 +269,5 @@ class Session:
         for _ in self.pair.prefill(prompt):
             pass
         request = replace(self.last.request, prompt=tuple(prompt))
-        speculation = speculation_of(self.last.arm, Fixed(LONGEST))
+        speculation = speculation_of(self.last.arm, FixedPolicy(CONSTANTS.longest_draft))
         return review(speculation, self.pair.expert, self.pair.drafter, request, self.pair.lexicon, judged)

@@ -19,7 +19,7 @@ from speccas.core.conversation.template import Message
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import parse_arm, play
 from speccas.core.decoding.events import Event, Finished
-from speccas.core.decoding.length.policy import Fixed
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.settings import Settings
@@ -32,7 +32,9 @@ def seconds(pair: LoadedPair, ids: list[int], sink: Callable[[Event], None] | No
     for _ in pair.prefill(ids):
         pass
     request = Request(tuple(ids), Sampling(0.0), TOKENS, pair.context, ignore_eos=True)
-    events = play(parse_arm("token"), Fixed(4), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter)
+    events = play(
+        parse_arm("token"), FixedPolicy(4), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter
+    )
     pair.held = list(ids)
     began = time.perf_counter()
     for event in events:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from speccas.core.bench.protocol import Bench
     from speccas.core.bench.samples import SampleFile
     from speccas.core.calibration.calibrate import Curve
-    from speccas.core.decoding.length.latency import Costs
+    from speccas.core.decoding.length.latency import LatencyModel
     from speccas.core.runtime.pair import LoadedPair
 
 
@@ -223,11 +223,13 @@ class Measured:
 def measured_in(file: Path) -> Measured | None:
     """What the search that goes on measured; None where there is none. Raises IntegrityError."""
     from speccas.core.calibration.calibrate import Curve
-    from speccas.core.decoding.length.latency import Costs
+    from speccas.core.decoding.length.latency import LatencyModel
 
     try:
         data = json.loads(file.read_bytes())
-        costs = Costs({int(n): float(s) for n, s in data["seen"].items()}, float(data["step"]), float(data["catch_up"]))
+        costs = LatencyModel(
+            {int(n): float(s) for n, s in data["seen"].items()}, float(data["step"]), float(data["catch_up"])
+        )
         threads = {int(n): float(s) for n, s in data["threads"].items()}
         return Measured(threads, Curve(costs, float(data["spread"])))
     except FileNotFoundError:
@@ -266,7 +268,7 @@ def keep_measured(measured: Measured, file: Path) -> None:
     file.write_text(json.dumps(data), encoding="utf-8")
 
 
-def keep_curve(pair: "LoadedPair", costs: "Costs") -> None:
+def keep_curve(pair: "LoadedPair", costs: "LatencyModel") -> None:
     """For `-k auto` of later runs."""
     from speccas.core.calibration.calibrate import Planner, curves_file
 

@@ -10,7 +10,7 @@ from speccas.core.bench.report import Table, estimate
 from speccas.core.bench.samples import Sample
 from speccas.core.calibration.calibrate import UNSTEADY, Curve
 from speccas.core.calibration.ceiling import ADVICE, bad_verifier
-from speccas.core.decoding.length.latency import Costs
+from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.runtime.pair import LoadedPair
 from speccas.core.tune.decide import NOTES, Candidate, Choice, Standing, Verdict, finding, front, standings
 from speccas.core.tune.search import Rung
@@ -22,7 +22,7 @@ from .theme import make_console
 WIDE = 200  # columns of a pipe or a file: tables stay tables there
 
 
-def curve_line(costs: Costs) -> str:
+def curve_line(costs: LatencyModel) -> str:
     """The measured curve in a line: one token in ms, the others relative to it."""
     one = costs.verify(1)
     rest = ", ".join(f"{n}: {seconds / one:.1f}" for n, seconds in sorted(costs.seen.items()) if n > 1)

@@ -15,9 +15,11 @@ from platformdirs import user_cache_path
 
 from ..atomic import read_json, update_json
 from ..decoding.arms import Arm
-from ..decoding.drafts.lookup import Record
-from ..decoding.length.latency import START, Chances, Costs
-from ..decoding.length.policy import LONGEST, Auto, Drafting, Fixed
+from ..decoding.length.acceptance import START, AcceptanceModel, LookupStatistics
+from ..decoding.length.auto import AutoPolicy
+from ..decoding.length.constants import CONSTANTS
+from ..decoding.length.latency import LatencyModel
+from ..decoding.length.policy import FixedPolicy, Policy
 from ..errors import RollbackRefused, Stopped
 from ..runtime.pair import LoadedPair
 
@@ -42,16 +44,16 @@ class Planner:
         self.pair = pair
         self.path = path
         self._kept: dict[str, Any] = read_json(path).get(self.key, {}) if path else {}
-        self._chances = {name: Chances.from_json(data) for name, data in self._kept.get("chances", {}).items()}
+        self._chances = {name: AcceptanceModel.from_json(data) for name, data in self._kept.get("chances", {}).items()}
         self._rested = {name: float(seconds) for name, seconds in self._kept.get("rested", {}).items()}
         """By rule: seconds decoded without drafts since they were last tried."""
-        self._autos: dict[str, Auto] = {}
-        self._records: dict[str, Record] = {}
-        self._costs: Costs | None = None
+        self._autos: dict[str, AutoPolicy] = {}
+        self._records: dict[str, LookupStatistics] = {}
+        self._costs: LatencyModel | None = None
         if "seen" in self._kept:
             seen = {int(n): float(seconds) for n, seconds in self._kept["seen"].items()}
             bulk = float(self._kept.get("bulk", math.inf))
-            self._costs = Costs(seen, float(self._kept["step"]), float(self._kept["catch_up"]), bulk)
+            self._costs = LatencyModel(seen, float(self._kept["step"]), float(self._kept["catch_up"]), bulk)
 
     @property
     def key(self) -> str:
@@ -63,18 +65,20 @@ class Planner:
             parts.append(f"{path.name} {header.file_bytes} {path.stat().st_mtime_ns}")
         return " | ".join(parts)
 
-    def drafting(self, arm: Arm) -> Drafting:
+    def drafting(self, arm: Arm) -> Policy:
         """The drafting of the next answer. Call it when both caches hold the prompt: what is not known yet is measured
         there, in a fraction of a second, and taken back."""
         k, lookup = self.pair.settings.draft_tokens, self.pair.settings.lookup
         name = self._name(arm)
-        self._records[name] = self._records.get(name, Record()).faded(MEMORY)
+        self._records[name] = self._records.get(name, LookupStatistics()).faded(MEMORY)
         if k != "auto" or arm.rule is None:
-            return Fixed(LONGEST if k == "auto" else int(k), self._records[name] if lookup == "on" else None)
+            return FixedPolicy(
+                CONSTANTS.longest_draft if k == "auto" else int(k), self._records[name] if lookup == "on" else None
+            )
         if self._costs is None:
             self._costs = measure(self.pair, QUICK, REPEATS)
-        self._costs.saw_bulk(self.pair.expert.bulk)
-        self._chances[name] = self._chances.get(name, Chances()).faded(MEMORY)
+        self._costs.learn_prefill(self.pair.expert.bulk)
+        self._chances[name] = self._chances.get(name, AcceptanceModel()).faded(MEMORY)
         self._autos[name] = self._auto(name, self._costs, self._records[name])
         return self._autos[name]
 
@@ -85,27 +89,27 @@ class Planner:
             return arm.method != "expert"
         name = self._name(arm)
         known = self._costs is not None and name in self._chances
-        return self._costs is None or not known or self._auto(name, self._costs, Record()).hopes
+        return self._costs is None or not known or self._auto(name, self._costs, LookupStatistics()).would_draft
 
-    def _auto(self, name: str, costs: Costs, record: Record) -> Auto:
+    def _auto(self, name: str, costs: LatencyModel, record: LookupStatistics) -> AutoPolicy:
         lookup, before = self.pair.settings.lookup, self._autos.get(name)
         chances = self._chances[name]
-        rested = before.rested if before else self._rested.get(name)
-        return Auto(
-            costs,
-            chances,
-            rested if chances.followed[START] >= KNOWN else None,
-            None if lookup == "off" else record,
-            always=lookup == "on",
-            behind=self.pair.drafter.behind,
+        rested = before.idle_seconds if before else self._rested.get(name)
+        return AutoPolicy(
+            latency=costs,
+            acceptance=chances,
+            idle_seconds=rested if chances.followed[START] >= KNOWN else None,
+            lookup=None if lookup == "off" else record,
+            lookup_always=lookup == "on",
+            unread=self.pair.drafter.behind,
         )
 
     def _name(self, arm: Arm) -> str:
         return f"{arm.name} {'greedy' if self.pair.settings.temperature == 0 else 'sampled'}"
 
-    def adopt(self, costs: Costs) -> None:
+    def adopt(self, costs: LatencyModel) -> None:
         """Decide with these costs from the next answer on: they were measured in full."""
-        costs.saw_bulk(self.pair.expert.bulk)
+        costs.learn_prefill(self.pair.expert.bulk)
         self._costs = costs
 
     def save(self) -> None:
@@ -117,15 +121,15 @@ class Planner:
             "seen": {str(n): seconds for n, seconds in sorted(costs.seen.items())},
             "step": costs.step,
             "catch_up": costs.catch_up,
-            **({} if math.isinf(costs.bulk) else {"bulk": costs.bulk}),
+            **({} if math.isinf(costs.prefill_token) else {"bulk": costs.prefill_token}),
             "chances": {name: chances.as_json() for name, chances in self._chances.items()},
-            "rested": {**self._rested, **{name: auto.rested for name, auto in self._autos.items()}},
+            "rested": {**self._rested, **{name: auto.idle_seconds for name, auto in self._autos.items()}},
         }
         with suppress(OSError):
             update_json(self.path, lambda curves: curves.update({self.key: figures}))
 
 
-def measure(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> Costs:
+def measure(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> LatencyModel:
     """Seconds of expert calls of these sizes and of a drafter step, the least of `repeats`, on the caches as they are;
     they are as they were afterwards. Sizes for which the context has no room are left out."""
     return of_times(*times(pair, sizes, repeats))
@@ -151,17 +155,19 @@ def times(pair: LoadedPair, sizes: Sequence[int], repeats: int) -> tuple[Times, 
     return seen, steps
 
 
-def of_times(seen: Times, steps: Sequence[float]) -> Costs:
+def of_times(seen: Times, steps: Sequence[float]) -> LatencyModel:
     """The least of each."""
     step = min(steps, default=0.0)
-    return Costs({n: min(seconds) for n, seconds in seen.items()} or {1: 10 * step or 1.0}, step, CATCH_UP * step)
+    return LatencyModel(
+        {n: min(seconds) for n, seconds in seen.items()} or {1: 10 * step or 1.0}, step, CATCH_UP * step
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
     """A whole curve, and by how much its times spread: the largest ratio of a size's second-least time to its least."""
 
-    costs: Costs
+    costs: LatencyModel
     spread: float
 
     @property

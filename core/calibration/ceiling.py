@@ -5,7 +5,7 @@ model, no rule, and nothing of how often drafts are accepted.
 from dataclasses import dataclass
 from typing import Any
 
-from ..decoding.length.latency import Costs
+from ..decoding.length.latency import LatencyModel
 
 BAD = 2.0
 """A file verifies badly where even free drafts that are all accepted would not make it so much faster."""
@@ -29,17 +29,17 @@ class Ceiling:
         return self.times < BAD
 
 
-def ceiling(costs: Costs, most: int = ROWS) -> Ceiling:
+def ceiling(costs: LatencyModel, most: int = ROWS) -> Ceiling:
     """Over calls of 1 to `most` tokens, drafts being free and all accepted: n C(1) / C(n)."""
     return max((Ceiling(n * costs.verify(1) / costs.verify(n), n) for n in range(1, most + 1)), key=lambda c: c.times)
 
 
-def best_of(costs: Costs, k: int) -> float:
+def best_of(costs: LatencyModel, k: int) -> float:
     """Speed-up of draft length k where every token of every draft is accepted: (k + 1) C(1) / (k d + C(k + 1))."""
     return (k + 1) * costs.verify(1) / (k * costs.step + costs.verify(k + 1))
 
 
-def needed(costs: Costs, k: int) -> float | None:
+def needed(costs: LatencyModel, k: int) -> float | None:
     """The chance a drafted token must have, each alike, for draft length k to be as fast as the expert alone; None
     where even certainty is not enough. Solves 1 + a + ... + a^k = (k d + C(k + 1)) / C(1) by halving."""
     wanted = (k * costs.step + costs.verify(k + 1)) / costs.verify(1)
@@ -58,7 +58,7 @@ def needed(costs: Costs, k: int) -> float | None:
 LENGTHS = range(1, 9)
 
 
-def as_json(costs: Costs) -> dict[str, Any]:
+def as_json(costs: LatencyModel) -> dict[str, Any]:
     """The curve and what it allows, for `doctor` and `tune`: seconds, and relative to one token; `needed` is the chance
     of a drafted token from which a draft length pays (null: none is enough)."""
     one, most = costs.verify(1), ceiling(costs)
@@ -71,7 +71,7 @@ def as_json(costs: Costs) -> dict[str, Any]:
     }
 
 
-def bad_verifier(costs: Costs, name: str, quant: str) -> str | None:
+def bad_verifier(costs: LatencyModel, name: str, quant: str) -> str | None:
     """The line for an expert whose file reads several tokens in one call at nearly the price of one after another."""
     most = ceiling(costs)
     if not most.bad:

@@ -9,7 +9,7 @@ from .answer import Lexicon, Request
 from .baselines import ANCESTORS, sequential
 from .engine import Clock, Speculation, speculate
 from .events import Event
-from .length.policy import Drafting
+from .length.policy import Policy
 from .model import Drafter, LanguageModel
 from .rules import RULES, Rule, parse_alpha, parse_rule
 
@@ -52,7 +52,7 @@ def every_arm() -> list[Arm]:
 
 def play(
     arm: Arm,
-    drafting: Drafting,
+    drafting: Policy,
     expert: LanguageModel,
     drafter: Drafter,
     request: Request,
@@ -67,6 +67,6 @@ def play(
     return speculate(speculation, expert, drafter, request, lexicon, clock)
 
 
-def speculation_of(arm: Arm, drafting: Drafting) -> Speculation | None:
+def speculation_of(arm: Arm, drafting: Policy) -> Speculation | None:
     """What the engine's loop needs of an arm; None for an ancestor."""
     return None if arm.rule is None else Speculation(arm.name, arm.rule, arm.method, drafting)

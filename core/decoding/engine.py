@@ -14,7 +14,7 @@ from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
 from .drafts.lookup import Lookup
 from .events import Drafted, Event, Finish, Finished, Judged, Piece, Started, Status, Token
-from .length.policy import Drafting, last
+from .length.policy import Policy, ends_draft
 from .model import Drafter, LanguageModel, Proposal
 from .rules import Exact, Position, Rule, all_opinions, opinion
 from .sampling import Distribution, Floats, Sampling, draw, point
@@ -65,7 +65,7 @@ class Speculation:
     name: str
     rule: Rule
     rule_name: str
-    drafting: Drafting
+    drafting: Policy
 
 
 def speculate(
@@ -96,7 +96,7 @@ def speculate(
             pending = answer.pieces(drafted)
             if drafted:
                 yield from meter.show(Drafted(arm.name, number, pending))
-            read = arm.drafting.rows(len(drafted) + 1, min(expert.max_rows, request.context - len(expert)))
+            read = arm.drafting.batch_size(len(drafted) + 1, min(expert.max_rows, request.context - len(expert)))
             padding = [answer.ids[-1]] * (read - len(drafted) - 1)  # rows that nobody looks at
             rows = expert.extend([answer.ids[-1], *drafted, *padding], rows=read)
             rule = arm.rule if on else EXPERT
@@ -144,10 +144,10 @@ def speculate(
 
 def lookup_for(arm: Speculation, answer: Answer) -> Lookup | None:
     """The text so far to look drafts up in, where that is wanted and the rule does not trust q: there is none."""
-    record = arm.drafting.record
-    if record is None or "q" in arm.rule.reads:
+    statistics = arm.drafting.lookup
+    if statistics is None or "q" in arm.rule.reads:
         return None
-    lookup = Lookup(record)
+    lookup = Lookup(statistics)
     lookup.follow(answer.ids, learn=False)
     return lookup
 
@@ -157,7 +157,7 @@ def copy(arm: Speculation, lookup: Lookup | None, answer: Answer) -> list[int]:
     if lookup is None:
         return []
     lookup.follow(answer.ids)
-    return lookup.draft(arm.drafting.copies(lookup.length, answer.room)) if lookup.length else []
+    return lookup.draft(arm.drafting.lookup_length(lookup.length, answer.room)) if lookup.length else []
 
 
 def draft(
@@ -177,7 +177,7 @@ def draft(
         if proposal.mass < LEAST_MASS or not arm.drafting.takes(proposal.q1):
             break
         drafted.append(pick(proposal.q1, sampling, uniform))
-        if last(arm.rule, proposal.q1, sampling):
+        if ends_draft(arm.rule, proposal.q1, sampling):
             break
     return drafted, proposals
 

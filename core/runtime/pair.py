@@ -18,7 +18,7 @@ from ..decoding.arms import Arm, play
 from ..decoding.drafts.second_model import Heading, ModelDrafter, common_prefix
 from ..decoding.engine import prefill
 from ..decoding.events import Event, Judged
-from ..decoding.length.policy import Drafting
+from ..decoding.length.policy import Policy
 from ..errors import IntegrityError, RollbackRefused, UsageError
 from ..files.profiles import Profile, find_profile, locate, size_of
 from ..files.source import Source, parse_source
@@ -195,7 +195,7 @@ class LoadedPair:
             yield Prefilled("drafter", done, whole)
         self.prefill_seconds["drafter"] = self.drafter.seconds - before
 
-    def play(self, arm: Arm, request: Request, drafting: Drafting) -> Generator[Event]:
+    def play(self, arm: Arm, request: Request, drafting: Policy) -> Generator[Event]:
         """The events of one arm, timed by this machine's clock. The prompt is prefilled already."""
         self.held = list(request.prompt)
         events = play(arm, drafting, self.expert, self.drafter, request, self.lexicon, time.perf_counter)

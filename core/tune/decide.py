@@ -22,7 +22,7 @@ from ..bench.stats import CONFIDENCE, FASTER, LEAST, Estimate, mean, median, ver
 from ..bench.suites import Item
 from ..bench.summary import Pair, by_prompt, by_prompt_mean, speed_ratio, time_ratio
 from ..calibration.ceiling import best_of
-from ..decoding.length.latency import Costs
+from ..decoding.length.latency import LatencyModel
 
 RULES = (
     "exact", "token:0.2", "token:0.5", "token:0.8", "confidence:0.2", "confidence:0.4", "comparative:0.1",
@@ -64,7 +64,7 @@ def candidates(rules: Sequence[str], lengths: Sequence[int | str]) -> list[Candi
     return list(dict.fromkeys([FALLBACK, *(Candidate(name, k) for name in rules for k in lengths)]))
 
 
-def hopeless(costs: Costs, lengths: Iterable[int | str]) -> dict[int, float]:
+def hopeless(costs: LatencyModel, lengths: Iterable[int | str]) -> dict[int, float]:
     """Fixed lengths that cannot pay on this machine, and the most they could reach."""
     best = {k: best_of(costs, k) for k in lengths if isinstance(k, int)}
     return {k: times for k, times in best.items() if times < HOPELESS}

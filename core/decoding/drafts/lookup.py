@@ -4,49 +4,20 @@ Knows token ids; no model, no rule and no costs. What it proposes depends on the
 probability, so it is judged as a point mass: `exact` accepts it with p(v).
 """
 
-import bisect
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from ..length.acceptance import LookupStatistics
 
 SHORT = 2  # tokens that must agree for a match
 DEEPEST = 16  # tokens back that a match is measured
 PLACES = 16  # of those where the text's last tokens stood before, the latest so many are looked at
-EDGES = (3, 4, 6, 9, 13)  # of a match's length; between two lies one bucket
-PRIOR = (0.4, 0.45, 0.6, 0.65, 0.75, 0.9)
-"""Chance by bucket that text goes on as it did, before this text shows it: a little below what it was in answers of
-Qwen2.5-Coder-1.5B to `builtin`, which seldom copy (0.45 to 0.64). In those to `copying` it was 0.66 to 0.97."""
-WEIGHT = 4.0  # tokens that the prior counts for
-
-
-@dataclass
-class Record:
-    """How often the text went on as it had before, by the length of the match. Learned from every token that is
-    written, drafted or not: looking costs nothing."""
-
-    hits: list[float] = field(default_factory=lambda: [0.0] * len(PRIOR))
-    tries: list[float] = field(default_factory=lambda: [0.0] * len(PRIOR))
-
-    def chance(self, length: int) -> float:
-        """That the token behind a match of so many tokens is the one that stood there."""
-        bucket = bisect.bisect(EDGES, length)
-        return (self.hits[bucket] + WEIGHT * PRIOR[bucket]) / (self.tries[bucket] + WEIGHT)
-
-    def learn(self, length: int, hit: bool) -> None:
-        bucket = bisect.bisect(EDGES, length)
-        self.tries[bucket] += 1
-        self.hits[bucket] += hit
-
-    def faded(self, weight: float) -> "Record":
-        """The same on fewer counts, so that another text can overrule it soon."""
-        scale = [min(1.0, weight / count) if count else 0.0 for count in self.tries]
-        return Record(*([n * s for n, s in zip(counts, scale, strict=True)] for counts in (self.hits, self.tries)))
 
 
 class Lookup:
     """The text so far, indexed by its pairs of tokens; of several places the one that agrees longest counts, of equals
     the latest."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: LookupStatistics) -> None:
         self.record = record
         self.length = 0
         """Tokens that agree before the end of the text and before the place, DEEPEST at most; 0 where there is none."""

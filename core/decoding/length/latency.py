@@ -1,174 +1,102 @@
-"""What a round costs and what it is likely to give: seconds by batch size, chances by the drafter's confidence.
+"""Latency model: seconds of an expert call by batch size and of the drafter's steps, learned from timed calls."""
 
-Pure numbers, kept current by the run's own calls. Knows no model, no rule and no clock.
-"""
-
-import bisect
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-EDGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of max q; between two lies one bucket
-BUCKETS = len(EDGES) + 1
-START = BUCKETS  # the state before anything was drafted
-LINE = 0.3  # of one call: what a further token costs while only one size is known
-UP, DOWN = 0.25, 0.5  # how much of a surprise is believed; a call that was quicker than thought is no accident
-OWN = 0.2  # and what part of that more for the call's own size
-MISSED = 0.8  # of a size that was not called lately: how much is believed, of that size alone
-FRESH = 8  # calls
-STALE = 16  # calls, after which a size that was passed over is looked at again where there is doubt
-DOUBT = 1.1  # a size is believed so much dearer than it once was
-PADDED = 0.95  # of the time: what a padding row must save
-HOPE = 0.9  # the chance of a draft before anything is known
-WEIGHT = 2.0  # judged drafts that what was known before a run counts for, in each bucket
+from .constants import CONSTANTS, PolicyConstants
 
 
 @dataclass
-class Costs:
-    """Seconds: `verify(n)` of one expert call that reads n tokens, `step` of one drafter step, `catch_up` of one token
-    that the drafter only has to read. Sizes that were never seen lie on the lines between those that were; beyond the
-    largest a token costs no more than `bulk`, one of many that are read together, as in a prompt."""
+class LatencyModel:
+    """Seconds: `verify(n)` of an expert call of batch size n, `step` of a drafter step, `catch_up` of each token that
+    the drafter only has to read, `prefill_token` of each token of a long prompt (batched prefill cost).
+
+    Batch sizes that were never seen are interpolated between those that were. Beyond the largest the curve goes on at
+    its mean slope, but at `prefill_token` a token at most.
+    """
 
     seen: dict[int, float]
+    """Seconds by batch size, for those that were measured or called."""
     step: float
     catch_up: float = 0.0
-    bulk: float = math.inf
+    prefill_token: float = math.inf
     calls: int = 0
-    last: dict[int, int] = field(default_factory=dict)
-    """By size: the call, of all so far, that had it last."""
-    low: dict[int, float] = field(default_factory=dict)
-    """By size: the least that was seen, drawn to what was seen where that was in doubt."""
+    """Expert calls learned from."""
+    last_call: dict[int, int] = field(default_factory=dict)
+    """By batch size: the number of its last call, among all of them."""
+    least: dict[int, float] = field(default_factory=dict)
+    """By batch size: the least seconds of a call, drawn to those of a call that was made in doubt."""
+    constants: PolicyConstants = field(default=CONSTANTS, repr=False, compare=False)
 
     def verify(self, n: int) -> float:
-        return self.seen[n] if n in self.seen else self.row(n)[-1]
+        return self.seen[n] if n in self.seen else self.curve(n)[-1]
 
-    def row(self, most: int) -> list[float]:
-        """`verify` of 1 to `most`."""
+    def curve(self, most: int) -> list[float]:
+        """`verify` of 1 to `most`; no size is cheaper than the smallest seen one."""
         known = sorted(self.seen)
         first, last = known[0], known[-1]
-        slope = (self.seen[last] - self.seen[first]) / (last - first) if last > first else LINE * self.seen[first]
+        if last > first:
+            slope = (self.seen[last] - self.seen[first]) / (last - first)
+        else:
+            slope = self.constants.further_token * self.seen[first]
         values: list[float] = []
         for low, high in itertools.pairwise(known):
             own = (self.seen[high] - self.seen[low]) / (high - low)
             values += [self.seen[low] + own * (n - low) for n in range(len(values) + 1, high + 1)]
-        beyond = min(slope, self.bulk)
+        beyond = min(slope, self.prefill_token)
         values += [self.seen[last] + beyond * (n - last) for n in range(len(values) + 1, most + 1)]
         return [max(value, self.seen[first]) for value in values[:most]]
 
-    def cheapest(self, n: int, most: int) -> int:
-        """The size, n or a little more, that is cheapest to read: kernels go in steps, so a padding row may save. One
-        token alone is the kernels' own case, and never padded."""
+    def cheapest_size(self, n: int, most: int) -> int:
+        """The batch size, n or a little more, whose call is cheapest: kernels go in steps, so padding may save time.
+        A single token is never padded: kernels treat it as a case of its own."""
         if n == 1:
             return 1
-        row = self.row(min(n + 3, most))[n - 1 :]
-        best = min(row)
-        return n if best > PADDED * row[0] or self.doubtful(n) else n + row.index(best)
+        curve = self.curve(min(n + self.constants.padding_limit, most))[n - 1 :]
+        best = min(curve)
+        return n if best > self.constants.padding_gain * curve[0] or self.doubtful(n) else n + curve.index(best)
+
+    def cheapest_seconds(self, most: int) -> list[float]:
+        """Seconds of the cheapest call that reads n tokens, at index n, up to `most`; 0 at index 0."""
+        curve = self.curve(most)
+        return [0.0, *(min(curve[n - 1 : n + self.constants.padding_limit]) for n in range(1, most + 1))]
 
     def doubtful(self, n: int) -> bool:
-        """Whether a size that is passed over had better be tried again: it was never called, or was dearer than it had
-        been when it was. Another program that took the cores for a moment would else be believed for ever."""
-        if self.calls - self.last.get(n, 0) < STALE:
+        """Whether a batch size that was not called for long had better be called again: it never was, or its expected
+        time is well above its least. Otherwise one moment of interference would be believed for ever."""
+        if self.calls - self.last_call.get(n, 0) < self.constants.doubt_calls:
             return False
-        return n not in self.last or self.verify(n) > DOUBT * self.low[n]
+        return n not in self.last_call or self.verify(n) > self.constants.doubt_ratio * self.least[n]
 
-    def least(self, most: int) -> list[float]:
-        """Seconds of the cheapest call that reads n tokens, by n up to `most`; of none, nothing."""
-        row = self.row(most)
-        return [0.0, *(min(row[n - 1 : n + 3]) for n in range(1, most + 1))]
-
-    def saw_verify(self, n: int, seconds: float) -> None:
-        """One call that was timed. Of a size that was called just before, a surprise tells of the machine, which slows
-        or recovers for all sizes alike; of another one, of that size."""
-        low = self.low.get(n, seconds)
-        self.low[n] = math.sqrt(low * seconds) if self.doubtful(n) else min(low, seconds)  # it may be slow for now
-        fresh = n in self.last and self.calls - self.last[n] < FRESH
+    def learn_verify(self, n: int, seconds: float) -> None:
+        """One expert call of batch size n took so long. If its size was called shortly before, the ratio of measured to
+        expected tells of the machine, which slows or recovers for all sizes alike; otherwise of that size alone."""
+        c = self.constants
+        least = self.least.get(n, seconds)
+        self.least[n] = math.sqrt(least * seconds) if self.doubtful(n) else min(least, seconds)  # may be slow for now
+        fresh = n in self.last_call and self.calls - self.last_call[n] < c.fresh_calls
         self.calls += 1
-        self.last[n] = self.calls
-        surprise = min(max(seconds / self.verify(n), 0.25), 4.0)
+        self.last_call[n] = self.calls
+        surprise = min(max(seconds / self.verify(n), c.least_surprise), c.largest_surprise)
         if n not in self.seen:
             self.seen[n] = seconds
         elif not fresh:
-            self.seen[n] *= surprise**MISSED
+            self.seen[n] *= surprise**c.stale_size_weight
         else:
-            believed = UP if surprise > 1 else DOWN
+            weight = c.slower_weight if surprise > 1 else c.faster_weight
             for size in self.seen:
-                self.seen[size] *= surprise**believed
-            self.bulk *= surprise**believed
-            self.seen[n] *= surprise ** (OWN * believed)
+                self.seen[size] *= surprise**weight
+            self.prefill_token *= surprise**weight
+            self.seen[n] *= surprise ** (c.own_size_weight * weight)
 
-    def saw_bulk(self, seconds: float) -> None:
-        """Of each token of a prompt: the least counts, for the first one may wait for the file to be read."""
-        self.bulk = min(self.bulk, seconds)
+    def learn_prefill(self, seconds: float) -> None:
+        """Each token of a prompt took so long. The least counts: the first prompt may wait for the file to be read."""
+        self.prefill_token = min(self.prefill_token, seconds)
 
-    def saw_step(self, seconds: float) -> None:
-        self.step += UP * (seconds - self.step)
+    def learn_step(self, seconds: float) -> None:
+        self.step += self.constants.slower_weight * (seconds - self.step)
 
-    def saw_catch_up(self, seconds: float) -> None:
-        """Of each token that the drafter had to read."""
-        self.catch_up += UP * (max(seconds, 0.0) - self.catch_up)
-
-
-@dataclass
-class Chances:
-    """How likely a draft is accepted, by the bucket of max q at its position; learned from what was judged.
-
-    `accepted` and `judged` are counts by bucket, `follows` and `followed` the same by the bucket one before.
-    """
-
-    accepted: list[float] = field(default_factory=lambda: [0.0] * BUCKETS)
-    judged: list[float] = field(default_factory=lambda: [0.0] * BUCKETS)
-    follows: list[float] = field(default_factory=lambda: [0.0] * (BUCKETS + 1))
-    followed: list[float] = field(default_factory=lambda: [0.0] * (BUCKETS + 1))
-
-    @staticmethod
-    def bucket(confidence: float) -> int:
-        return bisect.bisect(EDGES, confidence)
-
-    def chance(self, bucket: int) -> float:
-        """Of a position in this bucket. Before anything is known a drafter is believed nearly as much as it believes
-        itself."""
-        middle = (([0.0, *EDGES])[bucket] + ([*EDGES, 1.0])[bucket]) / 2
-        return (self.accepted[bucket] + WEIGHT * (0.1 + 0.85 * middle)) / (self.judged[bucket] + WEIGHT)
-
-    def next(self, bucket: int) -> float:
-        """Expected chance of the position behind one in this bucket (START: of the first one). A bucket that is little
-        known leans on all of them, and all of them on hope: a drafter that is never tried is never known."""
-        everywhere = (sum(self.follows) + WEIGHT * HOPE) / (sum(self.followed) + WEIGHT)
-        return (self.follows[bucket] + WEIGHT * everywhere) / (self.followed[bucket] + WEIGHT)
-
-    def learn(self, buckets: list[int], accepted: int) -> None:
-        """One judged draft: the buckets of its positions, and how many of them were accepted, from the left."""
-        for i, bucket in enumerate(buckets[: accepted + 1]):
-            self.judged[bucket] += 1
-            self.accepted[bucket] += i < accepted
-        for i, before in enumerate([START, *buckets][: min(accepted + 1, len(buckets))]):
-            self.followed[before] += 1
-            self.follows[before] += i < accepted
-
-    def faded(self, weight: float) -> "Chances":
-        """The same chances on fewer counts, so that a new text can overrule them soon."""
-
-        def fade(values: list[float], counts: list[float]) -> tuple[list[float], list[float]]:
-            scale = [min(1.0, weight / count) if count else 0.0 for count in counts]
-            return [v * s for v, s in zip(values, scale, strict=True)], [min(weight, count) for count in counts]
-
-        accepted, judged = fade(self.accepted, self.judged)
-        follows, followed = fade(self.follows, self.followed)
-        return Chances(accepted, judged, follows, followed)
-
-    def as_json(self) -> dict[str, list[float]]:
-        return {
-            "accepted": self.accepted,
-            "judged": self.judged,
-            "follows": self.follows,
-            "followed": self.followed,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, list[float]]) -> "Chances":
-        """Raises ValueError, KeyError or TypeError where the data is of another shape."""
-        chances = cls(*(list(map(float, data[name])) for name in ("accepted", "judged", "follows", "followed")))
-        if [len(chances.accepted), len(chances.judged), len(chances.follows)] != [BUCKETS, BUCKETS, BUCKETS + 1]:
-            raise ValueError("counts of another shape")
-        return chances
+    def learn_catch_up(self, seconds: float) -> None:
+        """Each token that the drafter had to read took so long."""
+        self.catch_up += self.constants.slower_weight * (max(seconds, 0.0) - self.catch_up)

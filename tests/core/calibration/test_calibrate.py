@@ -10,8 +10,9 @@ import pytest
 from speccas.core.calibration.calibrate import FULL, Curve, Planner, alone_speed, measure_full, of_times, spread
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import parse_arm
-from speccas.core.decoding.length.latency import BUCKETS, Chances, Costs
-from speccas.core.decoding.length.policy import Auto
+from speccas.core.decoding.length.acceptance import BUCKETS, AcceptanceModel
+from speccas.core.decoding.length.auto import AutoPolicy
+from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.record.metrics import Fold
 from speccas.core.runtime.pair import LoadedPair
@@ -26,7 +27,7 @@ def test_the_least_of_each_size_counts() -> None:
 def test_times_that_spread_are_not_steady() -> None:
     assert spread({1: [2.0, 2.2, 9.0], 4: [4.0, 3.0, 8.0]}) == pytest.approx(4 / 3)
     assert spread({1: [2.0]}) == 1.0 == spread({})
-    costs = Costs({1: 1.0}, 0.1)
+    costs = LatencyModel({1: 1.0}, 0.1)
     assert Curve(costs, 1.3).steady and not Curve(costs, 1.31).steady
 
 
@@ -46,7 +47,7 @@ def test_measuring_leaves_the_caches_as_they_were(tiny: LoadedPair) -> None:
     tiny.settings = replace(before, draft_tokens="auto")
     drafting = planner.drafting(parse_arm("exact"))
     tiny.settings = before
-    assert isinstance(drafting, Auto) and drafting.costs is curve.costs, "it is not measured again"
+    assert isinstance(drafting, AutoPolicy) and drafting.latency is curve.costs, "it is not measured again"
 
 
 @pytest.mark.tiny
@@ -61,24 +62,26 @@ def test_what_the_prompt_cost_a_token_goes_into_the_costs_and_outlives_the_proce
         tiny.expert.bulk = 1e-6
         planner = Planner(tiny, path)
         drafting = planner.drafting(arm)
-        assert isinstance(drafting, Auto) and drafting.costs.bulk == 1e-6
-        assert drafting.costs.verify(16) - drafting.costs.verify(4) == pytest.approx(12e-6)
+        assert isinstance(drafting, AutoPolicy) and drafting.latency.prefill_token == 1e-6
+        assert drafting.latency.verify(16) - drafting.latency.verify(4) == pytest.approx(12e-6)
         planner.save()
         tiny.expert.bulk = math.inf
         again = Planner(tiny, path).drafting(arm)
-        assert isinstance(again, Auto) and again.costs.bulk == 1e-6
+        assert isinstance(again, AutoPolicy) and again.latency.prefill_token == 1e-6
         (saved,) = json.loads(path.read_text()).values()
         del saved["bulk"]
         path.write_text(json.dumps({Planner(tiny).key: saved}))
         older = Planner(tiny, path).drafting(arm)
-        assert isinstance(older, Auto) and older.costs.bulk == math.inf, "figures of an earlier speccas"
+        assert isinstance(older, AutoPolicy) and older.latency.prefill_token == math.inf, (
+            "figures of an earlier speccas"
+        )
     finally:
         tiny.settings, tiny.expert.bulk = before, bulk
 
 
 def kept(path: Path, pair: LoadedPair, accepted: float, curve: dict[str, float]) -> Planner:
     """A planner that finds this curve, and a dozen drafts of which so many were accepted, from earlier answers."""
-    chances = Chances(
+    chances = AcceptanceModel(
         [accepted] * BUCKETS, [12.0] * BUCKETS, [accepted] * (BUCKETS + 1), [12.0] * (BUCKETS + 1)
     ).as_json()
     figures = {"seen": curve, "step": 0.5, "catch_up": 0.1, "chances": {"exact greedy": chances}}

@@ -15,7 +15,7 @@ from speccas.core.decoding import engine, verify
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import Arm, parse_arm
 from speccas.core.decoding.events import Event, Judged
-from speccas.core.decoding.length.policy import Fixed
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.model import Proposal
 from speccas.core.decoding.rules import Position, Rule
 from speccas.core.decoding.sampling import Distribution, Probabilities, Sampling, draw
@@ -53,7 +53,7 @@ def written(arm: str, sampling: Sampling, samples: int = SAMPLES) -> Counter[tup
 
 
 def play(pair: Toy, arm: Arm, rule: Rule, k: int, request: Request) -> Iterator[Event]:
-    asked = engine.Speculation(arm.name, rule, arm.method, Fixed(k))
+    asked = engine.Speculation(arm.name, rule, arm.method, FixedPolicy(k))
     return engine.speculate(asked, pair.expert, pair.drafter, request, pair.lexicon, pair.clock)
 
 
@@ -192,7 +192,7 @@ def test_tiny_exact_end_to_end(tiny: LoadedPair) -> None:
     found: Counter[tuple[int, ...]] = Counter()
     for seed in range(200):
         request = Request(tuple(prompt), Sampling(1.0, seed=seed), max_tokens=2)
-        found[ids(tiny.play(arm, request, Fixed(4)))[:1]] += 1
+        found[ids(tiny.play(arm, request, FixedPolicy(4)))[:1]] += 1
     sampling = Sampling(1.0)
     assert against(found, p1.sampled(sampling)) > 1e-4
     assert against(found, Position(q1, p1, sampling).q) < 1e-6

@@ -18,7 +18,7 @@ from speccas.core.decoding.arms import every_arm, parse_arm
 from speccas.core.decoding.baselines import ANCESTORS
 from speccas.core.decoding.engine import Speculation, prefill, review
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Started, Status
-from speccas.core.decoding.length.policy import Fixed
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling, Shared
 from speccas.core.decoding.table import TableModel
@@ -673,7 +673,7 @@ def test_a_round_reviewed_is_the_round_with_every_number(arm: str, temperature: 
     assert detailed.ids == plain.ids
     parsed = parse_arm(arm)
     assert parsed.rule is not None
-    spoken_of = Speculation(parsed.name, parsed.rule, parsed.method, Fixed(4))
+    spoken_of = Speculation(parsed.name, parsed.rule, parsed.method, FixedPolicy(4))
     for one, other in zip(plain.rounds, detailed.rounds, strict=True):
         before = [0, 1, *plain.ids[: one.at]]
         toy.prefill(before)

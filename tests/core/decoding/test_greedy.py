@@ -11,9 +11,9 @@ import pytest
 from speccas.core.conversation.template import Message
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import every_arm, parse_arm, play
-from speccas.core.decoding.drafts.lookup import Record
 from speccas.core.decoding.events import Status
-from speccas.core.decoding.length.policy import Fixed
+from speccas.core.decoding.length.acceptance import LookupStatistics
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.record.metrics import Figures, Fold, against
 from speccas.core.runtime.pair import LoadedPair, chosen_pair
@@ -59,10 +59,12 @@ def played(
     tokens: int,
     k: int = 4,
     temperature: float = 0.0,
-    record: Record | None = None,
+    record: LookupStatistics | None = None,
 ) -> Run:
     request = Request(prompt, Sampling(temperature), tokens)
-    events = play(parse_arm(arm), Fixed(k, record), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter)
+    events = play(
+        parse_arm(arm), FixedPolicy(k, record), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter
+    )
     return Run(list(events))
 
 
@@ -96,7 +98,7 @@ def test_exact_with_looked_up_drafts_is_the_expert_alone(tiny: LoadedPair) -> No
     for i, text in enumerate([f"Repeat this text: {song} {song}", "Repeat after me: la la la la la", *PROMPTS[:8]]):
         prompt = prefilled(tiny, text)
         alone = played(tiny, "expert", prompt, 48)
-        exact = played(tiny, "exact", prompt, 48, k=i % 8 + 1, record=Record())
+        exact = played(tiny, "exact", prompt, 48, k=i % 8 + 1, record=LookupStatistics())
         assert exact.ids == alone.ids
         figures = told(exact)
         assert figures.drafted is not None and figures.looked_up is not None and figures.looked_up <= figures.drafted

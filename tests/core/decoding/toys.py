@@ -16,7 +16,7 @@ from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm, play
 from speccas.core.decoding.drafts.second_model import ModelDrafter, Spelling
 from speccas.core.decoding.events import Drafted, Event, Finished, Judged, Token
-from speccas.core.decoding.length.policy import Fixed
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Distribution, Floats, Probabilities, Sampling, Shared
 from speccas.core.decoding.table import Row, TableModel, VirtualClock
@@ -77,7 +77,7 @@ class Toy:
 
     def events(self, arm: str, request: Request, k: int = 4) -> Generator[Event]:
         """One arm's events; the prompt is in the caches already."""
-        return play(parse_arm(arm), Fixed(k), self.expert, self.drafter, request, self.lexicon, self.clock)
+        return play(parse_arm(arm), FixedPolicy(k), self.expert, self.drafter, request, self.lexicon, self.clock)
 
     def run(self, arm: str, request: Request, k: int = 4) -> "Run":
         """Prefill and play to the end."""

@@ -15,7 +15,7 @@ from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Judged
-from speccas.core.decoding.length.policy import Fixed
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import Unavailable
 from speccas.core.files.profiles import find_profile
@@ -60,7 +60,7 @@ def spelled(pair: LoadedPair, ids: Sequence[int]) -> bytes:
 
 def answer(pair: LoadedPair, ids: Sequence[int], arm: str, k: int = 4) -> list[int]:
     request = Request(tuple(ids), Sampling(), 24, pair.context)
-    events = pair.play(parse_arm(arm), request, Fixed(k))
+    events = pair.play(parse_arm(arm), request, FixedPolicy(k))
     return [token.id for event in events if isinstance(event, Judged) for token in event.tokens]
 
 

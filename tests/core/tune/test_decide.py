@@ -8,7 +8,7 @@ import pytest
 
 from speccas.core.bench.samples import Sample
 from speccas.core.bench.suites import Item
-from speccas.core.decoding.length.latency import Costs
+from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.tune.decide import (
     FALLBACK,
     FINALISTS,
@@ -56,7 +56,7 @@ def test_every_rule_at_every_length_and_the_fallback_once() -> None:
 
 
 def test_lengths_that_cannot_pay_are_known_from_the_curve_alone() -> None:
-    costs = Costs({1: 1.0, 2: 1.4, 3: 3.6, 5: 4.0}, step=0.1)
+    costs = LatencyModel({1: 1.0, 2: 1.4, 3: 3.6, 5: 4.0}, step=0.1)
     left_out = hopeless(costs, [1, 2, 4, "auto"])
     assert list(left_out) == [2] and left_out[2] == pytest.approx(3 / 3.8)
 

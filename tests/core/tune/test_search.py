@@ -20,8 +20,11 @@ from speccas.core.bench.suites import Item
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import play
 from speccas.core.decoding.drafts.second_model import ModelDrafter
-from speccas.core.decoding.length.latency import Chances, Costs
-from speccas.core.decoding.length.policy import LONGEST, Auto, Fixed
+from speccas.core.decoding.length.acceptance import AcceptanceModel
+from speccas.core.decoding.length.auto import AutoPolicy
+from speccas.core.decoding.length.constants import CONSTANTS
+from speccas.core.decoding.length.latency import LatencyModel
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.errors import Stopped, UsageError
@@ -81,7 +84,7 @@ class Simulated(Bench):
         items = [Item(f"p{i}", "ab"[i % 2], "?") for i in range(prompts)]
         super().__init__(None, Plan((), 1), items, False, 0.0)  # type: ignore[arg-type]
         self.machine = machine
-        self.chances: dict[str, Chances] = {}
+        self.acceptance: dict[str, AcceptanceModel] = {}
         self.stop_at = stop_at
         self.played: list[tuple[str, str]] = []
 
@@ -124,11 +127,11 @@ class Simulated(Bench):
             figures, item.id, item.group, repeat, order, planned.k, None, tokens, None, (), (), None, None, None, 0.0
         )
 
-    def drafting(self, planned: PlannedArm) -> Auto | Fixed:
+    def drafting(self, planned: PlannedArm) -> AutoPolicy | FixedPolicy:
         if planned.k != "auto":
-            return Fixed(planned.k or LONGEST)
-        costs = Costs({n: self.machine.curve(n) for n in range(1, 9)}, self.machine.step)
-        return Auto(costs, self.chances.setdefault(planned.name, Chances()))
+            return FixedPolicy(planned.k or CONSTANTS.longest_draft)
+        latency = LatencyModel({n: self.machine.curve(n) for n in range(1, 9)}, self.machine.step)
+        return AutoPolicy(latency=latency, acceptance=self.acceptance.setdefault(planned.name, AcceptanceModel()))
 
 
 RULES = ("exact", "token:0.3", "comparative:0.3")

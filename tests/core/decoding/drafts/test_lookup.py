@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm, play
-from speccas.core.decoding.drafts.lookup import DEEPEST, PLACES, SHORT, Lookup, Record
+from speccas.core.decoding.drafts.lookup import DEEPEST, PLACES, SHORT, Lookup
 from speccas.core.decoding.drafts.second_model import ModelDrafter
 from speccas.core.decoding.engine import Speculation, review
 from speccas.core.decoding.events import Status
-from speccas.core.decoding.length.latency import Chances, Costs
-from speccas.core.decoding.length.policy import Auto, Drafting, Fixed
+from speccas.core.decoding.length.acceptance import AcceptanceModel, LookupStatistics
+from speccas.core.decoding.length.auto import AutoPolicy
+from speccas.core.decoding.length.latency import LatencyModel
+from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel, VirtualClock
@@ -50,7 +52,7 @@ def found(ids: Sequence[int], count: int) -> list[int]:
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 40), st.integers(1, 20))
 def test_a_draft_is_what_stood_behind_the_place_that_agrees_longest(ids: list[int], half: int, count: int) -> None:
-    lookup = Lookup(Record())
+    lookup = Lookup(LookupStatistics())
     lookup.follow(ids[:half], learn=False)
     lookup.follow(ids)
     assert lookup.draft(count) == found(ids, count)
@@ -58,7 +60,7 @@ def test_a_draft_is_what_stood_behind_the_place_that_agrees_longest(ids: list[in
 
 
 def test_the_length_of_a_match_is_counted_back_from_both_places() -> None:
-    lookup = Lookup(Record())
+    lookup = Lookup(LookupStatistics())
     lookup.follow([9, 1, 2, 3, 4, 5, 6, 8, 1, 2, 3, 4, 5, 6])
     assert lookup.length == 6 and lookup.draft(3) == [8, 1, 2]
     lookup.follow([9, 1, 2, 3, 4, 5, 6, 8, 1, 2, 3, 4, 5, 6, *[0] * 40])
@@ -66,7 +68,7 @@ def test_the_length_of_a_match_is_counted_back_from_both_places() -> None:
 
 
 def test_the_record_learns_from_what_is_written_and_not_from_the_prompt() -> None:
-    record = Record()
+    record = LookupStatistics()
     lookup = Lookup(record)
     lookup.follow([1, 2, 3, 1, 2, 3, 1, 2], learn=False)
     assert sum(record.tries) == 0
@@ -84,7 +86,7 @@ def echoing(seed: int) -> Toy:
     return pair(seed, size=4, order=2, spread=2.0)
 
 
-def decoded(toy: Toy, arm: str, asked: Request, drafting: Drafting) -> Run:
+def decoded(toy: Toy, arm: str, asked: Request, drafting: Policy) -> Run:
     toy.prefill(asked.prompt)
     events = play(parse_arm(arm), drafting, toy.expert, toy.drafter, asked, toy.lexicon, toy.clock)
     return Run(list(events))
@@ -99,7 +101,7 @@ def test_caches_and_counts_hold_with_looked_up_drafts_and_rules_that_read_q_take
     for seed in range(6):
         toy = echoing(seed)
         asked = request((0, 1, 2, 0, 1, 3, 1, 0), temperature, seed=seed, detail=True)
-        run = decoded(toy, arm, asked, Fixed(3, Record()))
+        run = decoded(toy, arm, asked, FixedPolicy(3, LookupStatistics()))
         toy.holds([*asked.prompt, *run.ids])
         for judged in run.rounds:
             looked_up += judged.source == "lookup"
@@ -114,10 +116,10 @@ def test_caches_and_counts_hold_with_looked_up_drafts_and_rules_that_read_q_take
 def test_greedy_exact_is_the_expert_alone_and_the_drafter_sleeps_through_looked_up_rounds() -> None:
     for seed in range(20):
         toy, asked = echoing(seed), request((0, 1, 2, 0, 1), max_tokens=40)
-        run = decoded(toy, "exact", asked, Fixed(5, Record()))
+        run = decoded(toy, "exact", asked, FixedPolicy(5, LookupStatistics()))
         assert run.ids == toy.run("expert", asked).ids
     steps = len(toy.small.extends)
-    run = decoded(toy, "exact", asked, Fixed(5, Record()))
+    run = decoded(toy, "exact", asked, FixedPolicy(5, LookupStatistics()))
     by_drafter = sum(each.drafted for each in run.rounds if each.source == "drafter")
     assert len(toy.small.extends) - steps <= by_drafter + 1  # and one for the prompt
     assert any(each.source == "lookup" for each in run.rounds)
@@ -177,7 +179,7 @@ def test_looked_up_drafts_are_point_masses(rule: str, temperature: float) -> Non
             assert expected[answer] == pytest.approx(np.prod([rows[a][b] for a, b in itertools.pairwise(ids)]))
     drawn: Counter[tuple[int, ...]] = Counter()
     for seed in range(20_000):
-        run = decoded(toy, rule, request(ALL_PAIRS, temperature, 3, seed), Fixed(2, Record()))
+        run = decoded(toy, rule, request(ALL_PAIRS, temperature, 3, seed), FixedPolicy(2, LookupStatistics()))
         assert all(each.source == "lookup" or not each.drafted for each in run.rounds)
         drawn[tuple(run.ids)] += 1
     full = {answer: expected.get(answer, 0.0) for answer in itertools.product(range(3), repeat=3)}
@@ -186,11 +188,11 @@ def test_looked_up_drafts_are_point_masses(rule: str, temperature: float) -> Non
 
 def test_a_looked_up_round_is_explained_without_q() -> None:
     toy, asked = echoing(3), request((0, 1, 2, 0, 1), max_tokens=40)
-    run = decoded(toy, "token", asked, Fixed(4, Record()))
+    run = decoded(toy, "token", asked, FixedPolicy(4, LookupStatistics()))
     judged = next(each for each in run.rounds if each.source == "lookup")
     before = (*asked.prompt, *run.ids[: judged.at])
     toy.prefill(before)
-    arm = Speculation("token", parse_arm("token").rule, "token", Fixed(4))  # type: ignore[arg-type]
+    arm = Speculation("token", parse_arm("token").rule, "token", FixedPolicy(4))  # type: ignore[arg-type]
     told = review(arm, toy.expert, toy.drafter, request(before), toy.lexicon, judged)
     assert [token.id for token in told.tokens] == [token.id for token in judged.tokens]
     assert all(token.q is None and token.p is not None for token in told.tokens)
@@ -201,7 +203,7 @@ def test_a_looked_up_round_is_explained_without_q() -> None:
 WORDS = 300
 
 
-def machine(answer: Sequence[int], prompt: Sequence[int], drafting: Drafting, curve: Callable[[int], float]) -> Figures:
+def machine(answer: Sequence[int], prompt: Sequence[int], drafting: Policy, curve: Callable[[int], float]) -> Figures:
     """An expert that writes `answer` and a drafter that never agrees, on a virtual clock."""
     clock = VirtualClock()
     script = [*prompt, *answer]
@@ -230,8 +232,9 @@ def machine(answer: Sequence[int], prompt: Sequence[int], drafting: Drafting, cu
     return fold.figures()
 
 
-def auto(curve: Callable[[int], float], record: Record | None, bulk: float = math.inf) -> Auto:
-    return Auto(Costs({1: curve(1), 4: curve(4)}, 0.1, 0.02, bulk), Chances(), record=record)
+def auto(curve: Callable[[int], float], lookup: LookupStatistics | None, prefill_token: float = math.inf) -> AutoPolicy:
+    latency = LatencyModel({1: curve(1), 4: curve(4)}, step=0.1, catch_up=0.02, prefill_token=prefill_token)
+    return AutoPolicy(latency=latency, acceptance=AcceptanceModel(), lookup=lookup)
 
 
 def flat(n: int) -> float:
@@ -248,7 +251,7 @@ def test_a_text_that_copies_its_prompt_goes_faster(curve: Callable[[int], float]
     prompt = [int(word) for word in rng.integers(0, WORDS, 200)]
     answer = [*prompt[50:150], *(int(word) for word in rng.integers(0, WORDS, 8)), *prompt[20:120]]
     without = machine(answer, prompt, auto(curve, None), curve)
-    figures = machine(answer, prompt, auto(curve, Record()), curve)
+    figures = machine(answer, prompt, auto(curve, LookupStatistics()), curve)
     assert figures.seconds < without.seconds / 1.3
     assert figures.looked_up_accepted is not None and figures.looked_up_accepted > 150
     assert without.looked_up == without.looked_up_accepted == 0
@@ -265,28 +268,28 @@ def test_a_prompt_read_quickly_shows_that_long_drafts_are_cheap() -> None:
     rng = np.random.default_rng(1)
     prompt = [int(word) for word in rng.integers(0, WORDS, 400)]
     answer = [int(rng.integers(0, WORDS)) if i % 16 == 15 else word for i, word in enumerate(prompt)]
-    unaware = machine(answer, prompt, auto(tiled, Record()), tiled)
-    figures = machine(answer, prompt, auto(tiled, Record(), bulk=0.25), tiled)
+    unaware = machine(answer, prompt, auto(tiled, LookupStatistics()), tiled)
+    figures = machine(answer, prompt, auto(tiled, LookupStatistics(), prefill_token=0.25), tiled)
     assert figures.seconds < unaware.seconds / 1.15
 
 
-@pytest.mark.parametrize("bulk", [math.inf, 0.1])
+@pytest.mark.parametrize("prefill_token", [math.inf, 0.1])
 @pytest.mark.parametrize("curve", [flat, steep, tiled])
-def test_rows_wasted_on_new_text_stay_under_a_hundredth(curve: Callable[[int], float], bulk: float) -> None:
+def test_rows_wasted_on_new_text_stay_under_a_hundredth(curve: Callable[[int], float], prefill_token: float) -> None:
     """Words as frequent as in a language: pairs come again and mean little. Nor does it where a prompt is read so much
     quicker than drafts that long ones look cheaper than they are."""
     rng = np.random.default_rng(2)
     weights = 1 / np.arange(1, WORDS + 1)
     prompt, answer = ([int(w) for w in rng.choice(WORDS, n, p=weights / weights.sum())] for n in (300, 600))
-    figures = machine(answer, prompt, auto(curve, Record(), bulk), curve)
-    without = machine(answer, prompt, auto(curve, None, bulk), curve)
+    figures = machine(answer, prompt, auto(curve, LookupStatistics(), prefill_token), curve)
+    without = machine(answer, prompt, auto(curve, None, prefill_token), curve)
     assert figures.seconds <= 1.01 * without.seconds
 
 
 def test_fixed_drafts_look_up_only_where_they_are_told_to() -> None:
     toy, asked = echoing(3), request((0, 1, 2, 0, 1), max_tokens=30)
-    assert {each.source for each in decoded(toy, "exact", asked, Fixed(3)).rounds} == {"drafter"}
-    assert "lookup" in {each.source for each in decoded(toy, "exact", asked, Fixed(3, Record())).rounds}
+    assert {each.source for each in decoded(toy, "exact", asked, FixedPolicy(3)).rounds} == {"drafter"}
+    assert "lookup" in {each.source for each in decoded(toy, "exact", asked, FixedPolicy(3, LookupStatistics())).rounds}
 
 
 def test_a_text_that_looks_like_a_copy_and_is_none_loses_little() -> None:
@@ -294,7 +297,7 @@ def test_a_text_that_looks_like_a_copy_and_is_none_loses_little() -> None:
     rng = np.random.default_rng(3)
     prompt = [int(word) for word in rng.integers(0, WORDS, 200)]
     answer = [w for _ in range(60) for w in (1, 2, 3, 4, 5, *(int(word) for word in rng.integers(6, WORDS, 3)))]
-    copied = Record([12.0] * 6, [12.0] * 6)
+    copied = LookupStatistics([12.0] * 6, [12.0] * 6)
     without = machine(answer, prompt, auto(tiled, None, 0.25), tiled)
     figures = machine(answer, prompt, auto(tiled, copied, 0.25), tiled)
     assert figures.looked_up and figures.seconds <= 1.05 * without.seconds

@@ -21,7 +21,7 @@ from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm, play
 from speccas.core.decoding.drafts.second_model import Heading, ModelDrafter, common_prefix
 from speccas.core.decoding.events import Judged
-from speccas.core.decoding.length.policy import Fixed
+from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel
 from speccas.core.headers.gguf import StringArray
@@ -89,7 +89,7 @@ def test_sampled_output_has_the_rules_distribution(rule: str, k: int) -> None:
     for seed in range(count):
         request = Request(prompt, Sampling(1.0, seed=seed), 3, 10**6)
         ids: list[int] = []
-        for event in play(parse_arm(rule), Fixed(k), expert, drafter, request, lexicon, time.perf_counter):
+        for event in play(parse_arm(rule), FixedPolicy(k), expert, drafter, request, lexicon, time.perf_counter):
             if isinstance(event, Judged):
                 ids += [token.id for token in event.tokens]
         found[tuple(ids[:length])] += 1
@@ -119,7 +119,7 @@ def test_a_draft_ends_before_a_position_that_is_mostly_not_shared() -> None:
     expert.extend((0, 1), rows=0)
     lexicon = Lexicon(EXPERT.stands_for, lambda token: False)
     request = Request((0, 1, 4), Sampling(), 6, 10**6)
-    events = list(play(parse_arm("token"), Fixed(4), expert, drafter, request, lexicon, time.perf_counter))
+    events = list(play(parse_arm("token"), FixedPolicy(4), expert, drafter, request, lexicon, time.perf_counter))
     rounds = [event for event in events if isinstance(event, Judged)]
     assert [each.drafted for each in rounds] == [0] * 6
     spelling = sum(len(vocabulary.spell(token)) for token in (0, 1, 4, *(t.id for r in rounds for t in r.tokens)))
@@ -306,7 +306,7 @@ def test_exact_is_the_expert_alone_up_to_near_ties(strangers: LoadedPair, number
     for arm, k in (("expert", 1), ("exact", 1 + number % 8)):
         for _ in pair.prefill(ids):
             pass
-        events = pair.play(parse_arm(arm), request, Fixed(k))
+        events = pair.play(parse_arm(arm), request, FixedPolicy(k))
         answers.append([token for event in events if isinstance(event, Judged) for token in event.tokens])
     alone, exact = answers
     first = next((i for i, (a, b) in enumerate(zip(alone, exact, strict=False)) if a.id != b.id), None)

@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm, play
 from speccas.core.decoding.drafts.second_model import ModelDrafter
-from speccas.core.decoding.length.latency import BUCKETS, Chances, Costs
-from speccas.core.decoding.length.policy import Auto, Drafting, Fixed
+from speccas.core.decoding.length.acceptance import BUCKETS, AcceptanceModel
+from speccas.core.decoding.length.auto import AutoPolicy
+from speccas.core.decoding.length.latency import LatencyModel
+from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.sampling import Distribution, Sampling, Shared
 from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.record.metrics import Figures, Fold
@@ -98,7 +100,7 @@ def drafter_row(seed: int, agree: float) -> Callable[[tuple[int, ...]], ArrayLik
     return row
 
 
-def decode(machine: Machine, drafting: Drafting, seed: int, curve: Curve | None = None, n: int = 256) -> Figures:
+def decode(machine: Machine, drafting: Policy, seed: int, curve: Curve | None = None, n: int = 256) -> Figures:
     clock = VirtualClock()
     expert = TableModel(expert_row(seed), order=3, cost=curve or machine.curve, clock=clock)
     small = TableModel(
@@ -122,13 +124,13 @@ def decode(machine: Machine, drafting: Drafting, seed: int, curve: Curve | None 
     return fold.figures()
 
 
-def auto(machine: Machine) -> Auto:
+def auto(machine: Machine) -> AutoPolicy:
     """As at start-up: one token, four tokens and a drafter's step were measured, nothing is known of the text."""
-    costs = Costs({1: machine.curve(1), 4: machine.curve(4)}, machine.step, 0.15 * machine.step)
-    return Auto(costs, Chances())
+    latency = LatencyModel({1: machine.curve(1), 4: machine.curve(4)}, machine.step, 0.15 * machine.step)
+    return AutoPolicy(latency=latency, acceptance=AcceptanceModel())
 
 
-def speed(machine: Machine, make: Callable[[], Drafting], seeds: range = range(3), n: int = 256) -> float:
+def speed(machine: Machine, make: Callable[[], Policy], seeds: range = range(3), n: int = 256) -> float:
     runs = [decode(machine, make(), seed, n=n) for seed in seeds]
     return sum(run.tokens for run in runs) / sum(run.seconds for run in runs)
 
@@ -136,7 +138,7 @@ def speed(machine: Machine, make: Callable[[], Drafting], seeds: range = range(3
 @pytest.mark.parametrize("name", MACHINES)
 def test_auto_is_near_the_best_fixed_length_and_never_much_slower_than_none(name: str) -> None:
     machine = MACHINES[name]
-    best = max(1 / machine.curve(1), *(speed(machine, lambda k=k: Fixed(k)) for k in range(1, 9)))  # type: ignore[misc]
+    best = max(1 / machine.curve(1), *(speed(machine, lambda k=k: FixedPolicy(k)) for k in range(1, 9)))  # type: ignore[misc]
     assert speed(machine, lambda: auto(machine)) >= 0.97 * best
 
 
@@ -151,7 +153,7 @@ def test_what_is_known_not_to_pay_is_not_tried_again_at_once() -> None:
     machine = MACHINES["steep, a drafter of half the cost"]
     first = auto(machine)
     assert decode(machine, first, seed=1, n=64).rounds_off < 64
-    second = Auto(first.costs, first.chances, first.rested)
+    second = AutoPolicy(latency=first.latency, acceptance=first.acceptance, idle_seconds=first.idle_seconds)
     assert decode(machine, second, seed=1, n=64).rounds_off == 64
 
 
@@ -178,46 +180,48 @@ def test_auto_follows_costs_that_change_half_way() -> None:
 
 def test_the_answer_is_the_experts_whatever_auto_decides() -> None:
     machine = MACHINES["steps of four"]
-    assert decode(machine, auto(machine), seed=3).text == decode(machine, Fixed(4), seed=3).text
+    assert decode(machine, auto(machine), seed=3).text == decode(machine, FixedPolicy(4), seed=3).text
     assert decode(machine, auto(machine), seed=3).kept == 0
 
 
 def test_a_padding_row_is_read_where_it_is_cheaper() -> None:
-    costs = Costs({1: 1.0, 2: 1.5, 3: 2.0, 4: 1.6}, 0.1)
-    assert costs.cheapest(3, 17) == 4 and costs.cheapest(1, 17) == 1
-    assert costs.cheapest(3, 3) == 3
+    latency = LatencyModel({1: 1.0, 2: 1.5, 3: 2.0, 4: 1.6}, 0.1)
+    assert latency.cheapest_size(3, 17) == 4 and latency.cheapest_size(1, 17) == 1
+    assert latency.cheapest_size(3, 3) == 3
 
 
 def test_costs_between_measured_sizes_lie_on_their_line_and_follow_what_is_seen() -> None:
-    costs = Costs({1: 1.0, 4: 4.0}, 0.1)
-    assert costs.verify(2) == pytest.approx(2.0) and costs.verify(6) == pytest.approx(6.0)
+    latency = LatencyModel({1: 1.0, 4: 4.0}, 0.1)
+    assert latency.verify(2) == pytest.approx(2.0) and latency.verify(6) == pytest.approx(6.0)
     for _ in range(50):
-        costs.saw_verify(4, 8.0)
-    assert costs.verify(4) == pytest.approx(8.0, rel=0.05)
-    assert costs.verify(1) > 1.0  # a machine that slows down slows for all
+        latency.learn_verify(4, 8.0)
+    assert latency.verify(4) == pytest.approx(8.0, rel=0.05)
+    assert latency.verify(1) > 1.0  # a machine that slows down slows for all
 
 
 def test_beyond_the_largest_size_a_token_costs_no_more_than_one_of_a_prompt() -> None:
-    costs = Costs({1: 1.0, 4: 4.0}, 0.1)
-    assert costs.verify(16) == pytest.approx(16.0)
-    costs.saw_bulk(0.25)
-    costs.saw_bulk(0.5)
-    assert costs.verify(16) == pytest.approx(4.0 + 12 * 0.25) and costs.verify(3) == pytest.approx(3.0)
-    costs.saw_bulk(0.0)
-    assert costs.verify(16) == pytest.approx(4.0), "never less than a smaller call"
-    assert Costs({1: 1.0, 4: 1.3}, 0.1, bulk=0.5).verify(14) == pytest.approx(2.3), "nor is a flat curve made steeper"
+    latency = LatencyModel({1: 1.0, 4: 4.0}, 0.1)
+    assert latency.verify(16) == pytest.approx(16.0)
+    latency.learn_prefill(0.25)
+    latency.learn_prefill(0.5)
+    assert latency.verify(16) == pytest.approx(4.0 + 12 * 0.25) and latency.verify(3) == pytest.approx(3.0)
+    latency.learn_prefill(0.0)
+    assert latency.verify(16) == pytest.approx(4.0), "never less than a smaller call"
+    assert LatencyModel({1: 1.0, 4: 1.3}, 0.1, prefill_token=0.5).verify(14) == pytest.approx(2.3), (
+        "nor is a flat curve made steeper"
+    )
 
 
 def test_chances_learn_fade_and_survive_a_file() -> None:
-    chances = Chances()
-    sure, unsure = Chances.bucket(0.97), Chances.bucket(0.15)
+    chances = AcceptanceModel()
+    sure, unsure = chances.bucket(0.97), chances.bucket(0.15)
     for _ in range(40):
         chances.learn([sure, unsure, sure], accepted=1)
     assert chances.chance(sure) > 0.9 and chances.chance(unsure) < 0.15
     assert chances.faded(5).judged[sure] == pytest.approx(5) and chances.faded(5).chance(sure) > 0.7
-    assert Chances.from_json(chances.as_json()) == chances
+    assert AcceptanceModel.from_json(chances.as_json()) == chances
     with pytest.raises(ValueError):
-        Chances.from_json({**chances.as_json(), "judged": [0.0] * (BUCKETS + 3)})
+        AcceptanceModel.from_json({**chances.as_json(), "judged": [0.0] * (BUCKETS + 3)})
 
 
 @pytest.mark.parametrize("name", ["steep, a drafter of half the cost", "steep", "steps of four, half, seldom agreeing"])
@@ -240,11 +244,11 @@ def test_a_moment_of_trouble_is_forgotten(name: str, at: int) -> None:
 
 def test_reading_what_it_missed_does_not_count_as_drafting() -> None:
     """Behind 200 unread tokens the first draft takes long; its steps are not believed to be dear because of that."""
-    costs = Costs({1: 1.0, 16: 1.2}, 0.1, 0.03)
-    drafting = Auto(costs, Chances(), behind=200)
+    latency = LatencyModel({1: 1.0, 16: 1.2}, 0.1, 0.03)
+    drafting = AutoPolicy(latency=latency, acceptance=AcceptanceModel(), unread=200)
     assert drafting.begin(8) and drafting.takes(Distribution(np.zeros(4, np.float32)))
     drafting.learn(1, 2, 2, 200 * 0.05 + 0.1, 1.0)
-    assert costs.step == 0.1 and 0.03 < costs.catch_up < 0.05
+    assert latency.step == 0.1 and 0.03 < latency.catch_up < 0.05
     assert drafting.begin(8) and drafting.takes(Distribution(np.zeros(4, np.float32)))
     drafting.learn(1, 2, 2, 0.2, 1.0)
-    assert costs.step == pytest.approx(0.125)
+    assert latency.step == pytest.approx(0.125)

@@ -1,0 +1,98 @@
+"""The automatic draft length: as many tokens as pay on this machine and this text, and none where none pay."""
+
+from ..sampling import Distribution
+from .acceptance import AcceptanceModel, LookupStatistics
+from .back_off import BackOff
+from .constants import CONSTANTS, PolicyConstants
+from .draft_length import DraftLength
+from .latency import LatencyModel
+from .lookup_length import LookupLength
+from .relative import RecentSpeed, RelativeCosts
+
+
+class AutoPolicy:
+    """Back-off, draft length and lookup length over one latency model and one acceptance model, which learn from every
+    round."""
+
+    def __init__(
+        self,
+        *,
+        latency: LatencyModel,
+        acceptance: AcceptanceModel,
+        idle_seconds: float | None = None,
+        lookup: LookupStatistics | None = None,
+        lookup_always: bool = False,
+        unread: int = 0,
+        constants: PolicyConstants = CONSTANTS,
+    ) -> None:
+        """`idle_seconds`: decoded without the drafter since it was last asked, where this rule's acceptance is known
+        from earlier answers; None where it is not, so that trying may lose a little. `lookup`: draft from the text as
+        well, where that pays, or `lookup_always`. `unread`: tokens that the drafter would have to read before its first
+        draft."""
+        self.k: int | str = "auto"
+        self.lookup = lookup
+        self.latency = latency
+        self.acceptance = acceptance
+        self.constants = constants
+        self._costs = RelativeCosts(latency, constants)
+        self._speed = RecentSpeed(latency, constants)
+        self._back_off = BackOff(latency, self._costs, idle_seconds, unread, constants)
+        self._draft_length = DraftLength(acceptance, self._costs, self._speed, constants)
+        statistics = lookup or LookupStatistics(constants=constants)
+        self._lookup_length = LookupLength(statistics, self._costs, self._speed, lookup_always, constants)
+        self._looked_up = False  # in this round
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds decoded without the drafter since it was last asked."""
+        return self._back_off.idle_seconds
+
+    @property
+    def would_draft(self) -> bool:
+        """Whether it would ask the drafter at the beginning of an answer."""
+        return self._back_off.budget > 0 or self._draft_length.pays(self.constants.longest_draft)
+
+    def lookup_length(self, match: int, room: int) -> int:
+        self._draft_length.restart()
+        length = self._lookup_length.length(match, room)
+        self._looked_up = length > 0
+        return length
+
+    def begin(self, room: int) -> bool:
+        self._draft_length.restart()
+        self._looked_up = False
+        if room == 0:
+            return self._back_off.drafting
+        if self.latency.doubtful(1):  # all is judged against a call of batch size 1
+            return False
+        forced = self._back_off.begin(self._draft_length.pays_at_start(room), room)
+        self._draft_length.forced = forced or 1
+        return forced is not None
+
+    def more(self, drafted: int, room: int) -> bool:
+        return self._draft_length.more(drafted, room)
+
+    def takes(self, q1: Distribution) -> bool:
+        return self._draft_length.takes(q1)
+
+    def batch_size(self, needed: int, most: int) -> int:
+        return self.latency.cheapest_size(needed, most)
+
+    def learn(self, accepted: int, tokens: int, batch: int, draft_seconds: float, verify_seconds: float) -> None:
+        if not self._looked_up:  # the luck of a looked-up draft ends with its place
+            self._speed.learn(tokens, draft_seconds, verify_seconds)
+        self.latency.learn_verify(batch, verify_seconds)
+        self._costs.learn(batch)
+        seconds, single = draft_seconds + verify_seconds, self.latency.verify(1)
+        self._lookup_length.learn(tokens - seconds / single if self._looked_up else 0.0)
+        drafted = len(self._draft_length.buckets)
+        if not drafted:
+            self._back_off.learn_idle(tokens, verify_seconds)
+            return
+        self._back_off.learn_drafted(seconds - tokens * single)
+        read = self._back_off.catching_up
+        if read > self.constants.longest_draft:  # a long reading takes a time of its own, which is not that of steps
+            self.latency.learn_catch_up((draft_seconds - drafted * self.latency.step) / read)
+        else:
+            self.latency.learn_step(draft_seconds / drafted)
+        self.acceptance.learn(self._draft_length.buckets, accepted)
