@@ -149,10 +149,12 @@ def overruled(settings: Any) -> list[str]:
 def document(found: Found, where: Where) -> dict[str, Any]:
     """For --json, and the evidence beside the profile."""
     from speccas.core.calibration import ceiling
-    from speccas.core.tune.decide import FALLBACK, estimate_json, finding, front
+    from speccas.core.tune.candidates import FALLBACK
+    from speccas.core.tune.decide import finding
+    from speccas.core.tune.standing import estimate_json, front
 
     search, choice = found.search, found.choice
-    last = {each.candidate: each for rung in search.rungs if not rung.confirmed for each in rung.standings}
+    last = {each.candidate: each for halving in search.rounds if not halving.confirmed for each in halving.standings}
     finalists = [verdict.standing for verdict in choice.verdicts]
     standing = choice.standing
     assert standing is not None
@@ -167,11 +169,11 @@ def document(found: Found, where: Where) -> dict[str, Any]:
         "left_out": {str(k): times for k, times in found.left_out.items()},
         "skipped": found.skipped,
         "rungs": [
-            {"prompts": rung.prompts, "settings": len(rung.standings), "go_on": len(rung.alive),
-             "frontier": [each.candidate.label for each in front(rung.standings)], "confirmed": rung.confirmed}
-            for rung in search.rungs
+            {"prompts": halving.prompts, "settings": len(halving.standings), "go_on": len(halving.alive),
+             "frontier": [each.candidate.label for each in front(halving.standings)], "confirmed": halving.confirmed}
+            for halving in search.rounds
         ],
-        "searched": [{**each.as_json(), "out": search.out.get(candidate)} for candidate, each in last.items()],
+        "searched": [{**each.as_json(), "out": search.eliminated.get(candidate)} for candidate, each in last.items()],
         "finalists": [
             {**v.standing.as_json(), "faster": v.faster, "within_floor": v.within, "why": v.why or None}
             for v in choice.verdicts

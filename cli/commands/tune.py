@@ -74,7 +74,8 @@ def tune(
     from speccas.core.bench import sandbox
     from speccas.core.bench.suites import load_suite, spread
     from speccas.core.runtime.pair import chosen_pair
-    from speccas.core.tune.decide import LENGTHS, RULES, answers, candidates, searched
+    from speccas.core.tune.candidates import LENGTHS, RULES, candidates
+    from speccas.core.tune.halving import answers, search_half
     from speccas.core.tune.search import BLOCK
     from speccas.core.tune.store import target, tuned_of
 
@@ -92,11 +93,11 @@ def tune(
     tried = candidates(rule_names(rule or RULES), lengths or LENGTHS)
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
-    if not searched(items):
+    if not search_half(items):
         raise UsageError(f"tune needs at least two prompts, and {suite.name} has {len(items)}", "give more prompts")
     console, aside = make_console(), make_console(stderr=True)
     if dry_run:
-        most = answers(len(tried), 0, len(searched(items)), len(items), repeats, BLOCK)
+        most = answers(len(tried), 0, len(search_half(items)), len(items), repeats, BLOCK)
         for line in plan_lines(tried, len(items), most):
             console.print(line, soft_wrap=True)
         return
@@ -104,13 +105,13 @@ def tune(
     from speccas.core.bench.protocol import Bench, Plan
     from speccas.core.bench.run_directory import check_manifest
     from speccas.core.record.manifest import machine_of
-    from speccas.core.tune.decide import hopeless
+    from speccas.core.tune.candidates import unprofitable_lengths
     from speccas.core.tune.search import Search
 
     from ..play import command_line, opened
     from ..tune_save import Found, document, overruled, save_found, saved_lines
     from ..view.bench import progress
-    from ..view.tune import known_line, show_curve, show_result, show_rung, show_threads
+    from ..view.tune import known_line, show_curve, show_result, show_round, show_threads
 
     told = None if quiet or as_json else aside
     folder = folder_for(name or chosen.name)
@@ -136,14 +137,14 @@ def tune(
             keep_measured(measured, folder / CURVE)
         curve = measured.curve
         sound = curve.steady and settings.lookup != "on"  # a draft that is looked up takes no step of the drafter
-        left_out = hopeless(curve.costs, {each.k for each in tried}) if sound else {}
+        left_out = unprofitable_lengths(curve.costs, {each.k for each in tried}) if sound else {}
         if told is not None:
             show_threads(told, measured.threads, pair.expert.threads)
             show_curve(told, curve, pair, left_out)
         search = Search(bench, [each for each in tried if each.k not in left_out], floor, repeats)
         try:
             with progress(aside, quiet or as_json) as tell:
-                choice = search.run(file, tell, lambda rung: None if told is None else show_rung(told, rung))
+                choice = search.run(file, tell, lambda halving: None if told is None else show_round(told, halving))
         except Stopped:
             aside.print(known_line(file.samples, search.candidates), soft_wrap=True)
             kept = f"--resume goes on: {len(file.samples)} answers are in {file.path}"

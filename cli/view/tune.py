@@ -1,4 +1,4 @@
-"""What `speccas tune` shows: a line a rung with the frontier so far, the finalists. Knows figures; decides nothing."""
+"""What `speccas tune` shows: a line a round with the frontier so far, the finalists. Knows figures; decides nothing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,10 @@ from speccas.core.calibration.calibrate import UNSTEADY, Curve
 from speccas.core.calibration.ceiling import ADVICE, bad_verifier
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.runtime.pair import LoadedPair
-from speccas.core.tune.decide import NOTES, Candidate, Choice, Standing, Verdict, finding, front, standings
-from speccas.core.tune.search import Rung
+from speccas.core.tune.candidates import Candidate
+from speccas.core.tune.decide import NOTES, Choice, FinalistVerdict, finding
+from speccas.core.tune.search import HalvingRound
+from speccas.core.tune.standing import Standing, front, standings
 
 from .bench import show_notes, show_table
 from .safe import one_line
@@ -73,14 +75,14 @@ def show_result(console: Console, choice: Choice, floor: float) -> None:
     console.print(Text(finding(choice, floor), style="bold"), soft_wrap=True)
 
 
-def show_rung(console: Console, rung: Rung) -> None:
+def show_round(console: Console, halving: HalvingRound) -> None:
     """How many go on, and the frontier of all that were played on these prompts."""
-    if not rung.confirmed:
-        why = Counter(rung.out.values())
+    if not halving.confirmed:
+        why = Counter(halving.eliminated.values())
         gone = f" ({', '.join(f'{count} {reason}' for reason, count in why.items())})" if why else ""
-        line = f"after {rung.prompts} prompts: {len(rung.alive)} of {len(rung.standings)} settings go on{gone}"
+        line = f"after {halving.prompts} prompts: {len(halving.alive)} of {len(halving.standings)} settings go on{gone}"
         quiet(console, line)
-    quiet(console, f"  frontier: {frontier_line(rung.standings)}")
+    quiet(console, f"  frontier: {frontier_line(halving.standings)}")
 
 
 def frontier_line(found: Sequence[Standing]) -> str:
@@ -98,7 +100,7 @@ def finalists(choice: Choice) -> Table:
     return Table("Finalists, on the prompts that chose nothing", columns, tuple(map(row, choice.verdicts)))
 
 
-def row(found: Verdict) -> tuple[str, ...]:
+def row(found: FinalistVerdict) -> tuple[str, ...]:
     standing = found.standing
     score = standing.loss_by_score()
     lossless = standing.candidate.lossless

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import IntegrityError, UsageError
 from .protocol import differing
 from .report import SCHEMA, Table, estimate
-from .stats import Estimate, mean, median, verdict
+from .stats import IntervalEstimate, mean, median, verdict
 
 CAVEAT = (
     "B against A, prompt by prompt, over the prompts that both have. The two runs were not interleaved: what "
@@ -25,9 +25,9 @@ class Change:
     """One arm in both runs."""
 
     label: str
-    speed: Estimate
-    score: Estimate
-    log_prob: Estimate
+    speed: IntervalEstimate
+    score: IntervalEstimate
+    log_prob: IntervalEstimate
     verdict: str
 
 

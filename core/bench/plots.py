@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ..visible import one_line
-from .stats import Estimate, Percentiles
+from .stats import IntervalEstimate, Percentiles
 
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 70, 30, 24, 52
@@ -20,8 +20,8 @@ class Point:
     """An arm: how fast, and how good, each with its interval. `baseline`: one model alone, no method."""
 
     label: str
-    speed: Estimate
-    quality: Estimate
+    speed: IntervalEstimate
+    quality: IntervalEstimate
     baseline: bool = False
 
 
@@ -38,7 +38,7 @@ def frontier(points: Sequence[Point]) -> set[str]:
     return {point.label for point in points if not beaten(point)}
 
 
-def _at(estimate: Estimate) -> float:
+def _at(estimate: IntervalEstimate) -> float:
     assert estimate.value is not None
     return estimate.value
 
@@ -115,7 +115,7 @@ def frontier_plot(points: Sequence[Point], quality: str) -> str:
     if not drawn:
         return ""
 
-    def ends(estimates: Sequence[Estimate]) -> list[float]:
+    def ends(estimates: Sequence[IntervalEstimate]) -> list[float]:
         return [v for e in estimates for v in (e.low, e.value, e.high) if v is not None]
 
     # The drafter alone is often so far out that nothing else could be told apart: it may leave the plot, rules may not.

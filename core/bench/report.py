@@ -17,8 +17,8 @@ from jinja2 import Environment
 from ..atomic import atomic_write
 from ..visible import one_line, visible
 from .plots import Point, acceptance_plot, frontier_plot, latency_plot
-from .stats import BETTER, LOSS, NOT_SHOWN, SMALL, Estimate, Percentiles
-from .summary import FORMULAS, RIGHT, ArmSummary, Score
+from .stats import BETTER, LOSS, NOT_SHOWN, SMALL, IntervalEstimate, Percentiles
+from .summary import FORMULAS, RIGHT, ArmSummary, QualityScore
 
 SCHEMA = 1
 QUALITY = {RIGHT: "right answers", "bleu": "BLEU", "rouge": "ROUGE-L", "log-prob": "expert log-prob, nats a token"}
@@ -69,7 +69,7 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" + "s" * (count != 1)
 
 
-def estimate(found: Estimate, form: str, end: str = "") -> str:
+def estimate(found: IntervalEstimate, form: str, end: str = "") -> str:
     """The value and its interval, or how many prompts were too few for one."""
     if found.value is None:
         return "-"
@@ -173,7 +173,7 @@ def headline(arms: Sequence[ArmSummary]) -> Table:
 JUDGED = (BETTER, LOSS, SMALL, NOT_SHOWN)
 
 
-def value_of(kind: str, score: Score | None) -> str:
+def value_of(kind: str, score: QualityScore | None) -> str:
     """`75% of 20` prompts are right; a mean score of 0.31 over 8."""
     if score is None:
         return "not measured"
@@ -184,7 +184,7 @@ def value_of(kind: str, score: Score | None) -> str:
     )
 
 
-def change_of(arm: ArmSummary, score: Score | None, form: str) -> str:
+def change_of(arm: ArmSummary, score: QualityScore | None, form: str) -> str:
     return "-" if score is None or arm.name == "expert" else estimate(score.change, form)
 
 

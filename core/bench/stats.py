@@ -21,7 +21,7 @@ SAME, NOT_MEASURED = "none: same text", "not measured"
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class IntervalEstimate:
     """A figure over `n` prompts with its 95 % interval; without one where the prompts are too few."""
 
     value: float | None
@@ -44,12 +44,12 @@ class Percentiles:
     p99: float | None = None
 
 
-def median(values: Sequence[float]) -> Estimate:
+def median(values: Sequence[float]) -> IntervalEstimate:
     """The median, with its interval."""
     return _estimate(values, np.median, CONFIDENCE)
 
 
-def mean(values: Sequence[float]) -> Estimate:
+def mean(values: Sequence[float]) -> IntervalEstimate:
     """The mean, with its interval: for scores and for differences of log-probabilities, which are often 0.
 
     The percentile interval of a mean is too narrow for few values (it covered 87 % at 12 prompts); Hesterberg's
@@ -62,18 +62,18 @@ def mean(values: Sequence[float]) -> Estimate:
     return _estimate(values, np.mean, 1 - 2 * float(tail))
 
 
-def _estimate(values: Sequence[float], statistic: Callable[..., Any], level: float) -> Estimate:
+def _estimate(values: Sequence[float], statistic: Callable[..., Any], level: float) -> IntervalEstimate:
     data = np.asarray(values, dtype=float)
     if not len(data):
-        return Estimate(None, None, None, 0)
+        return IntervalEstimate(None, None, None, 0)
     value = float(statistic(data))
     if len(data) < LEAST:
-        return Estimate(value, None, None, len(data))
+        return IntervalEstimate(value, None, None, len(data))
     found = stats.bootstrap(
         (data,), statistic, n_resamples=RESAMPLES, confidence_level=level, method="percentile", rng=0
     )  # one seed, so the same samples give the same report
     low, high = found.confidence_interval
-    return Estimate(value, float(low), float(high), len(data))
+    return IntervalEstimate(value, float(low), float(high), len(data))
 
 
 def percentiles(values: Sequence[float]) -> Percentiles:
@@ -84,7 +84,7 @@ def percentiles(values: Sequence[float]) -> Percentiles:
     return Percentiles(len(data), p5, p25, p50, p75, p90, p95, p99 if len(data) >= 100 else None)
 
 
-def verdict(speedup: Estimate, answer: Estimate) -> str:
+def verdict(speedup: IntervalEstimate, answer: IntervalEstimate) -> str:
     """Faster only where the interval of the speed-up lies above 1 and answers do not take longer as well: a rule that
     makes answers longer is not faster."""
     if speedup.low is None or speedup.high is None:
@@ -116,7 +116,7 @@ def mcnemar(expert: Sequence[bool], arm: Sequence[bool]) -> RightWrong:
     return RightWrong(lost, won, float(p_value), float(most))
 
 
-def loss(change: Estimate, margin: float, most_lost: float = 0.0) -> str:
+def loss(change: IntervalEstimate, margin: float, most_lost: float = 0.0) -> str:
     """What the interval of a paired change of quality shows: small only where it excludes more than the margin."""
     if change.low is None or change.high is None:
         return NOT_SHOWN

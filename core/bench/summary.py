@@ -14,7 +14,7 @@ from .stats import (
     NOT_MEASURED,
     SAME,
     SMALL,
-    Estimate,
+    IntervalEstimate,
     Percentiles,
     RightWrong,
     loss,
@@ -51,12 +51,12 @@ FORMULAS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class QualityScore:
     """A quality figure, and its paired change against the expert alone."""
 
     prompts: int
-    value: Estimate
-    change: Estimate
+    value: IntervalEstimate
+    change: IntervalEstimate
     right_wrong: RightWrong | None
     loss: str
 
@@ -86,11 +86,11 @@ class ArmSummary:
     prompts: int
     samples: int
     tokens_per_second: float | None
-    speedup: Estimate
-    answer: Estimate
-    length: Estimate
+    speedup: IntervalEstimate
+    answer: IntervalEstimate
+    length: IntervalEstimate
     verdict: str
-    scores: Mapping[str, Score]
+    scores: Mapping[str, QualityScore]
     quality_by: str | None
     quality_loss: str
     acceptance: float | None
@@ -114,7 +114,7 @@ class ArmSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PairedSample:
     """A sample and the expert alone's in the same block."""
 
     own: Sample
@@ -125,12 +125,12 @@ def summarise(samples: Sequence[Sample]) -> list[ArmSummary]:
     """A row for every arm, in the order they were planned (that of first appearance, the expert first)."""
     experts = {(s.prompt_id, s.repeat): s for s in samples if s.figures.name == "expert"}
     ks = {str(s.k) for s in samples if s.k is not None}
-    arms: dict[str, list[Pair]] = {}
+    arms: dict[str, list[PairedSample]] = {}
     for sample in samples:
         expert = experts.get((sample.prompt_id, sample.repeat))
         if expert is not None:
             label = sample.label if len(ks) > 1 else sample.figures.name
-            arms.setdefault(label, []).append(Pair(sample, expert))
+            arms.setdefault(label, []).append(PairedSample(sample, expert))
     return [summarise_arm(label, arms[label]) for label in sorted(arms, key=lambda label: rank(arms[label][0].own))]
 
 
@@ -144,7 +144,7 @@ def rank(sample: Sample) -> tuple[int, str, float, str]:
     return place, figures.rule or figures.name, figures.alpha or 0.0, k
 
 
-def summarise_arm(label: str, pairs: Sequence[Pair]) -> ArmSummary:
+def summarise_arm(label: str, pairs: Sequence[PairedSample]) -> ArmSummary:
     first = pairs[0].own
     speedup, answer, length = (
         median(list(by_prompt(pairs, ratio).values())) for ratio in (speed_ratio, time_ratio, length_ratio)
@@ -202,10 +202,10 @@ def summarise_arm(label: str, pairs: Sequence[Pair]) -> ArmSummary:
     )
 
 
-Value = Callable[[Pair], float | None]
+Value = Callable[[PairedSample], float | None]
 
 
-def by_prompt(pairs: Iterable[Pair], value: Value) -> dict[str, float]:
+def by_prompt(pairs: Iterable[PairedSample], value: Value) -> dict[str, float]:
     """Each prompt's median over repeats: prompts count once however often they were repeated."""
     found: dict[str, list[float]] = {}
     for pair in pairs:
@@ -215,17 +215,17 @@ def by_prompt(pairs: Iterable[Pair], value: Value) -> dict[str, float]:
     return {prompt: middle(values) for prompt, values in found.items()}
 
 
-def speed_ratio(pair: Pair) -> float | None:
+def speed_ratio(pair: PairedSample) -> float | None:
     own, expert = pair.own.figures.tokens_per_second, pair.expert.figures.tokens_per_second
     return own / expert if own and expert else None
 
 
-def time_ratio(pair: Pair) -> float | None:
+def time_ratio(pair: PairedSample) -> float | None:
     own, expert = pair.own.figures.seconds, pair.expert.figures.seconds
     return expert / own if own > 0 else None
 
 
-def length_ratio(pair: Pair) -> float | None:
+def length_ratio(pair: PairedSample) -> float | None:
     return pair.own.figures.tokens / pair.expert.figures.tokens if pair.expert.figures.tokens else None
 
 
@@ -236,7 +236,7 @@ def gaps(sample: Sample) -> list[tuple[float, int]]:
     return [(b - a, n) for a, b, n in zip(ends, ends[1:], sample.round_tokens[1:], strict=False) if n]
 
 
-def agreement(pair: Pair) -> float | None:
+def agreement(pair: PairedSample) -> float | None:
     """How much of the expert's own text this one is: 2 M / T over token ids."""
     if pair.own.ids == pair.expert.ids:
         return 1.0
@@ -249,7 +249,7 @@ def agreement(pair: Pair) -> float | None:
 class Totals:
     """Counts and times of an arm, added up over its samples; None where one of them does not apply."""
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[PairedSample]
 
     def sum(self, name: str) -> float | None:
         values = [getattr(pair.own.figures, name) for pair in self.pairs]
@@ -274,7 +274,7 @@ class Totals:
         return self.over(self.sum(name), self.sum("seconds"))
 
 
-def scored(name: str, pairs: Sequence[Pair]) -> Score | None:
+def scored(name: str, pairs: Sequence[PairedSample]) -> QualityScore | None:
     """A quality figure over the prompts that have it."""
     own = by_prompt_mean(pairs, lambda pair: value_of(name, pair.own))
     expert = by_prompt_mean(pairs, lambda pair: value_of(name, pair.expert))
@@ -289,10 +289,10 @@ def scored(name: str, pairs: Sequence[Pair]) -> Score | None:
     word = loss(change, margin, right_wrong.most_lost if right_wrong else 0.0)
     if word == BETTER and name == "log-prob":
         word = SMALL  # likelier under the expert is not better
-    return Score(len(prompts), mean([own[prompt] for prompt in prompts]), change, right_wrong, word)
+    return QualityScore(len(prompts), mean([own[prompt] for prompt in prompts]), change, right_wrong, word)
 
 
-def by_prompt_mean(pairs: Iterable[Pair], value: Value) -> dict[str, float]:
+def by_prompt_mean(pairs: Iterable[PairedSample], value: Value) -> dict[str, float]:
     """As `by_prompt`, with the mean: sampled answers are right in some repeats and wrong in others."""
     found: dict[str, list[float]] = {}
     for pair in pairs:
@@ -311,7 +311,7 @@ def value_of(name: str, sample: Sample) -> float | None:
     return sample.score if (name == RIGHT and decides) or (name == sample.scorer and not decides) else None
 
 
-def grouped(pairs: Sequence[Pair]) -> GroupFigures:
+def grouped(pairs: Sequence[PairedSample]) -> GroupFigures:
     totals = Totals(pairs)
     return GroupFigures(
         len({pair.own.prompt_id for pair in pairs}),
@@ -323,7 +323,7 @@ def grouped(pairs: Sequence[Pair]) -> GroupFigures:
     )
 
 
-def per_prompt(pairs: Sequence[Pair]) -> dict[str, dict[str, float | None]]:
+def per_prompt(pairs: Sequence[PairedSample]) -> dict[str, dict[str, float | None]]:
     """What `--compare` pairs with another run."""
     speeds = by_prompt(pairs, lambda pair: pair.own.figures.tokens_per_second)
     ratios = by_prompt(pairs, speed_ratio)

@@ -1,6 +1,6 @@
-"""The search of `speccas tune`, played: rungs of more and more prompts for fewer and fewer candidates, then the
-finalists on prompts that chose nothing. Knows a bench; not which candidate is better (core/tune/decide.py).
+"""The search of `speccas tune`: successive halving, then the finalists on the prompts that the halving did not use.
 
+Each round of the halving plays more prompts for fewer candidates (`halving.py` says which); `decide.py` chooses.
 Candidates are played in blocks of at most BLOCK, each block with the expert alone in it, shuffled: a ratio is of
 answers that lie minutes apart at most. What a file of samples holds already is not played again, and every decision
 depends on samples alone, so a search that was stopped goes on where it was.
@@ -14,34 +14,23 @@ from ..bench.samples import Sample, SampleFile
 from ..bench.suites import Item
 from ..decoding.arms import parse_arm
 from ..errors import UsageError
-from .decide import (
-    FALLBACK,
-    FINALISTS,
-    PASSED,
-    Candidate,
-    Choice,
-    Standing,
-    answers,
-    choose,
-    kept,
-    prune,
-    searched,
-    standings,
-)
-from .decide import rungs as rung_sizes
+from .candidates import FALLBACK, Candidate
+from .decide import Choice, choose_setting
+from .halving import FINALISTS, SLOWER_HALF, answers, halving_sizes, prune, search_half, survivors
+from .standing import Standing, standings
 
 BLOCK = 7
 Prompt = tuple[Item, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """What stands after a rung; `confirmed` the last one, on the other prompts."""
+class HalvingRound:
+    """What is known after a round; `confirmed`: the finalists on the other prompts."""
 
     prompts: int
     standings: list[Standing]
     alive: list[Candidate]
-    out: dict[Candidate, str]
+    eliminated: dict[Candidate, str]
     confirmed: bool = False
 
 
@@ -53,9 +42,9 @@ class Search:
     candidates: list[Candidate]
     floor: float
     repeats: int
-    out: dict[Candidate, str] = field(default_factory=dict)
+    eliminated: dict[Candidate, str] = field(default_factory=dict)
     """Who is no longer played, and why; filled as it goes."""
-    rungs: list[Rung] = field(default_factory=list)
+    rounds: list[HalvingRound] = field(default_factory=list)
     _done: int = 0
     _warm: bool = False
 
@@ -63,37 +52,37 @@ class Search:
         self,
         file: SampleFile,
         tell: Callable[[Progress], None] = lambda _: None,
-        show: Callable[[Rung], None] = lambda _: None,
+        show: Callable[[HalvingRound], None] = lambda _: None,
     ) -> Choice:
         """Search, confirm, choose. Raises UsageError where there are too few prompts, and Stopped; what was finished
         before it is in the file."""
         prompts = list(self.bench.prompts())
-        search = searched([item for item, _ in prompts])
+        search = search_half([item for item, _ in prompts])
         if not search:
             raise UsageError("tune needs at least two prompts that fit the context", "give more, or a larger --limit")
         mine = [prompt for prompt in prompts if prompt[0] in search]
         alive, played = self.candidates, 0
-        for size in rung_sizes(len(mine)):
+        for size in halving_sizes(len(mine)):
             to_come = answers(len(alive), played, len(mine), len(prompts), self.repeats, BLOCK)
             self._play(file, mine[played:size], alive, 1, to_come, tell)
             played = size
             found = standings(of(file, mine[:played]), alive)
-            alive, out = prune(found, self.floor, kept(len(alive)))
-            self.out |= out
-            self._reached(Rung(played, found, alive, out), show)
+            alive, eliminated = prune(found, self.floor, survivors(len(alive)))
+            self.eliminated |= eliminated
+            self._reached(HalvingRound(played, found, alive, eliminated), show)
             if len(alive) <= FINALISTS:
                 break
         finalists = pick(alive)
-        self.out |= {each: PASSED for each in alive if each not in finalists}
+        self.eliminated |= {each: SLOWER_HALF for each in alive if each not in finalists}
         rest = [prompt for prompt in prompts if prompt not in mine[:played]]
         self._play(file, rest, finalists, self.repeats, len(rest) * self.repeats * (len(finalists) + 1), tell)
         found = standings(of(file, rest), finalists)
-        self._reached(Rung(len(rest), found, finalists, {}, True), show)
-        return choose(found, self.floor)
+        self._reached(HalvingRound(len(rest), found, finalists, {}, True), show)
+        return choose_setting(found, self.floor)
 
-    def _reached(self, rung: Rung, show: Callable[[Rung], None]) -> None:
-        self.rungs.append(rung)
-        show(rung)
+    def _reached(self, halving: HalvingRound, show: Callable[[HalvingRound], None]) -> None:
+        self.rounds.append(halving)
+        show(halving)
 
     def _play(
         self,

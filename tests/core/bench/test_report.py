@@ -14,7 +14,7 @@ from speccas.core.bench.comparison import changes, read_report
 from speccas.core.bench.plots import Point, Scale, acceptance_plot, frontier, frontier_plot, latency_plot
 from speccas.core.bench.report import Report, comma_separated, markdown, page, plots, tables, write
 from speccas.core.bench.samples import Sample
-from speccas.core.bench.stats import Estimate, percentiles
+from speccas.core.bench.stats import IntervalEstimate, percentiles
 from speccas.core.bench.summary import summarise
 from speccas.core.errors import IntegrityError, UsageError
 from tests.core.bench.test_protocol import sample
@@ -134,7 +134,7 @@ def test_an_empty_run_still_makes_a_report(tmp_path: Path) -> None:
 
 def test_the_frontier_is_what_nothing_beats() -> None:
     def point(label: str, speed: float, quality: float) -> Point:
-        return Point(label, Estimate(speed, None, None, 9), Estimate(quality, None, None, 9))
+        return Point(label, IntervalEstimate(speed, None, None, 9), IntervalEstimate(quality, None, None, 9))
 
     points = [
         point("expert", 1, 0),
@@ -152,8 +152,8 @@ def test_the_frontier_is_what_nothing_beats() -> None:
 
 
 def test_intervals_are_drawn() -> None:
-    one = Point("a", Estimate(1.2, 1.1, 1.3, 9), Estimate(-0.1, -0.2, 0.0, 9))
-    bare = Point("a", Estimate(1.2, None, None, 9), Estimate(-0.1, None, None, 9))
+    one = Point("a", IntervalEstimate(1.2, 1.1, 1.3, 9), IntervalEstimate(-0.1, -0.2, 0.0, 9))
+    bare = Point("a", IntervalEstimate(1.2, None, None, 9), IntervalEstimate(-0.1, None, None, 9))
     assert frontier_plot([one], "q").count("<line") >= frontier_plot([bare], "q").count('stroke="#0b57d0"')
     assert frontier_plot([one], "q").count('stroke="#0b57d0" stroke-width="1.2"') == 2
     assert frontier_plot([bare], "q").count('stroke="#0b57d0" stroke-width="1.2"') == 0

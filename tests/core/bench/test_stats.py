@@ -11,7 +11,7 @@ from speccas.core.bench.stats import (
     SLOWER,
     SMALL,
     UNDECIDED,
-    Estimate,
+    IntervalEstimate,
     loss,
     mcnemar,
     mean,
@@ -75,7 +75,7 @@ def test_a_clear_difference_is_shown() -> None:
 
 def test_longer_answers_are_not_faster() -> None:
     fast = median(ratios(1.6, 1))
-    assert verdict(fast, Estimate(0.9, 0.7, 1.2, PROMPTS)) == UNDECIDED
+    assert verdict(fast, IntervalEstimate(0.9, 0.7, 1.2, PROMPTS)) == UNDECIDED
 
 
 def test_too_few_prompts_have_no_interval_and_no_verdict() -> None:
@@ -83,7 +83,7 @@ def test_too_few_prompts_have_no_interval_and_no_verdict() -> None:
     assert (found.value, found.low, found.high, found.n) == (2.0, None, None, 5)
     assert verdict(found, found) == UNDECIDED
     assert mean([1.0] * 5).low is None
-    assert median([]) == Estimate(None, None, None, 0)
+    assert median([]) == IntervalEstimate(None, None, None, 0)
 
 
 def test_the_same_samples_give_the_same_interval() -> None:
@@ -98,11 +98,11 @@ def test_no_p99_under_a_hundred_samples() -> None:
 
 
 def test_a_loss_is_small_only_where_the_interval_shows_it() -> None:
-    assert loss(Estimate(-0.01, -0.04, 0.02, 50), 0.05) == SMALL
-    assert loss(Estimate(-0.01, -0.08, 0.02, 50), 0.05) == NOT_SHOWN
-    assert loss(Estimate(-0.2, -0.3, -0.1, 50), 0.05) == LOSS
-    assert loss(Estimate(0.2, 0.1, 0.3, 50), 0.05) == BETTER
-    assert loss(Estimate(0.0, None, None, 3), 0.05) == NOT_SHOWN
+    assert loss(IntervalEstimate(-0.01, -0.04, 0.02, 50), 0.05) == SMALL
+    assert loss(IntervalEstimate(-0.01, -0.08, 0.02, 50), 0.05) == NOT_SHOWN
+    assert loss(IntervalEstimate(-0.2, -0.3, -0.1, 50), 0.05) == LOSS
+    assert loss(IntervalEstimate(0.2, 0.1, 0.3, 50), 0.05) == BETTER
+    assert loss(IntervalEstimate(0.0, None, None, 3), 0.05) == NOT_SHOWN
 
 
 def test_twelve_prompts_that_never_differ_do_not_show_a_small_loss() -> None:

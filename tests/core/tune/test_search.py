@@ -30,8 +30,10 @@ from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.errors import Stopped, UsageError
 from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.metrics import Fold
-from speccas.core.tune.decide import FALLBACK, Candidate, Choice, answers, candidates, finding
-from speccas.core.tune.search import BLOCK, Rung, Search, pick
+from speccas.core.tune.candidates import FALLBACK, Candidate, candidates
+from speccas.core.tune.decide import Choice, finding
+from speccas.core.tune.halving import answers
+from speccas.core.tune.search import BLOCK, HalvingRound, Search, pick
 from tests.core.decoding.length.test_policy import Same, flat, steep
 
 WORDS = 32
@@ -138,12 +140,14 @@ RULES = ("exact", "token:0.3", "comparative:0.3")
 LENGTHS: tuple[Any, ...] = ("auto", 1, 2, 4, 8)
 
 
-def search(bench: Simulated, file: SampleFile, floor: float, show: Callable[[Rung], None] = lambda _: None) -> Choice:
+def search(
+    bench: Simulated, file: SampleFile, floor: float, show: Callable[[HalvingRound], None] = lambda _: None
+) -> Choice:
     return Search(bench, candidates(RULES, LENGTHS), floor, 1).run(file, show=show)
 
 
-def found(machine: Machine, folder: Path, floor: float) -> tuple[Choice, list[Rung], list[Sample]]:
-    reached: list[Rung] = []
+def found(machine: Machine, folder: Path, floor: float) -> tuple[Choice, list[HalvingRound], list[Sample]]:
+    reached: list[HalvingRound] = []
     with SampleFile(folder / "samples.jsonl", resume=False) as file:
         return search(Simulated(machine), file, floor, reached.append), reached, list(file.samples)
 
@@ -155,8 +159,9 @@ def test_a_lenient_rule_wins_where_its_loss_is_within_the_floor(tmp_path: Path) 
     assert standing is not None and 0 < standing.loss <= 0.08
     plain = next(v.standing for v in choice.verdicts if v.standing.candidate.lossless)
     assert standing.times > plain.times > 1
-    assert reached[-1].confirmed and not any(rung.confirmed for rung in reached[:-1])
-    assert [len(rung.alive) for rung in reached[:-1]] == sorted((len(r.alive) for r in reached[:-1]), reverse=True)
+    assert reached[-1].confirmed and not any(halving.confirmed for halving in reached[:-1])
+    left = [len(each.alive) for each in reached[:-1]]
+    assert left == sorted(left, reverse=True)
 
 
 def test_a_lower_floor_leaves_the_lossless_one(tmp_path: Path) -> None:
@@ -168,13 +173,15 @@ def test_where_no_draft_pays_the_fallback_is_kept_and_that_is_said(tmp_path: Pat
     choice, reached, _ = found(STEEP, tmp_path, 0.01)
     assert choice.candidate == FALLBACK and not choice.faster
     assert "No setting" in finding(choice, 0.01)
-    assert "slower than the expert alone" in reached[0].out.values()
+    assert "slower than the expert alone" in reached[0].eliminated.values()
 
 
 def test_what_chose_a_setting_does_not_judge_it(tmp_path: Path) -> None:
     choice, reached, samples = found(FLAT, tmp_path, 0.08)
     judged = {prompt for verdict in choice.verdicts for prompt in verdict.standing.speed}
-    chose = {prompt for rung in reached if not rung.confirmed for each in rung.standings for prompt in each.speed}
+    chose = {
+        prompt for halving in reached if not halving.confirmed for each in halving.standings for prompt in each.speed
+    }
     assert judged and chose and not judged & chose and len(judged | chose) == 24
     finalists = {verdict.standing.candidate for verdict in choice.verdicts}
     assert {Candidate(s.figures.name, s.k) for s in samples if s.prompt_id in judged and s.k is not None} == finalists
@@ -226,10 +233,10 @@ def test_the_count_of_answers_is_never_short(tmp_path: Path) -> None:
 
 
 def test_a_few_settings_need_no_long_search(tmp_path: Path) -> None:
-    reached: list[Rung] = []
+    reached: list[HalvingRound] = []
     with SampleFile(tmp_path / "samples.jsonl", resume=False) as file:
         Search(Simulated(FLAT), candidates(["exact"], ["auto", 2]), 0.08, 1).run(file, show=reached.append)
-    assert [(rung.prompts, rung.confirmed) for rung in reached] == [(2, False), (22, True)]
+    assert [(halving.prompts, halving.confirmed) for halving in reached] == [(2, False), (22, True)]
 
 
 def test_the_finalists_are_the_best_and_what_they_must_beat() -> None:
