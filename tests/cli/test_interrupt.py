@@ -15,14 +15,13 @@ import pexpect
 import pyte
 import pytest
 
-from speccas import profiles
 from speccas.cli.interrupt import ECHO, interruptible
 from speccas.core.runtime.llama import StopFlag
+from tests.builders.models import QWEN_DRAFTER, QWEN_EXPERT, TINY
+from tests.builders.processes import alive
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-FILES = Path.home() / ".cache/speccas-test-models"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-SMALL = str(Path(profiles.__file__ or "").parent / "tiny-drafter.gguf")
 STORY = ["Tell me a long story about a ship.", "-n", "3000", "--ignore-eos"]
 CONTROL = "\x03"
 
@@ -115,7 +114,7 @@ def test_control_c_in_a_comparison_still_gives_the_table(start: Start) -> None:
 
 @pytest.mark.parametrize("model", ["expert", "drafter"])
 def test_control_c_while_it_reads_the_prompt(start: Start, model: str) -> None:
-    session = start("run", "word " * 3000, "--drafter", SMALL, "--expert", SMALL)
+    session = start("run", "word " * 3000, "--drafter", str(TINY), "--expert", str(TINY))
     session.wait_for(rf"reading the prompt \({model}\)")
     session.child.send(CONTROL)
     assert session.end() == 130
@@ -124,7 +123,7 @@ def test_control_c_while_it_reads_the_prompt(start: Start, model: str) -> None:
 
 @pytest.mark.real
 def test_control_c_while_it_loads(start: Start) -> None:
-    drafter, expert = (str(next(FILES.glob(f"qwen*-{size}-*.gguf"))) for size in ("0.5b", "1.5b"))
+    drafter, expert = str(QWEN_DRAFTER), str(QWEN_EXPERT)
     session = start("run", "hi", "--drafter", drafter, "--expert", expert)
     session.wait_for("loading expert")
     session.child.send(CONTROL)
@@ -204,11 +203,6 @@ def test_a_killed_parent_takes_its_child_along(script: str, clean: Mapping[str, 
         while time.monotonic() < until and alive(inner):
             time.sleep(0.05)
         assert not alive(inner)
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
 
 
 def test_a_second_signal_later_than_an_echo_ends_the_block_at_once() -> None:

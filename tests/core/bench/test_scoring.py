@@ -1,6 +1,5 @@
 """Quality: what counts as right, and what a model's program may not do."""
 
-import os
 import socket
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from speccas.core.bench import sandbox
 from speccas.core.bench.sandbox import network_is_cut, passes, run
 from speccas.core.bench.scoring import SCORERS, bleu, match, numeric, pass_at_1, program, rouge, scorer_of
 from speccas.core.bench.suites import Item, read_item
+from tests.builders.processes import alive
 
 SUM = Item("s", "code", "Write `add`.", test="assert add(2, 3) == 5", entry_point="add")
 
@@ -127,13 +127,3 @@ time.sleep(0.1)
     while alive(child) and time.monotonic() < deadline:  # a signal takes its time on a busy machine
         time.sleep(0.05)
     assert not alive(child)
-
-
-def alive(process: int) -> bool:
-    """Whether it runs; a zombie, or nothing, does not."""
-    try:
-        os.kill(process, 0)
-        state = (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0]
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    return state != "Z"

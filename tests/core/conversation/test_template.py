@@ -17,8 +17,8 @@ from speccas.core.conversation.template import Message, fingerprint, render
 from speccas.core.errors import IntegrityError, SpeccasError, UsageError
 from speccas.core.headers.gguf import read_header
 from speccas.core.runtime.pair import LoadedPair
+from tests.builders.models import QWEN_EXPERT
 
-QWEN = Path.home() / ".cache/speccas-test-models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
 HELLO = [Message("user", "hello")]
 TALK = [Message("user", "Hi"), Message("assistant", "Hello!"), Message("user", "Bye")]
 TURNS = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
@@ -40,9 +40,9 @@ def test_the_template_of_smollm2(tiny: LoadedPair) -> None:
 
 @pytest.mark.real
 def test_the_template_of_qwen() -> None:
-    if not QWEN.is_file():
+    if not QWEN_EXPERT.is_file():
         pytest.skip("get-pair was not run on this machine")
-    text = read_header(QWEN).get("tokenizer.chat_template", str, "")
+    text = read_header(QWEN_EXPERT).get("tokenizer.chat_template", str, "")
     who = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
     assert rendered(text, TALK) == f"<|im_start|>system\n{who}<|im_end|>\n{TURNS}{OPEN}"
     asked = [Message("system", "Be brief."), *TALK]

@@ -5,7 +5,6 @@ No real model runs here, and no distribution is measured; see test_distribution.
 
 import itertools
 import math
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,9 +22,9 @@ from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling, Shared
 from speccas.core.decoding.table import TableModel
 from speccas.core.errors import NativeError, RollbackRefused, Stopped
-from speccas.core.headers.gguf import StringArray
 from speccas.core.headers.vocabulary import Tokens, Verdict, Vocabulary, compare
 from speccas.core.record.metrics import Fold
+from tests.builders.gguf import string_array
 from tests.core.decoding.toys import RULES, Run, Toy, near, pair, request, scripted, table, words
 
 ARMS = (*RULES, *ANCESTORS)
@@ -494,15 +493,7 @@ DRAFTER_TEXTS = ["c", "a", "d", "b", "ab"]
 
 def tokens(texts: Sequence[str]) -> Tokens:
     """A byte-level BPE of these texts, with the one merge that makes "ab"."""
-    return Tokens("gpt2", "", strings(texts), None, strings(["a b"]))
-
-
-def strings(texts: Sequence[str]) -> StringArray:
-    blob, starts = b"", array("q", [8])
-    for text in texts:
-        blob += len(text).to_bytes(8, "little") + text.encode()
-        starts.append(len(blob) + 8)
-    return StringArray(blob, starts)
+    return Tokens("gpt2", "", string_array(texts), None, string_array(["a b"]))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from speccas import profiles
 from speccas.core import distill
 from speccas.core.distill.__main__ import main
 from speccas.core.distill.data import load_wave, waves
@@ -19,11 +18,10 @@ from speccas.core.distill.train import share
 from speccas.core.distill.weights import read_weights
 from speccas.core.headers.gguf import read_header
 from speccas.core.runtime.llama import LlamaModel
+from tests.builders.models import TINY
 from tests.core.distill.conftest import compared
 
-assert profiles.__file__
 FOLDER = Path(distill.__file__).parent
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
 NEEDS_TORCH = {"network", "learn", "generate"}
 WITHOUT = "import sys; sys.modules['torch'] = None; "
 

@@ -5,13 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speccas import profiles
 from speccas.core.distill.weights import beginning, dequantise, quantise, read_weights
 from speccas.core.errors import UsageError
 from speccas.core.headers.gguf import read_header
-
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
+from tests.builders.models import TINY
 
 
 def normal(count: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

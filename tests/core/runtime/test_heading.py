@@ -5,11 +5,9 @@ The tiny pair, its drafter's template changed by some words; knows both models' 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from speccas import profiles
 from speccas.core.conversation.template import Message, render
 from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.answer import Request
@@ -23,10 +21,9 @@ from speccas.core.files.source import Source
 from speccas.core.runtime.pair import LoadedPair
 from speccas.core.session import Session
 from speccas.core.settings import Settings
+from tests.builders.models import TINY
 
 pytestmark = pytest.mark.tiny
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
 THEIRS, OWN = b"named SmolLM, trained by Hugging Face", b"who is short, and made for this test."
 TALK = [Message("user", "Name three primary colours.")]
 CHOSEN = Settings(threads=1, draft_tokens=4, max_tokens=24)

@@ -10,15 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speccas import profiles
 from speccas.core.decoding.sampling import Floats
 from speccas.core.errors import CannotPair, ContextFull, NativeError, Stopped
 from speccas.core.headers.gguf import read_header
 from speccas.core.runtime.llama import BULK, LlamaModel, StopFlag, fill, physical_cores, system_info
 from speccas.core.runtime.pair import LoadedPair
+from tests.builders.models import TINY
 
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
 CONTEXT, ROWS = 768, 17
 TEXT = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness. "
 

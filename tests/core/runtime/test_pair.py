@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from speccas import profiles
 from speccas.core.conversation.template import Message
 from speccas.core.errors import CannotPair, IntegrityError, NativeError, SpeccasError, Stopped, UsageError
 from speccas.core.files.profiles import Profile, find_profile
@@ -14,9 +13,8 @@ from speccas.core.runtime import pair as load
 from speccas.core.runtime.llama import StopFlag
 from speccas.core.runtime.pair import LoadedPair, chosen_pair, open_file, sha256
 from speccas.core.settings import Settings
+from tests.builders.models import TINY
 
-assert profiles.__file__
-TINY = Path(profiles.__file__).parent / "tiny-drafter.gguf"
 SETTINGS = Settings(threads=1, ctx=256)
 Heard = list[tuple[str, float]]
 

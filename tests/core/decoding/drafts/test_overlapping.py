@@ -8,7 +8,6 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,29 +23,20 @@ from speccas.core.decoding.events import Judged
 from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel
-from speccas.core.headers.gguf import StringArray
 from speccas.core.headers.vocabulary import CONTROL, LETTER, NORMAL, Tokens, Verdict, Vocabulary, compare
 from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.settings import Settings
+from tests.builders.gguf import string_array
+from tests.builders.models import FETCHED
 
-FILES = Path.home() / ".cache/speccas-test-models"
 END = "<end>"
-
-
-def strings(texts: Sequence[str]) -> StringArray:
-    blob, starts = b"", array("Q", [8])
-    for text in texts:
-        data = text.encode()
-        blob += len(data).to_bytes(8, "little") + data
-        starts.append(len(blob) + 8)
-    return StringArray(blob, starts)
 
 
 def tokens(words: Sequence[str], merges: Sequence[tuple[str, str]]) -> Tokens:
     """A byte-level BPE tokenizer: `words` in letters of GPT-2, then an end token."""
     types = array("q", [NORMAL] * len(words) + [CONTROL])
-    joined = strings([f"{left} {right}" for left, right in merges])
-    return Tokens("gpt2", "toy", strings([*words, END]), types, joined, len(words))
+    joined = string_array([f"{left} {right}" for left, right in merges])
+    return Tokens("gpt2", "toy", string_array([*words, END]), types, joined, len(words))
 
 
 EXPERT = tokens(["a", "b", "c", "ab", "bc"], [("a", "b"), ("b", "c")])
@@ -198,9 +188,9 @@ def test_a_heading_of_its_own_comes_before_the_spelling(drafter: Tokens, expert:
 def strangers() -> object:
     """SmolLM2 drafting for Qwen, where somebody has fetched both."""
     files = {"drafter": "smollm2-135m-instruct-q4_1.gguf", "expert": "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"}
-    if not all((FILES / name).is_file() for name in files.values()):
-        pytest.skip(f"no Qwen in {FILES}")
-    chosen = Settings(threads=1, **{role: str(FILES / name) for role, name in files.items()})  # type: ignore[arg-type]
+    if not all((FETCHED / name).is_file() for name in files.values()):
+        pytest.skip(f"no Qwen in {FETCHED}")
+    chosen = Settings(threads=1, **{role: str(FETCHED / name) for role, name in files.items()})  # type: ignore[arg-type]
     with LoadedPair(chosen_pair(chosen), chosen) as pair:
         yield pair
 
