@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 
 from ..atomic import read_json, update_json
 from ..decoding.arms import Arm
-from ..decoding.length.acceptance import START, AcceptanceModel, LookupStatistics
+from ..decoding.length.acceptance import AcceptanceModel, LookupStatistics
 from ..decoding.length.auto import AutoPolicy
 from ..decoding.length.constants import CONSTANTS
 from ..decoding.length.latency import LatencyModel
@@ -29,9 +29,6 @@ FULL = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)  # what `doctor` and `tune` measure
 FULL_REPEATS = 4
 STEADY = 1.3  # spread of a size's two least times, above which something else is running
 UNSTEADY = "times of the same call spread by {:.1f}x: something else is running, so these costs are not the machine's"
-KNOWN = 4.0  # judged drafts after which a rule's drafts are no longer tried at a loss in every answer
-MEMORY = 12.0  # judged drafts a bucket that earlier answers count for
-CATCH_UP = 0.3  # of a step: reading one of several tokens, until the run has shown it
 
 
 class Planner:
@@ -70,7 +67,7 @@ class Planner:
         there, in a fraction of a second, and taken back."""
         k, lookup = self.pair.settings.draft_tokens, self.pair.settings.lookup
         name = self._name(arm)
-        self._records[name] = self._records.get(name, LookupStatistics()).faded(MEMORY)
+        self._records[name] = self._records.get(name, LookupStatistics()).faded(CONSTANTS.remembered_drafts)
         if k != "auto" or arm.rule is None:
             return FixedPolicy(
                 CONSTANTS.longest_draft if k == "auto" else int(k), self._records[name] if lookup == "on" else None
@@ -78,7 +75,7 @@ class Planner:
         if self._costs is None:
             self._costs = measure(self.pair, QUICK, REPEATS)
         self._costs.learn_prefill(self.pair.expert.bulk)
-        self._chances[name] = self._chances.get(name, AcceptanceModel()).faded(MEMORY)
+        self._chances[name] = self._chances.get(name, AcceptanceModel()).faded(CONSTANTS.remembered_drafts)
         self._autos[name] = self._auto(name, self._costs, self._records[name])
         return self._autos[name]
 
@@ -98,7 +95,7 @@ class Planner:
         return AutoPolicy(
             latency=costs,
             acceptance=chances,
-            idle_seconds=rested if chances.followed[START] >= KNOWN else None,
+            idle_seconds=rested if chances.known else None,
             lookup=None if lookup == "off" else record,
             lookup_always=lookup == "on",
             unread=self.pair.drafter.behind,
@@ -159,7 +156,7 @@ def of_times(seen: Times, steps: Sequence[float]) -> LatencyModel:
     """The least of each."""
     step = min(steps, default=0.0)
     return LatencyModel(
-        {n: min(seconds) for n, seconds in seen.items()} or {1: 10 * step or 1.0}, step, CATCH_UP * step
+        {n: min(seconds) for n, seconds in seen.items()} or {1: 10 * step or 1.0}, step, CONSTANTS.catch_up_share * step
     )
 
 

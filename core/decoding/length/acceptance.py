@@ -24,6 +24,11 @@ class AcceptanceModel:
     followed: list[float] = field(default_factory=lambda: [0.0] * (BUCKETS + 1))
     constants: PolicyConstants = field(default=CONSTANTS, repr=False, compare=False)
 
+    @property
+    def known(self) -> bool:
+        """Whether enough drafts were judged."""
+        return self.followed[START] >= self.constants.known_drafts
+
     def bucket(self, confidence: float) -> int:
         """Of a position where max q is so much."""
         return bisect.bisect(self.constants.confidence_edges, confidence)

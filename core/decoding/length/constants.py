@@ -25,6 +25,8 @@ class PolicyConstants:
 
     # Back-off
 
+    known_drafts: float = 4.0
+    """Judged drafts of a rule after which its acceptance is known, so that nothing is lost on trials. Chosen."""
     trial_budget: float = 2.0
     """Expert steps that drafting may lose in one answer, where the rule's acceptance is not known yet. Chosen: about
     1 % of an answer of 200 tokens."""
@@ -72,6 +74,8 @@ class PolicyConstants:
     """Expert calls after which a batch size that was passed over is called again, if it is doubtful. Chosen."""
     doubt_ratio: float = 1.1
     """A batch size is doubtful where its expected seconds are so many times the least seen. Chosen."""
+    catch_up_share: float = 0.3
+    """Share of a drafter step that each token it only reads takes, until a long reading was timed. Chosen."""
 
     # Acceptance model
 
@@ -88,6 +92,10 @@ class PolicyConstants:
     hoped_acceptance: float = 0.9
     """Acceptance of a draft whose q is not known yet, before any was judged. Chosen high: a drafter that is never tried
     is never known."""
+
+    remembered_drafts: float = 12.0
+    """Judged drafts that earlier answers count for, in each bucket; for lookup statistics, tokens. Chosen, so that
+    another text overrules them soon."""
 
     # Lookup statistics
 

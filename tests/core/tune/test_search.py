@@ -34,7 +34,8 @@ from speccas.core.tune.candidates import FALLBACK, Candidate, candidates
 from speccas.core.tune.decide import Choice, finding
 from speccas.core.tune.halving import answers
 from speccas.core.tune.search import BLOCK, HalvingRound, Search, pick
-from tests.core.decoding.length.test_policy import Same, flat, steep
+from tests.core.decoding.length.machines import flat, steep
+from tests.core.decoding.toys import Same
 
 WORDS = 32
 SECOND = 0.1
