@@ -31,7 +31,7 @@ def check(
     """Say whether two models can work together, and what tells them apart. Of files on the hub only the headers are
     read. Exit code 7 where they cannot be paired, or one is no language model."""
     from speccas.core.errors import CannotPair, UsageError
-    from speccas.core.files.inspect import peek
+    from speccas.core.files.inspect import inspect
     from speccas.core.files.profiles import named
     from speccas.core.files.source import parse_source
     from speccas.core.headers.check import judge
@@ -42,7 +42,7 @@ def check(
             raise UsageError("the expert is missing", "give DRAFTER EXPERT, or the name of a pair")
     else:
         name, sources = "", {"drafter": parse_source(drafter), "expert": parse_source(expert)}
-    small, large = (peek(sources[role], name) for role in ("drafter", "expert"))
+    small, large = (inspect(sources[role], name) for role in ("drafter", "expert"))
     found = judge(small.header, large.header, (small.bytes, large.bytes))
     overlap = _measure(name, drafter, expert, threads) if measured and found.works else None
     if as_json:

@@ -13,7 +13,7 @@ LEAST = 30  # cells; with fewer left, what a pair is stays out
 def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
     """List the pairs: size, what is here, whether it fits this machine, licence."""
     from speccas.core.errors import SpeccasError
-    from speccas.core.files.inspect import held
+    from speccas.core.files.local import local_model
     from speccas.core.files.profiles import profiles, read_profile
     from speccas.core.machine.memory import memory
 
@@ -25,7 +25,7 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
         except SpeccasError as error:
             sys.stderr.write(f"warning: {one_line(error.message)}\n")
             continue
-        models = {"drafter": held(pair.drafter), "expert": held(pair.expert)}
+        models = {"drafter": local_model(pair.drafter), "expert": local_model(pair.expert)}
         states = {model.state for model in models.values()}
         rows.append(
             {

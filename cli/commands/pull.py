@@ -14,7 +14,8 @@ def pull(
     """Download a pair, or one model. What is here stays and needs no network; a download that was cut off goes on;
     every byte is checked against the hub's SHA-256. Prints the paths, drafter first."""
     from speccas.core.files.cache import find
-    from speccas.core.files.profiles import locate, named
+    from speccas.core.files.local import locate
+    from speccas.core.files.profiles import named
 
     from ..view.safe import one_line
     from ..view.theme import make_console

@@ -7,7 +7,7 @@ import typer
 from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
-    from speccas.core.files.inspect import Peeked
+    from speccas.core.files.inspect import Inspected
 
 
 def show(
@@ -17,7 +17,7 @@ def show(
 ) -> None:
     """Show both headers, the chat template's hash, how the vocabularies relate, and the memory at a context. Of files
     on the hub only the headers are read."""
-    from speccas.core.files.inspect import peek
+    from speccas.core.files.inspect import inspect
     from speccas.core.files.profiles import find_profile, named
     from speccas.core.headers.architecture import require_language_model
     from speccas.core.headers.check import judge
@@ -27,7 +27,7 @@ def show(
 
     asked = None if ctx is None else context("--ctx", ctx)
     label, sources = named(name)
-    models = {role: peek(source, label) for role, source in sources.items()}
+    models = {role: inspect(source, label) for role, source in sources.items()}
     document: dict[str, Any] = {
         "schema": 1,
         "name": label,
@@ -50,7 +50,7 @@ def show(
         _print(document)
 
 
-def _model(each: "Peeked") -> dict[str, Any]:
+def _model(each: "Inspected") -> dict[str, Any]:
     from speccas.core.headers.architecture import Shape, template_hash, trained_context
     from speccas.core.headers.gguf import StringArray
 
@@ -77,7 +77,7 @@ def _model(each: "Peeked") -> dict[str, Any]:
     }
 
 
-def _memory(models: "dict[str, Peeked]", asked: int | None) -> dict[str, Any]:
+def _memory(models: "dict[str, Inspected]", asked: int | None) -> dict[str, Any]:
     from speccas.core.headers.architecture import DEFAULT_CONTEXT, trained_context
     from speccas.core.headers.vocabulary import Tokens, compare
     from speccas.core.machine.fit import estimate, largest_context

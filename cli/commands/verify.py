@@ -15,7 +15,7 @@ def verify(
     `speccas pull` fetches it again."""
     from speccas.core.errors import IntegrityError
     from speccas.core.files.administration import Checked, verify
-    from speccas.core.files.inspect import held
+    from speccas.core.files.local import local_model
     from speccas.core.files.profiles import find_profile, named, profiles
     from speccas.core.files.source import Source
 
@@ -28,7 +28,9 @@ def verify(
         sources |= {source.key: source for source in named(name)[1].values()}
     if not names:
         pairs = [find_profile(name) for name in profiles()]
-        here = [source for pair in pairs for source in (pair.drafter, pair.expert) if held(source).state == "have"]
+        here = [
+            source for pair in pairs for source in (pair.drafter, pair.expert) if local_model(source).state == "have"
+        ]
         sources = {source.key: source for source in here}
     results: list[Checked] = []
     with Transfers(make_console(stderr=True), quiet) as transfers:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SpeccasError, Unavailable, UsageError
-from ..files.profiles import find_profile, locate
+from ..files.local import locate
+from ..files.profiles import find_profile
 
 TORCH = Unavailable("this step needs torch", "pip install 'speccas[distill]'")
 
@@ -84,13 +85,13 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from ..runtime.pair import sha256
+    from ..files.local import hash_file
     from .export import Types, export
 
     types = Types(options.matrices, options.embedding)
     for line in export(_expert(options), options.work / options.run_name, options.out, types, options.checkpoint):
         _say(line)
-    _say(f"sha256: {sha256(options.out)}")
+    _say(f"sha256: {hash_file(options.out)}")
 
 
 def _parser() -> argparse.ArgumentParser:

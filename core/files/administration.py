@@ -1,13 +1,13 @@
-"""Checking and deleting the files of models on this machine. Knows files, the lock and profiles; not the network."""
+"""Cache administration: checking and deleting the files of models on this machine. No network."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SpeccasError
 from .cache import Entry, changing_lock, find, remove, remove_parts
-from .profiles import locate, profiles, read_profile
+from .local import hash_file, locate
+from .profiles import profiles, read_profile
 from .source import Source
 
 Tell = Callable[[str, int, int], None]
@@ -45,13 +45,8 @@ def verify(source: Source, tell: Tell) -> Iterator[Checked]:
 
 
 def _check(path: Path, expected: str, tell: Tell) -> Checked:
-    found, done, size = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-            done += len(block)
-            tell(path.name, done, size)
-    return Checked(path, expected, found.hexdigest())
+    size = path.stat().st_size
+    return Checked(path, expected, hash_file(path, lambda done: tell(path.name, done, size)))
 
 
 @dataclass(frozen=True, slots=True)

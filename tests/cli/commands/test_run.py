@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from speccas.core.files.profiles import find_profile, locate
+from speccas.core.files.local import locate
+from speccas.core.files.profiles import find_profile
 from speccas.core.headers.gguf import read_header
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

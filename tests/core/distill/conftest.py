@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from speccas.core.distill.kept import Kept, choose
 from speccas.core.distill.weights import read_weights
 from speccas.core.errors import Unavailable
-from speccas.core.files.profiles import find_profile, locate
+from speccas.core.files.local import locate
+from speccas.core.files.profiles import find_profile
 from speccas.core.headers.gguf import Header
 from speccas.core.headers.vocabulary import Tokens
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from speccas.core.errors import SpeccasError, Unavailable, UsageError
 from speccas.core.files import profiles as pairs
-from speccas.core.files.profiles import Profile, find_profile, locate, profiles, read_profile
+from speccas.core.files.local import locate
+from speccas.core.files.profiles import Profile, find_profile, profiles, read_profile
 from speccas.core.files.source import Source
 
 WHOLE = """\

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speccas.core.errors import CannotPair, SpeccasError
-from speccas.core.files.inspect import peek
+from speccas.core.files.inspect import inspect
 from speccas.core.files.source import Source
 from speccas.core.headers.check import REFUSED, Check, judge
 from speccas.core.headers.gguf import Header, parse_header, read_header
@@ -96,7 +96,7 @@ def test_what_writes_no_text(key: str) -> None:
     ],
 )
 def test_real_files(drafter: Path, expert: Path, verdict: str) -> None:
-    small, large = (peek(Source(path=str(path))) for path in (drafter, expert))
+    small, large = (inspect(Source(path=str(path))) for path in (drafter, expert))
     found = judge(small.header, large.header, (small.bytes, large.bytes))
     assert found.verdict == verdict
     if drafter == SMOL:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from speccas.core.errors import DoesNotFit, Unavailable
-from speccas.core.files.profiles import find_profile, locate
+from speccas.core.files.local import locate
+from speccas.core.files.profiles import find_profile
 from speccas.core.headers.gguf import read_header
 from speccas.core.machine import memory as machine
 from speccas.core.machine.fit import Model, Room, estimate, largest_context, need, require_fit
@@ -24,7 +25,7 @@ import sys
 from speccas.core.machine.fit import estimate
 from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.machine.memory import resident
-from speccas.core.files.profiles import size_of
+from speccas.core.files.local import size_of
 from speccas.core.runtime.room import as_loaded, differing
 from speccas.core.conversation.template import Message
 from speccas.core.settings import Settings

@@ -7,11 +7,12 @@ import pytest
 
 from speccas.core.conversation.template import Message
 from speccas.core.errors import CannotPair, IntegrityError, NativeError, SpeccasError, Stopped, UsageError
+from speccas.core.files.local import hash_file
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
 from speccas.core.runtime import pair as load
 from speccas.core.runtime.llama import StopFlag
-from speccas.core.runtime.pair import LoadedPair, chosen_pair, open_file, sha256
+from speccas.core.runtime.pair import LoadedPair, chosen_pair, open_file
 from speccas.core.settings import Settings
 from tests.builders.models import TINY
 
@@ -112,14 +113,16 @@ def test_the_stop_that_was_given_reaches_both_models() -> None:
 
 def test_a_wrong_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = find_profile("tiny").drafter.sha256
-    assert open_file(Source(path=str(TINY), sha256=right))[0] == TINY and sha256(TINY) == right
+    assert open_file(Source(path=str(TINY), sha256=right))[0] == TINY and hash_file(TINY) == right
     flipped = bytearray(TINY.read_bytes())
     flipped[-1] ^= 1
     path = write(tmp_path, "flipped.gguf", bytes(flipped))
     with pytest.raises(IntegrityError) as refused:
         open_file(Source(path=str(path), sha256=right))
     assert refused.value.exit_code == 5
-    assert sha256(path) in refused.value.message and right in refused.value.hint and str(path) in refused.value.message
+    assert (
+        hash_file(path) in refused.value.message and right in refused.value.hint and str(path) in refused.value.message
+    )
     heard: Heard = []
     wrong = Profile("made", Source(path=str(TINY)), Source(path=str(path), sha256=right))
     with pytest.raises(IntegrityError):

