@@ -1,6 +1,6 @@
-"""Says on stderr, once, that a pair is tuned, or that a setting makes it slower. Never on stdout, never with --json.
+"""Says on stderr, once, that a pair is tuned, or that a setting makes it slower: the texts, with the flags they name.
 
-Knows consoles; what there is to say is in core/tune/advice.py.
+Never on stdout, never with --json. `core/tune/advice.py` has the facts.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,56 @@ from speccas.core.calibration.calibrate import alone_speed
 from speccas.core.record.manifest import machine_of
 from speccas.core.record.metrics import Figures
 from speccas.core.runtime.pair import LoadedPair
-from speccas.core.tune.advice import said_before, slower
-from speccas.core.tune.store import tuned_of
+from speccas.core.tune.advice import Remedy, SlowerAdvice, TunedNotice, slower_advice, tuned_notice
+from speccas.core.tune.store import Tuned, tuned_of
 
 from .view.safe import one_line
 
 STEPS = 3  # single expert steps that one answer is held against
+
+
+def setting(rule: str | None, k: int | str | None) -> str:
+    return f"--rule {rule} -k {k}"
+
+
+def gain(tuned: Tuned) -> str:
+    """`1.18x the expert alone [1.10, 1.25], 40 prompts`."""
+    if tuned.speedup is None:
+        return "not measured"
+    interval = "" if tuned.low is None or tuned.high is None else f" [{tuned.low:.2f}, {tuned.high:.2f}]"
+    return f"{tuned.speedup:.2f}x the expert alone{interval}, {tuned.prompts} prompts"
+
+
+def notice_lines(notice: TunedNotice) -> list[tuple[str, str]]:
+    """(text, status) of what is to be said before an answer."""
+    tuned = notice.tuned
+    best = setting(tuned.rule, tuned.draft_tokens)
+    if not notice.used:
+        text = f"tune found nothing faster than the expert alone here, so -k {notice.slow_length} will be slower"
+        return [(f"warning: {text}: use {best}", "warning")]
+    loss = "" if tuned.quality_loss is None else f", quality loss {tuned.quality_loss:.1%}"
+    found = f"{gain(tuned)}{loss}" if tuned.faster else f"nothing was faster than the expert alone; {gain(tuned)}"
+    at = "" if notice.same_temperature else f", at temperature {tuned.temperature:g}"
+    lines = [(f"tuned: {best} ({found}{at}; {tuned.date})", "quiet")]
+    if not notice.here:
+        text = f"this was tuned on another machine or build ({tuned.machine}): run `speccas tune` here"
+        lines.append((f"warning: {text}", "warning"))
+    return lines
+
+
+def slower_text(advice: SlowerAdvice) -> str:
+    """The warning behind answers that were slower than the expert alone, with what to do about it."""
+    told = ", ".join(f"{name} {speedup:.2f}x" for name, speedup in advice.slower)
+    best = setting(advice.rule, advice.better_draft_tokens)
+    if advice.remedy is Remedy.TUNED and advice.tuned is not None:
+        better = f"speccas tune found {best} ({gain(advice.tuned)})"
+    elif advice.remedy is Remedy.FASTER_HERE:
+        better = f"{best} was faster ({advice.speedup:.2f}x)"
+    elif advice.remedy is Remedy.AUTO:
+        better = "-k auto drafts only where it pays; `speccas tune` finds what is fastest"
+    else:
+        better = "--rule expert does without drafts; `speccas tune` finds what is fastest"
+    return f"slower than the expert alone here at -k {advice.draft_tokens}: {told}. {better}"
 
 
 def tuned_lines(pair: LoadedPair) -> list[tuple[str, str]]:
@@ -26,8 +70,9 @@ def tuned_lines(pair: LoadedPair) -> list[tuple[str, str]]:
     tuned = tuned_of(pair.pair)
     if tuned is None:
         return []
-    notices, warnings = said_before(pair.settings, tuned, machine_of(pair))
-    return [*((text, "quiet") for text in notices), *((f"warning: {text}", "warning") for text in warnings)]
+    settings = pair.settings
+    notice = tuned_notice(settings.rule, settings.draft_tokens, settings.temperature, tuned, machine_of(pair))
+    return [] if notice is None else notice_lines(notice)
 
 
 def say_tuned(aside: Console, pair: LoadedPair) -> None:
@@ -37,9 +82,9 @@ def say_tuned(aside: Console, pair: LoadedPair) -> None:
 
 def warn_slower(aside: Console, pair: LoadedPair, figures: Sequence[Figures]) -> None:
     """Figures with their speed-up; says nothing where none is slower."""
-    text = slower(figures, pair.settings.draft_tokens, tuned_of(pair.pair))
-    if text is not None:
-        say(aside, f"warning: {text}", "warning")
+    advice = slower_advice(figures, pair.settings.draft_tokens, tuned_of(pair.pair))
+    if advice is not None:
+        say(aside, f"warning: {slower_text(advice)}", "warning")
 
 
 def against_alone(pair: LoadedPair, figures: Figures) -> Figures:

@@ -20,10 +20,10 @@ from speccas.core.runtime.llama import StopFlag
 from speccas.core.runtime.pair import LoadedPair, Prefilled
 from speccas.core.session import Dropped, Session, carried
 from speccas.core.settings import Settings
-from speccas.core.tune.advice import gain, is_slow
+from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
-from ..advice import tuned_lines
+from ..advice import gain, tuned_lines
 from ..interrupt import ECHO, interruptible
 from ..play import load
 from ..view.progress import Waiting

@@ -1,60 +1,79 @@
-"""What to say about a setting that is tuned, or that makes answers slower, and which one would serve better. Pure texts
-out of figures; knows no terminal, and measures nothing.
+"""What is to be said of a tuned pair before an answer, and of slow answers behind it: facts, no texts.
+
+An answer counts as slow only where its speed says something: below a limit, and of enough tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 from ..record.metrics import Figures
-from ..settings import Settings
 from .store import Tuned
 
 SLOWER = 0.97
 """Below this an answer at a fixed k counts as slower than the expert alone: above it is noise."""
 SLOWER_AUTO = 0.9
-"""With `-k auto`, which tries drafts at a small loss before it leaves them off."""
+"""The same where the draft length is `auto`, which tries drafts at a small loss before it leaves them off."""
 FEWEST, FEWEST_AUTO = 24, 64
 """Tokens of an answer whose speed says something."""
 
 
-def setting(rule: str, k: int | str) -> str:
-    return f"--rule {rule} -k {k}"
+@dataclass(frozen=True, slots=True)
+class TunedNotice:
+    """How a run stands to what was tuned for its pair."""
+
+    tuned: Tuned
+    used: bool
+    """The run uses the setting that was found."""
+    here: bool
+    """It was found on this machine and build."""
+    same_temperature: bool
+    slow_length: int | None
+    """The run's fixed draft length, where the search found that none pays on this machine."""
 
 
-def gain(tuned: Tuned) -> str:
-    """`1.18x the expert alone [1.10, 1.25], 40 prompts`."""
-    if tuned.speedup is None:
-        return "not measured"
-    interval = "" if tuned.low is None or tuned.high is None else f" [{tuned.low:.2f}, {tuned.high:.2f}]"
-    return f"{tuned.speedup:.2f}x the expert alone{interval}, {tuned.prompts} prompts"
-
-
-def uses(settings: Settings, tuned: Tuned) -> bool:
-    """Whether this run uses what was tuned, because the profile says so."""
-    return tuned.rule in settings.rule and settings.draft_tokens == tuned.draft_tokens
-
-
-def said_before(settings: Settings, tuned: Tuned | None, machine: str) -> tuple[list[str], list[str]]:
-    """Notices and warnings for a run of a pair that was tuned: that its setting is used, or that a better one is known.
-    `machine` as it is written in `tuned`."""
+def tuned_notice(
+    rules: Collection[str], draft_tokens: int | str, temperature: float, tuned: Tuned | None, machine: str
+) -> TunedNotice | None:
+    """What to say before an answer; None where there is nothing. `machine` as it is written in `tuned`."""
     if tuned is None:
-        return [], []
-    notices, warnings = [], []
-    best = setting(tuned.rule, tuned.draft_tokens)
-    fixed = isinstance(settings.draft_tokens, int)
+        return None
     here = tuned.machine == machine
-    if uses(settings, tuned):
-        loss = "" if tuned.quality_loss is None else f", quality loss {tuned.quality_loss:.1%}"
-        found = f"{gain(tuned)}{loss}" if tuned.faster else f"nothing was faster than the expert alone; {gain(tuned)}"
-        at = "" if settings.temperature == tuned.temperature else f", at temperature {tuned.temperature:g}"
-        notices.append(f"tuned: {best} ({found}{at}; {tuned.date})")
-        if not here:
-            warnings.append(f"this was tuned on another machine or build ({tuned.machine}): run `speccas tune` here")
-    elif here and fixed and not tuned.faster:
-        warnings.append(
-            f"tune found nothing faster than the expert alone here, so -k {settings.draft_tokens} will be slower: "
-            f"use {best}"
-        )
-    return notices, warnings
+    used = tuned.rule in rules and draft_tokens == tuned.draft_tokens
+    slow = draft_tokens if isinstance(draft_tokens, int) and here and not used and not tuned.faster else None
+    if not used and slow is None:
+        return None
+    return TunedNotice(
+        tuned=tuned, used=used, here=here, same_temperature=temperature == tuned.temperature, slow_length=slow
+    )
+
+
+class Remedy(StrEnum):
+    """Why another setting would serve better than one that made answers slower."""
+
+    TUNED = "tuned"
+    """A search found it."""
+    FASTER_HERE = "faster here"
+    """It was faster in the same run."""
+    AUTO = "auto"
+    """The draft length `auto` drafts only where that pays."""
+    EXPERT = "expert"
+    """The expert alone drafts nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlowerAdvice:
+    """Arms that were slower than the expert alone at a draft length, each with its speed-up, and what is better."""
+
+    draft_tokens: int | str
+    slower: tuple[tuple[str, float], ...]
+    remedy: Remedy
+    rule: str | None = None
+    """The better rule, where the remedy names one."""
+    better_draft_tokens: int | str | None = None
+    speedup: float | None = None
+    """What the better rule reached in the same run."""
+    tuned: Tuned | None = None
 
 
 def is_slow(times: float, tokens: int, k: int | str) -> bool:
@@ -63,24 +82,23 @@ def is_slow(times: float, tokens: int, k: int | str) -> bool:
     return tokens >= fewest and times < limit
 
 
-def slower(figures: Sequence[Figures], k: int | str, tuned: Tuned | None) -> str | None:
-    """The warning behind answers that were slower than the expert alone, with the better setting; None where there is
-    nothing to warn of. Each figure needs its speed-up."""
-    ruled = [each for each in figures if each.drafted is not None and each.speedup is not None]
-    slow = [each for each in ruled if is_slow(each.speedup or 0, each.tokens, k)]
+def slower_advice(figures: Sequence[Figures], k: int | str, tuned: Tuned | None) -> SlowerAdvice | None:
+    """What to say behind answers at draft length `k`, each with its speed-up; None where none was slow.
+
+    Better is what a search found, else what was faster in the same run, else what is never much slower.
+    """
+    ruled = [
+        (each.name, each.speedup, each.tokens)
+        for each in figures
+        if each.drafted is not None and each.speedup is not None
+    ]
+    slow = tuple((name, speedup) for name, speedup, tokens in ruled if is_slow(speedup, tokens, k))
     if not slow:
         return None
-    told = ", ".join(f"{each.name} {each.speedup:.2f}x" for each in slow)
-    best = max(ruled, key=lambda each: each.speedup or 0)
-    return f"slower than the expert alone here at -k {k}: {told}. {better(slow, best, k, tuned)}"
-
-
-def better(slow: Sequence[Figures], best: Figures, k: int | str, tuned: Tuned | None) -> str:
-    """What to do about it: what tune found, what was faster in the same run, or what is never much slower."""
-    if tuned is not None and not (tuned.draft_tokens == k and tuned.rule in [each.name for each in slow]):
-        return f"speccas tune found {setting(tuned.rule, tuned.draft_tokens)} ({gain(tuned)})"
-    if best not in slow and (best.speedup or 0) > 1:
-        return f"{setting(best.name, k)} was faster ({best.speedup:.2f}x)"
-    if k != "auto":
-        return "-k auto drafts only where it pays; `speccas tune` finds what is fastest"
-    return "--rule expert does without drafts; `speccas tune` finds what is fastest"
+    names = [name for name, _ in slow]
+    best, fastest, _ = max(ruled, key=lambda each: each[1])
+    if tuned is not None and not (tuned.draft_tokens == k and tuned.rule in names):
+        return SlowerAdvice(k, slow, Remedy.TUNED, tuned.rule, tuned.draft_tokens, tuned=tuned)
+    if best not in names and fastest > 1:
+        return SlowerAdvice(k, slow, Remedy.FASTER_HERE, best, k, fastest)
+    return SlowerAdvice(k, slow, Remedy.EXPERT if k == "auto" else Remedy.AUTO)

@@ -1,4 +1,4 @@
-"""What is said of a tuned pair and of slow answers: the better setting is named, and noise is not warned of."""
+"""What is told of a tuned pair and of slow answers: the better setting is named, and noise is not warned of."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,8 +6,16 @@ from typing import Any
 import pytest
 
 from speccas.core.record.metrics import Figures
-from speccas.core.settings import Settings
-from speccas.core.tune.advice import FEWEST, FEWEST_AUTO, is_slow, said_before, slower
+from speccas.core.tune.advice import (
+    FEWEST,
+    FEWEST_AUTO,
+    Remedy,
+    SlowerAdvice,
+    TunedNotice,
+    is_slow,
+    slower_advice,
+    tuned_notice,
+)
 from speccas.core.tune.store import Tuned
 from tests.core.bench.test_protocol import figures
 
@@ -21,49 +29,47 @@ def answer(name: str, speedup: float, tokens: int = FEWEST) -> Figures:
     return replace(figures(name, rule=rule), speedup=speedup, tokens=tokens)
 
 
-def settings(rule: str, k: int | str, **more: Any) -> Settings:
-    return Settings(rule=(rule,), draft_tokens=k, **more)
+def notice(
+    rule: str, k: int | str, tuned: Tuned | None, machine: str = HERE, temperature: float = 0.0
+) -> TunedNotice | None:
+    return tuned_notice((rule,), k, temperature, tuned, machine)
 
 
-def test_a_setting_that_is_used_is_named_with_its_evidence() -> None:
-    (notice,), warnings = said_before(settings("token:0.5", 3), FAST, HERE)
-    assert notice == (
-        "tuned: --rule token:0.5 -k 3 (1.18x the expert alone [1.10, 1.25], 40 prompts, quality loss 1.2%; 2026-11-25)"
-    )
-    assert not warnings
-    (notice,), _ = said_before(settings("token:0.5", 3, temperature=0.7), FAST, HERE)
-    assert "at temperature 0;" in notice, "it was measured at another temperature, and that is said"
+def test_a_setting_that_is_used_is_noticed() -> None:
+    assert notice("token:0.5", 3, FAST) == TunedNotice(FAST, True, True, True, None)
+    warm = notice("token:0.5", 3, FAST, temperature=0.7)
+    assert warm is not None and not warm.same_temperature
 
 
 def test_nothing_is_said_of_a_setting_that_is_not_used() -> None:
-    assert said_before(settings("token:0.5", 4), FAST, HERE) == ([], [])
-    assert said_before(settings("exact", "auto"), None, HERE) == ([], [])
+    assert notice("token:0.5", 4, FAST) is None
+    assert notice("exact", "auto", None) is None
 
 
-def test_another_machine_is_warned_of() -> None:
-    notices, (warning,) = said_before(settings("token:0.5", 3), FAST, "Apple M4, 8 threads")
-    assert notices and HERE in warning and "speccas tune" in warning
+def test_another_machine_is_told() -> None:
+    other = notice("token:0.5", 3, FAST, "Apple M4, 8 threads")
+    assert other is not None and other.used and not other.here
 
 
-def test_where_tune_found_nothing_faster_a_fixed_length_is_warned_of() -> None:
-    notices, (warning,) = said_before(settings("exact", 4), SLOW, HERE)
-    assert not notices and "-k 4" in warning and "use --rule exact -k auto" in warning
-    assert said_before(settings("exact", 4), SLOW, "Apple M4") == ([], []), "another machine may be faster"
-    (notice,), warnings = said_before(settings("exact", "auto"), SLOW, HERE)
-    assert "nothing was faster than the expert alone" in notice and not warnings
+def test_where_tune_found_nothing_faster_a_fixed_length_is_told() -> None:
+    assert notice("exact", 4, SLOW) == TunedNotice(SLOW, False, True, True, 4)
+    assert notice("exact", 4, SLOW, "Apple M4") is None, "another machine may be faster"
+    used = notice("exact", "auto", SLOW)
+    assert used is not None and used.used and used.slow_length is None
 
 
 def test_a_slow_answer_names_itself_and_what_would_be_better() -> None:
-    told = slower([answer("expert", 1.0), answer("exact", 0.4), answer("token:0.5", 0.9)], 4, None)
-    assert told is not None and "at -k 4: exact 0.40x, token:0.5 0.90x. -k auto" in told
-    faster = slower([answer("exact", 0.4), answer("token:0.5", 1.2)], 4, None)
-    assert faster is not None and "exact 0.40x" in faster and "--rule token:0.5 -k 4 was faster (1.20x)" in faster
-    tuned = slower([answer("exact", 0.4)], 4, FAST)
-    assert tuned is not None and "speccas tune found --rule token:0.5 -k 3 (1.18x" in tuned
-    own = slower([answer("token:0.5", 0.4)], 3, FAST)
-    assert own is not None and "tune found" not in own, "it is the tuned setting itself that is slow"
-    auto = slower([answer("exact", 0.4, FEWEST_AUTO)], "auto", None)
-    assert auto is not None and "--rule expert" in auto
+    slow = (("exact", 0.4), ("token:0.5", 0.9))
+    told = slower_advice([answer("expert", 1.0), answer("exact", 0.4), answer("token:0.5", 0.9)], 4, None)
+    assert told == SlowerAdvice(4, slow, Remedy.AUTO)
+    faster = slower_advice([answer("exact", 0.4), answer("token:0.5", 1.2)], 4, None)
+    assert faster == SlowerAdvice(4, slow[:1], Remedy.FASTER_HERE, "token:0.5", 4, 1.2)
+    tuned = slower_advice([answer("exact", 0.4)], 4, FAST)
+    assert tuned == SlowerAdvice(4, slow[:1], Remedy.TUNED, "token:0.5", 3, tuned=FAST)
+    own = slower_advice([answer("token:0.5", 0.4)], 3, FAST)
+    assert own is not None and own.remedy is Remedy.AUTO, "it is the tuned setting itself that is slow"
+    auto = slower_advice([answer("exact", 0.4, FEWEST_AUTO)], "auto", None)
+    assert auto is not None and auto.remedy is Remedy.EXPERT
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_a_slow_answer_names_itself_and_what_would_be_better() -> None:
     ],
 )
 def test_noise_is_not_warned_of(name: str, speedup: float, tokens: int, k: Any) -> None:
-    assert slower([answer(name, speedup, tokens)], k, None) is None
+    assert slower_advice([answer(name, speedup, tokens)], k, None) is None
 
 
 def test_a_chat_says_it_of_the_same_answers() -> None:
