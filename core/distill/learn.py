@@ -71,7 +71,7 @@ class Drafter:
         """How the divergence from the expert changes with the weights; with `greedy` above 0, from a mixture of its
         distribution and, in that share, of its most likely kept token alone: what counts where it answers greedily."""
         states = self.hidden(lessons)
-        expert = self._expert(lessons)
+        expert = self.expert_states(lessons)
         worth = torch.from_numpy(lessons.worth).to(self.device)
         rows = self.used()["token_embd.weight"]
         table = rows.detach().to(self.kind)
@@ -96,7 +96,8 @@ class Drafter:
         slopes["token_embd.weight"] = slopes["token_embd.weight"] + slope_rows
         return Gradient(loss, float(worth.sum()), slopes)
 
-    def _expert(self, lessons: Lessons) -> torch.Tensor:
+    def expert_states(self, lessons: Lessons) -> torch.Tensor:
+        """The expert's last hidden states, a row a lesson: kept as bfloat16, here of the training's type."""
         return torch.from_numpy(lessons.states.view(np.int16)).view(torch.bfloat16).to(self.device, self.kind)
 
     def score(self, lessons: Lessons) -> Score:
@@ -106,7 +107,7 @@ class Drafter:
         here = torch.from_numpy(lessons.greedy).to(self.device)
         loss, agreed = 0.0, 0
         with torch.no_grad():
-            states, expert = self.hidden(lessons)[here], self._expert(lessons)[here]
+            states, expert = self.hidden(lessons)[here], self.expert_states(lessons)[here]
             table = self.used()["token_embd.weight"].to(self.kind)
             for start in range(0, len(states), CHUNK):
                 part = slice(start, start + CHUNK)

@@ -198,17 +198,19 @@ Python class|What is the time complexity of|Why do I get the error
 """
 
 
-def _list(text: str) -> list[str]:
+def entries_of(text: str) -> list[str]:
     """Entries of a list written over several lines; a line break in one is a space."""
     return [entry for part in text.strip("\n").split("|") if (entry := " ".join(part.split("\n")).lstrip())]
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
-    entries = [entry.strip() for entry in _list(text)]
+def entry_pairs(text: str) -> list[tuple[str, str]]:
+    """The same, two by two."""
+    entries = [entry.strip() for entry in entries_of(text)]
     return list(zip(entries[::2], entries[1::2], strict=True))
 
 
-def _split(entries: Sequence[str], held_out: bool) -> list[str]:
+def share_of(entries: Sequence[str], held_out: bool) -> list[str]:
+    """Every tenth entry for held-out conversations, all the others for training."""
     return [entry.strip() for i, entry in enumerate(entries) if (i % HELD_OUT == HELD_OUT - 1) == held_out]
 
 
@@ -217,14 +219,14 @@ class Openers:
 
     def __init__(self, random: Random, *, held_out: bool) -> None:
         self._random = random
-        self._topics = _split(_list(TOPICS), held_out)
-        self._names = _split(_list(NAMES), held_out)
-        self._things = _split(_list(THINGS), held_out)
-        self._countries = _split(_list(COUNTRIES), held_out)
-        self._books = _split(_list(BOOKS), held_out)
-        self._animals = _split(_list(ANIMALS), held_out)
-        self._elements = _split(_list(ELEMENTS), held_out)
-        functions = _pairs(FUNCTIONS)
+        self._topics = share_of(entries_of(TOPICS), held_out)
+        self._names = share_of(entries_of(NAMES), held_out)
+        self._things = share_of(entries_of(THINGS), held_out)
+        self._countries = share_of(entries_of(COUNTRIES), held_out)
+        self._books = share_of(entries_of(BOOKS), held_out)
+        self._animals = share_of(entries_of(ANIMALS), held_out)
+        self._elements = share_of(entries_of(ELEMENTS), held_out)
+        functions = entry_pairs(FUNCTIONS)
         self._functions = [pair for i, pair in enumerate(functions) if (i % HELD_OUT == HELD_OUT - 1) == held_out]
         self._kinds = (
             (self._about, 30), (self._start, 14), (self._maths, 12), (self._fact, 12), (self._code, 12),
@@ -244,7 +246,7 @@ class Openers:
         return self.first()
 
     def _one(self, text: str) -> str:
-        return self._random.choice(_list(text)).strip()
+        return self._random.choice(entries_of(text)).strip()
 
     def _about(self) -> Opener:
         x, y = self._random.sample(self._topics, 2)

@@ -30,7 +30,7 @@ def test_no_prompt_of_the_bench_is_among_them() -> None:
 def test_functions_that_the_bench_asks_for_are_not_asked_for() -> None:
     tested = {prompt.split("`")[1].split("(")[0] for prompt in bench_prompts() if "`" in prompt}
     assert len(tested) == 8
-    assert not tested & {name.split("(")[0] for name, _ in openers._pairs(openers.FUNCTIONS)}
+    assert not tested & {name.split("(")[0] for name, _ in openers.entry_pairs(openers.FUNCTIONS)}
 
 
 def test_the_same_seed_gives_the_same_openers() -> None:
@@ -38,8 +38,8 @@ def test_the_same_seed_gives_the_same_openers() -> None:
 
 
 def test_held_out_conversations_are_about_other_things() -> None:
-    topics = openers._list(openers.TOPICS)
-    left, right = openers._split(topics, False), openers._split(topics, True)
+    topics = openers.entries_of(openers.TOPICS)
+    left, right = openers.share_of(topics, False), openers.share_of(topics, True)
     assert sorted(left + right) == sorted(topic.strip() for topic in topics) and not set(left) & set(right)
     assert len(right) == len(topics) // openers.HELD_OUT
     learnt = {opener.text for opener in drawn(False) if opener.whole}

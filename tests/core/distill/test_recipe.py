@@ -139,7 +139,7 @@ def test_gradients_are_those_of_the_divergence(torch: Any) -> None:
 
 def test_leaning_to_the_likeliest_token_makes_it_likelier(torch: Any) -> None:
     drafter, lessons = small(torch)
-    best = (drafter._expert(lessons) @ drafter.rows.T).argmax(-1, keepdim=True)
+    best = (drafter.expert_states(lessons) @ drafter.rows.T).argmax(-1, keepdim=True)
 
     def surprise() -> float:
         """Mean negative log probability of the expert's likeliest token."""
