@@ -1,4 +1,4 @@
-.PHONY: install check test lint types format snapshots pictures
+.PHONY: install check test slow lint types format snapshots pictures
 
 install:
 	pip install -e '.[tiny,dev]'
@@ -7,6 +7,9 @@ check: lint types test
 
 test:
 	pytest
+
+slow:
+	pytest -m slow
 
 lint:
 	ruff check .

@@ -22,6 +22,14 @@ settings.register_profile(
 settings.load_profile("speccas")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs the real pair is slow; before `-m` chooses."""
+    for item in items:
+        if item.get_closest_marker("real") or "real" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Iterator[LoadedPair]:
     """The tiny pair on one thread."""
