@@ -96,12 +96,14 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Settings of a command, with its pair's profile where it has one. Raises UsageError."""
     from speccas.core.files.profiles import find_profile
     from speccas.core.settings import config_file, read_config, resolve
+    from speccas.core.tune.store import tuned_settings
 
     config = read_config(config_file())
-    first = resolve(flags, os.environ, config, {}, defaults)
+    first = resolve(flags, os.environ, config, {}, {}, defaults)
     if first.drafter or first.expert:
         return first
-    return resolve(flags, os.environ, config, dict(find_profile(first.pair).defaults), defaults)
+    profile = find_profile(first.pair)
+    return resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
 
 
 def read_prompt(given: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What `speccas tune` found, as a document, and saved to a profile with the evidence beside it.
+"""What `speccas tune` found, as a document, and saved for its profile with the evidence beside it.
 
 Knows the search's outcome and the files it goes to; not flags, and not how anything was measured.
 """
@@ -63,38 +63,40 @@ class Found:
 
 @dataclass(frozen=True)
 class Where:
-    """What was written: the profile and the evidence beside it; the profile's text where there is no name for it."""
+    """What was written, and for which profile; the text of a profile where two files have none and no name."""
 
     evidence: Path
     profile: Path | None = None
-    backup: Path | None = None
+    saved: Path | None = None
+    """The file with the setting."""
     text: str = ""
     kept: str = ""
     """Why nothing was saved."""
 
 
 def save_found(found: Found, chosen: "Profile", name: str | None, samples: Path) -> Where:
-    """Write the profile and the evidence beside it; without a name, the evidence beside the samples. Raises
-    UsageError."""
+    """Write the setting and the evidence beside the user's profiles; without a name, the evidence beside the samples.
+    Raises UsageError."""
     from speccas.core.atomic import atomic_write
     from speccas.core.files.profiles import user_profiles
-    from speccas.core.tune.store import as_text, save, tuned_of
+    from speccas.core.tune.store import as_text, save, tuned_file, tuned_of
 
     kept = better(tuned_of(chosen), found) if name == chosen.name else ""
     beside = name is None or bool(kept)
     evidence = samples.parent / "tuned.json" if beside else user_profiles() / f"{name}.tuned.json"
     tuned = found.tuned(str(evidence))
-    if kept:
-        where = Where(evidence, kept=kept)
-    elif name is None:
-        where = Where(evidence, text=as_text(chosen, tuned))
-    else:
-        saved = save(chosen, name, tuned)
-        where = Where(evidence, saved.path, saved.backup)
     try:
+        if kept:
+            where = Where(evidence, kept=kept)
+        elif name is None:
+            where = Where(evidence, text=as_text(chosen, tuned))
+        else:
+            where = Where(evidence, save(chosen, name, tuned), tuned_file(name))
         atomic_write(evidence, json.dumps(document(found, where), ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
-        raise UsageError(f"cannot write {evidence}: {error.strerror}", "mend it, and use --resume") from None
+        raise UsageError(
+            f"cannot write {error.filename or evidence}: {error.strerror}", "mend it; --resume asks no model again"
+        ) from None
     return where
 
 
@@ -126,14 +128,11 @@ def saved_lines(found: Found, chosen: "Profile", where: Where) -> list[str]:
             f"evidence: {where.evidence}",
         ]
     name = where.profile.stem
-    lines = [
-        f"saved: --rule {candidate.name} -k {candidate.k} --threads {found.threads} in {where.profile}",
+    return [
+        f"saved: --rule {candidate.name} -k {candidate.k} --threads {found.threads} in {where.saved}",
         f"compare, run and chat --pair {name} use it from now on",
         f"evidence: {where.evidence}",
     ]
-    if where.backup is not None:
-        lines.append(f"the profile could not be changed in place and was written anew; it was kept as {where.backup}")
-    return lines
 
 
 def overruled(settings: Any) -> list[str]:
@@ -188,5 +187,6 @@ def document(found: Found, where: Where) -> dict[str, Any]:
         },
         "finding": finding(choice, found.floor),
         "profile": None if where.profile is None else str(where.profile),
+        "saved": None if where.saved is None else str(where.saved),
         "evidence": str(where.evidence),
     }  # fmt: skip

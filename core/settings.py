@@ -162,6 +162,8 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 OPEN = {"max_tokens", "ctx", "threads"}
 """Settings whose `null` means something: no limit, or as it fits."""
+PLACES = {"tune": "what tune found"}
+"""Sources whose name alone does not say where a value stands."""
 MAX_BYTES = 1 << 20
 
 
@@ -173,13 +175,16 @@ def resolve(
     flags: Mapping[str, Any],
     environment: Mapping[str, str],
     config: Mapping[str, Any],
+    tuned: Mapping[str, Any],
     profile: Mapping[str, Any],
     defaults: Mapping[str, Any],
 ) -> Settings:
-    """One value for every setting. `flags` hold only what was given. Raises UsageError that names the source."""
+    """One value for every setting. `flags` hold only what was given, `tuned` what tune found for the pair. Raises
+    UsageError that names the source."""
     layers: list[tuple[str, Mapping[str, Any]]] = [
         ("default", defaults),
         ("profile", profile),
+        ("tune", tuned),
         ("config file", config),
         (
             "environment",
@@ -194,7 +199,11 @@ def resolve(
             if name not in CHECKS:
                 guess = did_you_mean(name, CHECKS)
                 raise UsageError(f"unknown key {name!r} in the {source}", f"{guess}known keys: {', '.join(CHECKS)}")
-            label = "--" + name.replace("_", "-") if source == "flag" else f"{name} (from the {source})"
+            label = (
+                "--" + name.replace("_", "-")
+                if source == "flag"
+                else f"{name} (from {PLACES.get(source, f'the {source}')})"
+            )
             if value is None and name not in OPEN:
                 raise UsageError(f"{label} has no value", "give one, or leave the key out")
             chosen[name] = value if value is None else CHECKS[name](label, value)

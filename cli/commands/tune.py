@@ -77,7 +77,7 @@ def tune(
     from speccas.core.tune.candidates import LENGTHS, RULES, candidates
     from speccas.core.tune.halving import answers, search_half
     from speccas.core.tune.search import BLOCK
-    from speccas.core.tune.store import target, tuned_of
+    from speccas.core.tune.store import require_name, tuned_of
 
     from ..view.theme import make_console
     from ..view.tune import plan_lines
@@ -87,8 +87,9 @@ def tune(
     chosen = chosen_pair(settings)
     name = save_as or (settings.pair if chosen.origin else None)
     if name is not None:
-        target(chosen, name)
-    if (before := tuned_of(chosen)) and before.threads is not None and settings.sources.get("threads") == "profile":
+        require_name(chosen, name)
+    by_tune = settings.sources.get("threads") in ("tune", "profile")
+    if by_tune and (before := tuned_of(chosen)) and before.threads is not None:
         settings = replace(settings, threads=None)
     tried = candidates(rule_names(rule or RULES), lengths or LENGTHS)
     suite = load_suite(prompts, settings.raw)

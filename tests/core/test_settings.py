@@ -20,28 +20,30 @@ def settle(
     flags: Layer | None = None,
     environment: Mapping[str, str] | None = None,
     config: Layer | None = None,
+    tuned: Layer | None = None,
     profile: Layer | None = None,
     defaults: Layer | None = None,
 ) -> Settings:
-    return resolve(flags or {}, environment or {}, config or {}, profile or {}, defaults or {})
+    return resolve(flags or {}, environment or {}, config or {}, tuned or {}, profile or {}, defaults or {})
 
 
-def test_flag_before_environment_before_config_file_before_profile_before_default() -> None:
+def test_flag_before_environment_before_config_file_before_tune_before_profile_before_default() -> None:
     layers: dict[str, Layer] = {
         "defaults": {"draft_tokens": 1},
         "profile": {"draft_tokens": 2},
-        "config": {"draft_tokens": 3},
-        "environment": {"SPECCAS_DRAFT_TOKENS": "4"},
-        "flags": {"draft_tokens": "5"},
+        "tuned": {"draft_tokens": 3},
+        "config": {"draft_tokens": 4},
+        "environment": {"SPECCAS_DRAFT_TOKENS": "5"},
+        "flags": {"draft_tokens": "6"},
     }
-    sources = [None, "default", "profile", "config file", "environment", "flag"]
+    sources = [None, "default", "profile", "tune", "config file", "environment", "flag"]
     names = list(layers)
     for i, source in enumerate(sources):
         found = settle(**{name: layers[name] for name in names[:i]})
         assert found.draft_tokens == (i or Settings().draft_tokens)
         assert found.sources.get("draft_tokens") == source
         gap = settle(**{name: layers[name] for name in names[i:]})
-        assert gap.draft_tokens == (5 if i < 5 else Settings().draft_tokens)
+        assert gap.draft_tokens == (6 if i < 6 else Settings().draft_tokens)
 
 
 def test_what_was_not_given_does_not_count() -> None:

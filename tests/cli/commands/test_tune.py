@@ -32,6 +32,11 @@ def profile(folder: Path, name: str = "tiny") -> Path:
     return folder / "config/speccas/pairs" / f"{name}.yaml"
 
 
+def saved(folder: Path, name: str = "tiny") -> Path:
+    """What was found, in a file of its own."""
+    return folder / "config/speccas/pairs/tuned" / f"{name}.yaml"
+
+
 @pytest.fixture(scope="module")
 def patient(script: str, clean: Mapping[str, str]) -> Run:
     """Runs the script; the limit is only against hanging: a search takes long where other programs run."""
@@ -92,14 +97,15 @@ def test_nothing_shown_faster_keeps_the_fallback_and_says_so(tuned: Tuned) -> No
 
 
 @pytest.mark.tiny
-def test_the_users_profile_keeps_its_keys_and_words(tuned: Tuned) -> None:
-    text = profile(tuned.folder).read_text()
-    data = yaml.safe_load(text)
-    assert data["defaults"] == {"temperature": 0.0, "rule": "exact", "draft_tokens": "auto", "threads": 1}
-    assert "# my own words" in text and "# cold" in text and "# the file lies beside this one" in text
-    assert set(data["tuned"]) == {"date", "machine", "evidence"} and "llama-cpp-python" in data["tuned"]["machine"]
-    evidence = data["tuned"]["evidence"]
+def test_the_users_profile_is_left_alone(tuned: Tuned) -> None:
+    assert profile(tuned.folder).read_text() == (TINY.parent / "tiny.yaml").read_text() + MINE
+    data = yaml.safe_load(saved(tuned.folder).read_text())
+    assert set(data) == {"date", "machine", "evidence", "models"} and "llama-cpp-python" in data["machine"]
+    evidence = data["evidence"]
     assert evidence["rule"] == "exact" and not evidence["faster"] and evidence["prompts"] == 1
+    assert (evidence["draft_tokens"], evidence["threads"]) == ("auto", 1)
+    assert tuned.document["profile"] == str(profile(tuned.folder))
+    assert tuned.document["saved"] == str(saved(tuned.folder))
     assert json.loads(Path(evidence["file"]).read_text()) == tuned.document
     assert Path(evidence["file"]) == profile(tuned.folder).with_name("tiny.tuned.json")
     assert "tiny" in {path.stem for path in profile(tuned.folder).parent.glob("*.yaml")}
@@ -157,12 +163,11 @@ def test_what_goes_before_the_profile_is_pointed_out(patient: Run, tmp_path: Pat
     done = patient("tune", "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4", env=env)
     assert done.returncode == 0
     assert "warning: rule from the environment goes before the profile" in done.stderr
-    assert f"saved: --rule exact -k auto --threads 1 in {profile(tmp_path)}" in done.stdout
+    assert f"saved: --rule exact -k auto --threads 1 in {saved(tmp_path)}" in done.stdout
     assert "Finalists" in done.stdout and "loss by log-prob = 1 - exp(" in done.stdout
     assert "expert " in done.stderr and "frontier: " in done.stderr and "after 1 prompts: 1 of 1" in done.stderr
     assert "threads, for" not in done.stderr, "the environment names a number"
-    copied = profile(tmp_path).read_text()
-    assert copied.startswith("# The shipped profile, with what `speccas tune` found.")
+    assert saved(tmp_path).read_text().startswith("# What `speccas tune` found.") and not profile(tmp_path).exists()
 
 
 @pytest.mark.tiny
@@ -187,14 +192,14 @@ def test_stopped_saves_nothing_says_what_is_known_and_goes_on(
         and b"--resume goes on" in error
     )
     assert b"Traceback" not in error
-    assert not profile(tmp_path).exists() and not profile(tmp_path).with_name("tiny.tuned.json").exists()
+    assert not saved(tmp_path).exists() and not profile(tmp_path).with_name("tiny.tuned.json").exists()
     before = samples.read_bytes()
     curve = (samples.parent / "curve.json").read_bytes()
     done = patient(*flags, "--resume", "--json", env=env)
     assert done.returncode == 0, done.stderr
     assert samples.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     assert (samples.parent / "curve.json").read_bytes() == curve
-    assert profile(tmp_path).exists()
+    assert saved(tmp_path).exists()
     again = patient(*flags, "--resume", "--temperature", "0.5", env=env)
     assert again.returncode == 2 and "temperature: 0.0, now 0.5" in again.stderr
     found = json.loads(done.stdout)
@@ -239,7 +244,7 @@ def test_threads_are_tried_unless_they_are_given(script: str, clean: Mapping[str
     tries = {int(count): seconds for count, seconds in found["threads_tried"].items()}
     assert found["threads"] in tries and min(tries.values()) > 0
     assert found["manifest"]["threads"] == found["threads"], "the samples are of that number"
-    assert yaml.safe_load(profile(tmp_path).read_text())["defaults"]["threads"] == found["threads"]
+    assert yaml.safe_load(saved(tmp_path).read_text())["evidence"]["threads"] == found["threads"]
     assert run("compare", "Hello.", "-n", "4", "--json")["manifest"]["threads"] == found["threads"]
     again = run("tune", *flags)
     assert again["threads_tried"].keys() == found["threads_tried"].keys(), "what it saved itself does not bind it"
@@ -250,7 +255,7 @@ def test_few_prompts_do_not_replace_what_many_found(patient: Run, tmp_path: Path
     env = {**homes(tmp_path), "COLUMNS": "200"}
     flags = ("tune", "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4")
     assert patient(*flags, env=env).returncode == 0
-    path = profile(tmp_path)
+    path = saved(tmp_path)
     many = path.read_text().replace("prompts: 1\n", "prompts: 24\n").replace("rule: exact", "rule: token:0.3")
     path.write_text(many)
     done = patient(*flags, env=env)
@@ -260,7 +265,7 @@ def test_few_prompts_do_not_replace_what_many_found(patient: Run, tmp_path: Path
     assert found["profile"] is None and Path(found["evidence"]).parent == tmp_path / "state/speccas/tune/tiny"
     path.write_text(many.replace("threads,", "threads of another machine,"))
     assert patient(*flags, env=env).returncode == 0
-    assert yaml.safe_load(path.read_text())["tuned"]["evidence"]["prompts"] == 1, "elsewhere it shows no more"
+    assert yaml.safe_load(path.read_text())["evidence"]["prompts"] == 1, "elsewhere it shows no more"
 
 
 @pytest.mark.parametrize(

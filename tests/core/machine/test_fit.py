@@ -123,6 +123,6 @@ def test_memory_is_no_more_than_the_container_may_use(tmp_path: Path, monkeypatc
 
 
 def test_auto_is_a_context() -> None:
-    assert resolve({"ctx": "auto"}, {}, {}, {}, {}).ctx == 0
-    assert resolve({}, {"SPECCAS_CTX": "512"}, {}, {}, {}).ctx == 512
+    assert resolve({"ctx": "auto"}, {}, {}, {}, {}, {}).ctx == 0
+    assert resolve({}, {"SPECCAS_CTX": "512"}, {}, {}, {}, {}).ctx == 512
     assert Settings().ctx is None

@@ -1,4 +1,4 @@
-"""The user's profile after `tune`: what it holds, and that nothing else in it was touched."""
+"""What `tune` found, in a file of its own: what it holds, what it is about, and what older profiles hold of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,82 +7,75 @@ import pytest
 import yaml
 
 from speccas.core.errors import UsageError
-from speccas.core.files import profiles as pairs
-from speccas.core.files.profiles import Profile, find_profile, read_profile
+from speccas.core.files import profiles
+from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
-from speccas.core.tune.store import Tuned, as_text, edited, merged, save, target, tuned_of
+from speccas.core.tune import store
+from speccas.core.tune.store import Tuned, as_text, require_name, save, tuned_file, tuned_of, tuned_settings
 
 FOUND = Tuned("2026-11-25", "EPYC, 2 threads", "token:0.5", 3, True, 1.18, 1.1, 1.25, 40, 0.012, 0.0, file="/x/y.json")
-HEAD = "# mine\nname: twins # both\ndrafter: {path: a.gguf}\nexpert:\n  path: b.gguf  # large\n"
-TAILS = {
-    "nothing": "",
-    "no line end": "licence: mit",
-    "empty tables": "defaults:\ntuned:\n",
-    "null": "defaults: ~ # none\nlicence: mit\n",
-    "in braces": "defaults: {temperature: 0.5, rule: exact}\ntuned: {date: x}\nlicence: mit # l\n",
-    "a block": "defaults:  # mine\n  # keep this\n  temperature: 0.5  # warm\n  rule: exact # mild\n# end\n",
-    "a list of rules": "defaults:\n    rule:\n      - exact\n      - token\n    stop: [a]\n",
-    "tuned before": "tuned:\n  date: x\n  evidence:\n    a: 1\n# after\nlicence: mit\ndefaults:\n  draft_tokens: 4\n",
-}
+MINE = """# mine
+name: twins # both
+drafter: {path: a.gguf}
+expert: {path: b.gguf}
+defaults: {temperature: 0.5, rule: exact}
+"""
 
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of the user's profiles; profiles of other names are the shipped ones."""
-    monkeypatch.setattr(pairs, "user_profiles", lambda: tmp_path / "pairs")
-    monkeypatch.setattr("speccas.core.tune.store.user_profiles", lambda: tmp_path / "pairs")
+    monkeypatch.setattr(profiles, "user_profiles", lambda: tmp_path / "pairs")
+    monkeypatch.setattr(store, "user_profiles", lambda: tmp_path / "pairs")
     (tmp_path / "pairs").mkdir()
     return tmp_path / "pairs"
 
 
-@pytest.mark.parametrize("tail", TAILS.values(), ids=list(TAILS))
-def test_a_profile_is_changed_in_place(tail: str) -> None:
-    before = HEAD + tail
-    after = edited(before, FOUND)
-    assert after is not None
-    assert yaml.safe_load(after) == merged(yaml.safe_load(before), FOUND)
-    kept = [line for line in before.splitlines() if "#" in line and "exact" not in line]
-    for line in kept:
-        assert line.partition("#")[2] in after, "comments stay"
-    assert after.startswith(HEAD)
-    again = edited(after, replace(FOUND, rule="exact", draft_tokens="auto"))
-    assert again is not None and yaml.safe_load(again)["defaults"]["draft_tokens"] == "auto"
-    assert again.count("tuned:") == 1 and len(again.splitlines()) == len(after.splitlines())
-
-
-def test_what_cannot_be_changed_in_place_is_known() -> None:
-    assert edited(HEAD + "defaults: &a {seed: 3}\ntuned: *a\n", FOUND) is None
-    assert edited("{name: twins, drafter: {path: a}, expert: {path: b}}", FOUND) is None
-
-
-def test_a_profile_that_is_written_anew_is_kept_beside(config: Path) -> None:
-    path = config / "twins.yaml"
-    text = HEAD + "defaults: &a {seed: 3}\ntuned: *a\n"
-    path.write_text(text)
-    saved = save(find_profile("twins"), "twins", FOUND)
-    assert saved.path == path and saved.backup is not None and saved.backup.read_text() == text
-    pair = find_profile("twins")
-    assert pair.defaults == {"seed": 3, "rule": "token:0.5", "draft_tokens": 3} and tuned_of(pair) == FOUND
-
-
-def test_a_users_profile_keeps_its_keys(config: Path) -> None:
-    (config / "twins.yaml").write_text(HEAD + TAILS["a block"] + "memory_gb: 3\n")
+def test_a_users_profile_is_not_touched(config: Path) -> None:
+    (config / "twins.yaml").write_text(MINE)
     before = find_profile("twins")
-    assert save(before, "twins", FOUND).backup is None
-    after = find_profile("twins")
-    assert after.defaults == {"temperature": 0.5, "rule": "token:0.5", "draft_tokens": 3}
-    assert replace(after, defaults=before.defaults, tuned=before.tuned) == before
-    assert tuned_of(after) == FOUND
-    assert [each.name for each in config.iterdir()] == ["twins.yaml"], "nothing is left lying about"
+    assert tuned_of(before) is None and tuned_settings(before) == {}
+    assert save(before, "twins", FOUND) == config / "twins.yaml"
+    assert (config / "twins.yaml").read_text() == MINE and find_profile("twins") == before
+    assert tuned_of(before) == FOUND and tuned_settings(before) == {"rule": "token:0.5", "draft_tokens": 3}
+    assert sorted(path.name for path in config.rglob("*")) == ["tuned", "twins.yaml", "twins.yaml"]
+    save(before, "twins", replace(FOUND, rule="exact", draft_tokens="auto", threads=2))
+    assert tuned_settings(before) == {"rule": "exact", "draft_tokens": "auto", "threads": 2}
 
 
-def test_a_shipped_profile_is_copied(config: Path) -> None:
-    shipped = find_profile("tiny")
-    saved = save(shipped, "tiny", FOUND)
-    mine = find_profile("tiny")
-    assert saved.path == config / "tiny.yaml" == Path(mine.origin) and tuned_of(mine) == FOUND
-    assert replace(mine, defaults={}, tuned={}, origin="") == replace(shipped, origin="")
-    assert "Delete this file to go back" in saved.path.read_text().splitlines()[0]
+def test_a_shipped_profile_stays_where_it_is(config: Path) -> None:
+    shipped, known = find_profile("tiny"), profiles.profiles()
+    assert save(shipped, "tiny", FOUND) == Path(shipped.origin)
+    assert find_profile("tiny") == shipped and profiles.profiles() == known, "the finding is no profile"
+    assert tuned_of(shipped) == FOUND and "Delete this file" in tuned_file("tiny").read_text().splitlines()[0]
+    tuned_file("tiny").unlink()
+    assert tuned_of(shipped) is None
+
+
+def test_a_profile_that_tune_changed_before_is_still_read(config: Path) -> None:
+    old = {"defaults": FOUND.as_settings(), "tuned": FOUND.as_table()}
+    (config / "twins.yaml").write_text(MINE[: MINE.index("defaults")] + yaml.safe_dump(old))
+    profile = find_profile("twins")
+    assert tuned_of(profile) == FOUND and tuned_settings(profile) == {}, "its defaults hold the setting"
+    newer = replace(FOUND, rule="exact")
+    save(profile, "twins", newer)
+    assert tuned_of(find_profile("twins")) == newer
+
+
+def test_a_finding_about_other_models_does_not_count(config: Path) -> None:
+    (config / "twins.yaml").write_text(MINE)
+    save(find_profile("twins"), "twins", FOUND)
+    (config / "twins.yaml").write_text(MINE.replace("b.gguf", "c.gguf"))
+    assert tuned_of(find_profile("twins")) is None and tuned_settings(find_profile("twins")) == {}
+
+
+@pytest.mark.parametrize("text", ["", "- a", "{", "date: x", "\x00", "evidence: {rule: exact}"])
+def test_a_file_that_is_not_what_tune_wrote_is_named(text: str, config: Path) -> None:
+    (config / "tuned").mkdir()
+    tuned_file("tiny").write_text(text)
+    with pytest.raises(UsageError, match="is not what tune wrote") as refused:
+        tuned_settings(find_profile("tiny"))
+    assert str(tuned_file("tiny")) in refused.value.message and "delete it" in refused.value.hint
 
 
 def test_files_get_a_profile_with_whole_paths(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +84,11 @@ def test_files_get_a_profile_with_whole_paths(config: Path, tmp_path: Path, monk
     save(given, "mine", FOUND)
     mine = find_profile("mine")
     assert (mine.drafter, mine.expert) == (Source(path=str(tmp_path / "a.gguf")), given.expert)
-    assert target(given, "mine") == config / "mine.yaml", "the same files may be tuned again"
-    text = as_text(given, FOUND)
-    (config / "NAME.yaml").write_text(text)
-    assert read_profile(config / "NAME.yaml").defaults == FOUND.as_defaults()
+    assert tuned_of(mine) == FOUND and Path(mine.origin) == config / "mine.yaml"
+    require_name(given, "mine")  # the same files may be tuned again
+    (config / "NAME.yaml").write_text(as_text(given, FOUND))
+    printed = find_profile("NAME")
+    assert printed.defaults == FOUND.as_settings() and tuned_of(printed) == FOUND
 
 
 def test_another_pairs_name_is_refused(config: Path) -> None:
@@ -103,14 +97,15 @@ def test_another_pairs_name_is_refused(config: Path) -> None:
         save(given, "tiny", FOUND)
     for name in ("", "../x", ".x", "a/b", "x" * 65):
         with pytest.raises(UsageError, match="is no name"):
-            target(given, name)
+            require_name(given, name)
 
 
-def test_a_folder_that_cannot_be_written_is_a_users_error(config: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(config: Path) -> None:
     config.rmdir()
     config.write_text("a file")
-    with pytest.raises(UsageError, match="cannot write"):
+    with pytest.raises(OSError, match="pairs") as refused:
         save(find_profile("tiny"), "tiny", FOUND)
+    assert refused.value.filename and refused.value.strerror
 
 
 @pytest.mark.parametrize(
@@ -120,10 +115,14 @@ def test_a_folder_that_cannot_be_written_is_a_users_error(config: Path) -> None:
         {"date": "x", "machine": "y"},
         {"date": "x", "machine": "y", "evidence": "fast"},
         {"date": "x", "machine": "y", "evidence": {"rule": "exact"}},
-        {"date": "x", "machine": "y", "evidence": {**FOUND.as_profile()["evidence"], "more": 1}},
-        {"date": "x", "machine": "y", "evidence": {**FOUND.as_profile()["evidence"], "speedup": "fast"}},
-        {"date": "x", "machine": "y", "evidence": {**FOUND.as_profile()["evidence"], "rule": ["exact"]}},
+        {"date": "x", "machine": "y", "evidence": {**FOUND.as_table()["evidence"], "speedup": "fast"}},
+        {"date": "x", "machine": "y", "evidence": {**FOUND.as_table()["evidence"], "rule": ["exact"]}},
     ],
 )
 def test_what_somebody_else_wrote_there_is_no_finding(tuned: dict[str, object]) -> None:
     assert tuned_of(Profile("x", Source(path="a"), Source(path="b"), tuned=tuned)) is None
+
+
+def test_what_a_later_version_adds_is_left_out() -> None:
+    table = {**FOUND.as_table(), "evidence": {**FOUND.as_table()["evidence"], "more": 1}}
+    assert tuned_of(Profile("x", Source(path="a"), Source(path="b"), tuned=table)) == FOUND
