@@ -73,10 +73,7 @@ def play_arm(pair: LoadedPair, planner: Planner, arm: Arm, asked: Request, sinks
     """Run one arm to the end, or to where it is stopped. The fold has its figures."""
     rewind(pair, asked, planner.reads(arm))
     seconds = pair.prefill_seconds
-    needed = (
-        ("expert",) if arm.method == "expert" else ("drafter",) if arm.method == "drafter" else ("expert", "drafter")
-    )
-    fold = Fold(prefill_seconds=sum(seconds[role] for role in needed))
+    fold = Fold(prefill_seconds=sum(seconds[role] for role in arm.models))
     events = pair.play(arm, asked, planner.drafting(arm))
     with contextlib.closing(events):
         for event in events:

@@ -6,7 +6,7 @@ Knows recorded rounds; not models. Every number was recorded when the token was 
 from collections.abc import Iterator, Sequence
 
 from speccas.core.decoding.events import Judged, Opinion, Status, Token
-from speccas.core.decoding.rules import RULES
+from speccas.core.decoding.rules import RULES, named_lossless
 from speccas.core.errors import UsageError
 
 from .flow import Line
@@ -49,12 +49,12 @@ def inequality(opinion: Opinion, best: float | None) -> str:
         return f"{opinion.left:.3g} {sign} {opinion.right:.3g}: {verdict}"
     kind = RULES[name]
     formula = kind.formula
-    dial = alpha or (f"{kind.default:g}" if kind.default is not None else "")
+    dial = alpha or (f"{kind.dial.default:g}" if kind.dial is not None else "")
     given = ", ".join(
         [f"alpha {dial}"] * bool(dial) + [f"max p {best:.3g}"] * ("max p" in formula and best is not None)
     )
     given = f"; {given}" * bool(given)
-    if name == "exact":
+    if kind.lossless:
         verdict = "accepted" if opinion.keeps else "left to chance, or at temperature 0 turned down"
         formula = "p(v) against q(v), or against max p at temperature 0"
     return f"{opinion.left:.3g} {sign} {opinion.right:.3g}: {verdict}   ({formula}{given})"
@@ -83,8 +83,9 @@ def explain(look: Look, rounds: Sequence[Judged], index: int) -> Iterator[Line]:
     choices = "   ".join(f"{quoted(text)} {p:.4g}" for _, text, p in token.expert_top)
     yield [(f"  the expert's first choices: {choices}", "")]
     if token.others:
-        kept = ", ".join(each.rule for each in token.others if each.keeps and each.rule != "exact")
-        rest = ", ".join(each.rule for each in token.others if not each.keeps and each.rule != "exact")
+        lossy = [each for each in token.others if not named_lossless(each.rule)]
+        kept = ", ".join(each.rule for each in lossy if each.keeps)
+        rest = ", ".join(each.rule for each in lossy if not each.keeps)
         drafted = quoted(token.text if down is None else down.text)
         yield [(f"  would keep {drafted}: {kept or 'no rule'}", "")]
         yield [(f"  would leave {drafted} to the exact test: {rest or 'no rule'}", "")]

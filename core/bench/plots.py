@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from ..decoding.baselines import DRAFTER
 from ..visible import one_line
 from .stats import IntervalEstimate, Percentiles
 
@@ -119,7 +120,7 @@ def frontier_plot(points: Sequence[Point], quality: str) -> str:
         return [v for e in estimates for v in (e.low, e.value, e.high) if v is not None]
 
     # The drafter alone is often so far out that nothing else could be told apart: it may leave the plot, rules may not.
-    near = [p for p in drawn if p.label != "drafter"]
+    near = [p for p in drawn if p.label != DRAFTER]
     x = scale([*ends([p.speed for p in near]), 1.0], LEFT, WIDTH - RIGHT, 0.2)
     y = scale([*ends([p.quality for p in near]), 0.0], HEIGHT - BOTTOM, TOP, 0.1)
     best = frontier(drawn)

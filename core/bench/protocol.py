@@ -16,6 +16,7 @@ from ..calibration.calibrate import Planner
 from ..conversation.template import Message
 from ..decoding.answer import Request
 from ..decoding.arms import Arm, parse_arm
+from ..decoding.baselines import REFERENCE
 from ..decoding.sampling import Sampling
 from ..errors import Stopped, UsageError
 from ..record.log_prob import mean_log_prob
@@ -111,10 +112,10 @@ def planned_arms(
     for arm in [parse_arm(name) for name in ("expert", "drafter", "exact", *rules)]:
         for k in ks if arm.rule is not None else (None,):
             found.setdefault((arm.name, str(k)), PlannedArm(arm.name, arm, k))
-        if arm.method == "token" and arm.alpha is not None and temperature > 0:
-            least = round(max(min_p, 1 - arm.alpha), 6)
+        if arm.rule is not None and arm.rule.min_p is not None and temperature > 0:
+            least = round(max(min_p, arm.rule.min_p), 6)
             name = f"expert min-p={least:g}"
-            found.setdefault((name, ""), PlannedArm(name, parse_arm("expert"), None, least))
+            found.setdefault((name, ""), PlannedArm(name, parse_arm(REFERENCE), None, least))
     if peer:
         for each in (
             PlannedArm("llama.cpp expert", None),
@@ -223,11 +224,10 @@ class Bench:
             return self.peer.play(planned, asked)
         if planned.k is not None:
             self.pair.settings = replace(self.pair.settings, draft_tokens=planned.k)
-        roles = {"expert": ("expert",), "drafter": ("drafter",)}.get(planned.arm.method, ("expert", "drafter"))
-        fold = Fold(prefill_seconds=sum(self.pair.prefill_seconds[role] for role in roles))
+        fold = Fold(prefill_seconds=sum(self.pair.prefill_seconds[role] for role in planned.arm.models))
         for event in self.pair.play(planned.arm, asked, self.planner.drafting(planned.arm)):
             fold(event)
-        greedy = planned.name == "expert" and asked.sampling.greedy
+        greedy = planned.name == REFERENCE and asked.sampling.greedy
         return Played(
             replace(fold.figures(), name=planned.name),
             tuple(token.id for token in fold.tokens),

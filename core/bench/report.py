@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment
 
 from ..atomic import atomic_write
+from ..decoding.baselines import REFERENCE
 from ..visible import one_line, visible
 from .plots import Point, acceptance_plot, frontier_plot, latency_plot
 from .stats import BETTER, LOSS, NOT_SHOWN, SMALL, IntervalEstimate, Percentiles
@@ -185,7 +186,7 @@ def value_of(kind: str, score: QualityScore | None) -> str:
 
 
 def change_of(arm: ArmSummary, score: QualityScore | None, form: str) -> str:
-    return "-" if score is None or arm.name == "expert" else estimate(score.change, form)
+    return "-" if score is None or arm.name == REFERENCE else estimate(score.change, form)
 
 
 def qualities(arms: Sequence[ArmSummary], kinds: Sequence[str]) -> Table:
@@ -200,7 +201,7 @@ def qualities(arms: Sequence[ArmSummary], kinds: Sequence[str]) -> Table:
             score = arm.scores.get(kind)
             row += [value_of(kind, score), change_of(arm, score, "+.2f")]
             if kind == RIGHT:
-                found = None if score is None or arm.name == "expert" else score.right_wrong
+                found = None if score is None or arm.name == REFERENCE else score.right_wrong
                 row += ["-", "-"] if found is None else [f"{found.lost}, {found.won}", f"{found.p_value:.2g}"]
         rows.append(tuple(row))
     return Table("Checked answers", tuple(columns), tuple(rows))

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ..atomic import atomic_write, take_lock
+from ..decoding.baselines import REFERENCE
 from ..errors import IntegrityError, UsageError
 from ..record.metrics import Figures
 
@@ -140,7 +141,7 @@ def line(sample: Sample) -> bytes:
 
 def compared(samples: Sequence[Sample]) -> list[Sample]:
     """The samples with speed-up, and at temperature 0 the first difference, against the expert in the same block."""
-    experts = {(s.prompt_id, s.repeat): s for s in samples if s.figures.name == "expert"}
+    experts = {(s.prompt_id, s.repeat): s for s in samples if s.figures.name == REFERENCE}
     return [
         replace(s, figures=against(s, experts[s.prompt_id, s.repeat])) if (s.prompt_id, s.repeat) in experts else s
         for s in samples

@@ -7,6 +7,7 @@ from statistics import fmean
 from statistics import median as middle
 from typing import Any
 
+from ..decoding.baselines import REFERENCE
 from .samples import Sample
 from .scoring import LOG_PROB_MARGIN, MARGIN, SCORERS
 from .stats import (
@@ -123,7 +124,7 @@ class PairedSample:
 
 def summarise(samples: Sequence[Sample]) -> list[ArmSummary]:
     """A row for every arm, in the order they were planned (that of first appearance, the expert first)."""
-    experts = {(s.prompt_id, s.repeat): s for s in samples if s.figures.name == "expert"}
+    experts = {(s.prompt_id, s.repeat): s for s in samples if s.figures.name == REFERENCE}
     ks = {str(s.k) for s in samples if s.k is not None}
     arms: dict[str, list[PairedSample]] = {}
     for sample in samples:
@@ -157,7 +158,7 @@ def summarise_arm(label: str, pairs: Sequence[PairedSample]) -> ArmSummary:
         (name for name, score in scores.items() if score.change.low is not None), next(iter(scores), None)
     )
     totals = Totals(pairs)
-    baseline = first.figures.name == "expert"
+    baseline = first.figures.name == REFERENCE
     return ArmSummary(
         label=label,
         name=first.figures.name,

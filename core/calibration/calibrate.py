@@ -83,7 +83,7 @@ class Planner:
         """Whether the drafter had best read the prompt with the expert: not where `auto` would leave it off, and not
         for the expert alone."""
         if self.pair.settings.draft_tokens != "auto" or arm.rule is None:
-            return arm.method != "expert"
+            return not arm.reference
         name = self._name(arm)
         known = self._costs is not None and name in self._chances
         return self._costs is None or not known or self._auto(name, self._costs, LookupStatistics()).would_draft

@@ -1,53 +1,83 @@
-"""An arm is one way to write the answer: a rule, or an ancestor. Knows their names, and which loop runs them."""
+"""An arm is one way to write the answer: a rule, or a baseline without one. Reads what was typed."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..nearest import nearest
+from ..nearest import did_you_mean, nearest
 from .answer import Lexicon, Request
-from .baselines import ANCESTORS, sequential
+from .baselines import BASELINES, REFERENCE, sequential
 from .engine import Clock, Speculation, speculate
 from .events import Event
 from .length.policy import Policy
 from .model import Drafter, LanguageModel
-from .rules import RULES, Rule, parse_alpha, parse_rule
+from .rules import RULES, Dial, Rule, rule_of
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """`name` as typed (`token:0.5`); `method` the rule's or ancestor's name; `rule` None for an ancestor."""
+    """`name` as typed (`token:0.5`); `method` the rule's or baseline's name; `rule` None for a baseline."""
 
     name: str
     method: str
     alpha: float | None
     rule: Rule | None
+    models: tuple[str, ...] = ("expert", "drafter")
+    """The roles that write."""
+    reference: bool = False
+    """Whether this is the expert alone, which the others are measured against."""
 
     @property
     def alone(self) -> bool:
         """Whether one model writes everything."""
-        return self.method in ("expert", "drafter")
+        return len(self.models) == 1
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the answer is the expert's own."""
+        return self.reference if self.rule is None else self.rule.lossless
 
 
 def parse_arm(text: str) -> Arm:
     """`NAME` or `NAME:ALPHA`. Raises UsageError with the nearest name, or the range."""
     name = text.strip()
     method, colon, value = name.partition(":")
-    if method in ANCESTORS:
-        default = ANCESTORS[method].default
-        if default is None and colon:
-            raise UsageError(f"{method!r} takes no alpha", f"write --rule {method}")
-        alpha = None if default is None else parse_alpha(method, value if colon else None, default, 0.0, 1.0)
-        return Arm(name, method, alpha, None)
-    if method not in RULES and (near := nearest(method, ANCESTORS, cutoff=0.8)):
-        raise UsageError(f"there is no rule {method!r}", f"did you mean {near!r}? `speccas rules` lists them")
-    rule = parse_rule(name)
+    typed = value if colon else None
+    if baseline := BASELINES.get(method):
+        alpha = parse_alpha(method, typed, baseline.dial)
+        return Arm(name, method, alpha, None, baseline.models, reference=method == REFERENCE)
+    if method not in RULES:
+        if near := nearest(method, BASELINES, cutoff=0.8):
+            raise UsageError(f"there is no rule {method!r}", f"did you mean {near!r}? `speccas rules` lists them")
+        guess = did_you_mean(method, RULES, cutoff=0.4)
+        raise UsageError(f"there is no rule {method!r}", f"{guess}`speccas rules` lists them")
+    kind = RULES[method]
+    rule = rule_of(kind, parse_alpha(method, typed, kind.dial))
     return Arm(name, method, rule.alpha, rule)
 
 
+def parse_alpha(name: str, text: str | None, dial: Dial | None) -> float | None:
+    """A number within the dial's range; its default where none was typed, None where there is no dial.
+    Raises UsageError."""
+    if dial is None:
+        if text is not None:
+            raise UsageError(f"{'rule ' * (name in RULES)}{name!r} takes no alpha", f"write --rule {name}")
+        return None
+    if text is None:
+        return dial.default
+    hint = f"alpha of {name} is a {'whole ' * dial.whole}number {dial.range}, for example {name}:{dial.default:g}"
+    try:
+        alpha = float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a number, in rule {name}:{text}", hint) from None
+    if not dial.allows(alpha):
+        raise UsageError(f"alpha {text} is out of range for rule {name}", hint)
+    return alpha
+
+
 def every_arm() -> list[Arm]:
-    """All rules and ancestors at their default alphas, the expert first: it is what the others are measured against."""
-    return [parse_arm(name) for name in ("expert", *RULES, *(name for name in ANCESTORS if name != "expert"))]
+    """All rules and baselines at their default alphas, the expert first: it is what the others are measured against."""
+    return [parse_arm(name) for name in (REFERENCE, *RULES, *(name for name in BASELINES if name != REFERENCE))]
 
 
 def play(
@@ -68,5 +98,5 @@ def play(
 
 
 def speculation_of(arm: Arm, drafting: Policy) -> Speculation | None:
-    """What the engine's loop needs of an arm; None for an ancestor."""
+    """What the engine's loop needs of an arm; None for a baseline."""
     return None if arm.rule is None else Speculation(arm.name, arm.rule, arm.method, drafting)

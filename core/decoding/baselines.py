@@ -15,41 +15,49 @@ from .answer import Answer, Lexicon, Request
 from .engine import Clock, Meter, describe, pick, trim
 from .events import Event, Finish, Judged, Started, Status, Token
 from .model import Drafter, LanguageModel
-from .rules import Position
+from .rules import Dial, Position
 from .sampling import Distribution
 
 LONGEST_RUN = 10  # drafter tokens before the expert is asked all the same (arXiv 2405.19261v2, E.1)
 
 
 @dataclass(frozen=True, slots=True)
-class Ancestor:
-    """One sequential method: its name, and alpha where it has one. `speccas rules` prints the texts."""
+class Baseline:
+    """One way to write the answer without a rule. `speccas rules` prints the texts."""
 
     name: str
     formula: str
     ends: str
-    default: float | None
     paper: str
+    models: tuple[str, ...]
+    """The roles that write: "expert", "drafter", or both."""
+    dial: Dial | None = None
 
 
-ANCESTORS = {
+DRAFTER = "drafter"
+"""Name of the arm that is the drafter alone."""
+REFERENCE = "expert"
+"""Name of the arm that all others are measured against: the expert alone."""
+BASELINES = {
     each.name: each
     for each in (
-        Ancestor("expert", "the expert alone", "takes no alpha", None, "-"),
-        Ancestor("drafter", "the drafter alone", "takes no alpha", None, "-"),
-        Ancestor(
+        Baseline(REFERENCE, "the expert alone", "takes no alpha", "-", ("expert",)),
+        Baseline(DRAFTER, "the drafter alone", "takes no alpha", "-", ("drafter",)),
+        Baseline(
             "token-cascade",
             "token by token: the drafter where max q >= 1 - alpha, else the expert",
             "0: the expert; 1: the drafter, and the expert every eleventh token",
-            0.3,
             "TokenCascade, Alg. 2",
+            ("expert", "drafter"),
+            Dial(0.3),
         ),
-        Ancestor(
+        Baseline(
             "answer-cascade",
             "the drafter's answer if the geometric mean of q over it is >= 1 - alpha, else the expert from scratch",
             "0: the expert (after the drafter); 1: the drafter",
-            0.4,
             "SeqCascade, eq. 1",
+            ("expert", "drafter"),
+            Dial(0.4),
         ),
     )
 }
@@ -57,7 +65,7 @@ ANCESTORS = {
 
 def sequential(
     name: str,
-    ancestor: str,
+    baseline: str,
     alpha: float | None,
     expert: LanguageModel,
     drafter: Drafter,
@@ -65,16 +73,16 @@ def sequential(
     lexicon: Lexicon,
     clock: Clock,
 ) -> Generator[Event]:
-    """Run one ancestor. Both caches must hold the prompt but its last token."""
+    """Run one baseline. Both caches must hold the prompt but its last token."""
     writers = Writers(name, alpha or 0.0, expert, drafter, request, lexicon)
     steps = {
         "expert": writers.expert_alone,
         "drafter": writers.drafter_alone,
         "token-cascade": writers.token_cascade,
         "answer-cascade": writers.answer_cascade,
-    }[ancestor]
+    }[baseline]
     trim(expert, drafter, writers.answer)
-    yield Started(name, None if alpha is None else ancestor, alpha, None, len(request.prompt))
+    yield Started(name, None if alpha is None else baseline, alpha, None, len(request.prompt))
     meter = Meter(clock, expert, drafter)
     number, before = 0, meter.now()
     try:

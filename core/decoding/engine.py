@@ -145,7 +145,7 @@ def speculate(
 def lookup_for(arm: Speculation, answer: Answer) -> Lookup | None:
     """The text so far to look drafts up in, where that is wanted and the rule does not trust q: there is none."""
     statistics = arm.drafting.lookup
-    if statistics is None or "q" in arm.rule.reads:
+    if statistics is None or arm.rule.reads_q:
         return None
     lookup = Lookup(statistics)
     lookup.follow(answer.ids, learn=False)
@@ -221,7 +221,7 @@ class Positions:
         return self.made[i]
 
     def _proposed(self, i: int, proposals: list[Proposal]) -> Distribution | None:
-        if i == len(proposals) and self.rule.reads:
+        if i == len(proposals) and not self.rule.lossless:
             if self.drafted:
                 self.drafter.push(self.drafted[-1])
             beyond = self.drafter.next()

@@ -1,6 +1,4 @@
-"""The deferral rules: when to keep the drafter's token, and which distribution pi that samples from.
-
-Knows two distributions at one position; not where they come from, nor what happened before it.
+"""The deferral rules: when to keep the drafter's token, and which distribution pi the output follows.
 
 Letters, here and everywhere: q is the drafter's distribution, p the expert's, pi what the rule wants sampled, v the
 drafted token, alpha the rule's dial (larger: fewer deferrals). q1 and p1 are at temperature 1 and serve decisions; q
@@ -8,19 +6,24 @@ and p are scaled and filtered and serve sampling. Equations: Narasimhan et al., 
 
 A rule keeps v when the two sides of its inequality stand as `sense` says (equality keeps). A token that it does not
 keep is not yet turned down: `verify.py` accepts v with probability min(1, pi(v) / q(v)).
-To add one: a class here, a line in RULES, a row of vectors in tests/core/decoding/test_rules.py, a line in the README.
+To add one: a class here, a line in RULES, a row of vectors in tests/core/decoding/test_rules.py.
 """
 
+import math
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import UsageError
-from ..nearest import did_you_mean
 from .events import Opinion
 from .sampling import Distribution, Probabilities, Sampling, residual, spread
+
+Sense = Literal[">=", "<="]
+STANDS: dict[Sense, Callable[[Any, Any], Any]] = {">=": operator.ge, "<=": operator.le}
 
 
 class Position:
@@ -51,59 +54,103 @@ class Position:
         return float(np.maximum(self.p - self.q, 0.0).sum())
 
 
-Token = Any  # an expert id, or the slice of all of them (then the numbers below are arrays over the vocabulary)
-EVERY = slice(None)
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Where a rule's alpha lies, and where it stands unless told otherwise."""
 
+    default: float
+    low: float = 0.0
+    high: float = 1.0
+    below: bool = False
+    """alpha must be below `high`, not at it."""
+    whole: bool = False
+    """alpha is a whole number."""
 
-def prob(row: Distribution, v: Token) -> Any:
-    return row.all() if v is EVERY else row.prob(v)
-
-
-class Rule(Protocol):
-    """What the engine asks of a rule. For `speccas rules` each class also says when v is kept (`formula`), where that
-    comes from (`paper`), alpha's range (`default`, `low`, `high`) and what its two ends do (`ends`)."""
-
-    @property
-    def alpha(self) -> float | None:
-        """The dial; None for `exact`."""
-
-    @property
-    def sense(self) -> str:
-        """ ">=" or "<=": how the two sides must stand for v to be kept."""
+    def allows(self, alpha: float) -> bool:
+        """Whether alpha is a finite number within the range."""
+        inside = self.low <= alpha < self.high if self.below else self.low <= alpha <= self.high
+        return inside and math.isfinite(alpha) and (not self.whole or alpha == int(alpha))
 
     @property
-    def reads(self) -> str:
-        """What the decision needs: "q" (known while drafting), "p", "qp", or "" for no decision at all."""
+    def range(self) -> str:
+        """The range in words, such as "0 to 1"."""
+        if self.high == math.inf:
+            return f"from {self.low:g}"
+        return f"{self.low:g} to {'below ' * self.below}{self.high:g}"
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
-        """Left and right side of the rule's inequality for token v."""
+
+class Rule:
+    """What each rule says of itself. This base is for the two that compare p with q by the exact test or a more lenient
+    one; the others are a PositionRule or a TokenRule, which have their pi."""
+
+    __slots__ = ()
+    alpha: float | None
+    """The dial as it is set; None for a rule without one."""
+    formula: ClassVar[str]
+    """When v is kept, as `speccas rules` and the docs print it."""
+    paper: ClassVar[str]
+    """Where the rule comes from."""
+    ends: ClassVar[str]
+    """What the two ends of alpha do."""
+    samples: ClassVar[str] = "accepts by its own test, replaces from norm(max(0, p - q))"
+    """What pi is, in words."""
+    dial: ClassVar[Dial | None]
+    sense: ClassVar[Sense] = ">="
+    """How the two sides must stand for v to be kept."""
+    reads_q: ClassVar[bool] = False
+    """Whether the decision needs q: then it cannot judge a draft that no drafter gave a distribution for."""
+    reads_p: ClassVar[bool] = False
+    """Whether the decision needs p. One that needs q alone is known while drafting."""
+    lossless: ClassVar[bool] = False
+    """Whether pi is p whatever alpha is: nothing is kept, and the exact test decides."""
+
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        """Left and right side of the inequality for token v, an expert id."""
+        raise NotImplementedError
 
     def pi(self, at: Position) -> Probabilities:
         """The distribution the rule samples from, dense over the expert's vocabulary."""
+        raise NotImplementedError
+
+    @property
+    def min_p(self) -> float | None:
+        """The min-p filter on p that passes the tokens that the rule keeps, for the bench to measure the expert with;
+        None where there is none to compare with."""
+        return None
 
 
-def keeps(rule: Rule, v: Token, at: Position) -> Any:
+class PositionRule(Rule):
+    """A rule that keeps or defers whatever v is: its sides look at the two distributions only."""
+
+    __slots__ = ()
+    samples: ClassVar[str] = "q where it keeps, p where it defers (eq 6)"
+
+    def pi(self, at: Position) -> Probabilities:
+        return at.q if keeps(self, at.q1.argmax, at) else at.p
+
+
+class TokenRule(Rule):
+    """A rule that keeps some tokens of a position and not others."""
+
+    __slots__ = ()
+    samples: ClassVar[str] = "q on the tokens it keeps, and p times q's mass on the others (eq 11)"
+
+    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
+        """`sides` of all tokens at once: the left sides (vocabulary,), and the right side, which they share."""
+        raise NotImplementedError
+
+    def approved(self, at: Position) -> NDArray[np.bool_]:
+        """Which tokens are kept (vocabulary,)."""
+        return np.asarray(STANDS[self.sense](*self.every(at)))
+
+    def pi(self, at: Position) -> Probabilities:
+        kept = at.q * self.approved(at)
+        return np.asarray(kept + at.p * max(0.0, 1.0 - float(kept.sum())))
+
+
+def keeps(rule: Rule, v: int, at: Position) -> bool:
     """Whether the rule's inequality holds for v: then v is accepted whatever the exact test says."""
-    return holds(rule, *rule.sides(v, at)) if rule.reads else False
-
-
-def holds(rule: Rule, left: Any, right: Any) -> Any:
-    """Whether the two sides stand as the rule wants them."""
-    return left >= right if rule.sense == ">=" else left <= right
-
-
-# The three shapes of pi (a rule's `pi` is one of these functions).
-
-
-def either(rule: Rule, at: Position) -> Probabilities:
-    """Position rules: q where the rule keeps, p where it defers (eq 6)."""
-    return at.q if keeps(rule, None, at) else at.p
-
-
-def approved(rule: Rule, at: Position) -> Probabilities:
-    """Token rules: q on the tokens that are kept, and p times q's mass on the others (eq 11)."""
-    kept = at.q * keeps(rule, EVERY, at)
-    return np.asarray(kept + at.p * max(0.0, 1.0 - float(kept.sum())))
+    return not rule.lossless and bool(STANDS[rule.sense](*rule.sides(v, at)))
 
 
 def tested(accept: Probabilities, at: Position) -> Probabilities:
@@ -120,262 +167,244 @@ def over(numerator: Probabilities, q: Probabilities) -> Probabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Exact:
+class Exact(Rule):
     """Speculative decoding: nothing is kept that the expert would not have written."""
 
     alpha: None = None
-    formula: ClassVar = "the exact test alone: accepted with probability min(1, p(v) / q(v))"
-    paper: ClassVar = "SpecDecode, Alg. 1"
-    ends: ClassVar = "takes no alpha; the output is the expert's own"
-    default: ClassVar = None
-    low: ClassVar = 0.0
-    high: ClassVar = 0.0
-    sense: ClassVar = ">="
-    reads: ClassVar = ""
+    formula = "the exact test alone: accepted with probability min(1, p(v) / q(v))"
+    paper = "SpecDecode, Alg. 1"
+    ends = "takes no alpha; the output is the expert's own"
+    dial = None
+    lossless = True
+    samples = "p, the expert's own distribution"
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
         if at.sampling.greedy:
-            return prob(at.p1, v), at.p1.max
-        return at.p[v], at.q[v]
+            return at.p1.prob(v), at.p1.max
+        return float(at.p[v]), float(at.q[v])
 
     def pi(self, at: Position) -> Probabilities:
         return at.p
 
 
 @dataclass(frozen=True, slots=True)
-class Confidence:
+class Confidence(PositionRule):
     """Keep the draft where the drafter is sure of itself."""
 
     alpha: float
-    formula: ClassVar = "max q >= 1 - alpha"
-    paper: ClassVar = "Chow, eq. 2"
-    ends: ClassVar = "0: keeps only certainty; 1: keeps every draft"
-    default: ClassVar = 0.3
-    low: ClassVar = 0.0
-    high: ClassVar = 1.0
-    sense: ClassVar = ">="
-    reads: ClassVar = "q"
+    formula = "max q >= 1 - alpha"
+    paper = "Chow, eq. 2"
+    ends = "0: keeps only certainty; 1: keeps every draft"
+    dial = Dial(0.3)
+    reads_q = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
         return at.q1.max, 1 - self.alpha
-
-    pi = either
 
 
 @dataclass(frozen=True, slots=True)
-class Entropy:
+class Entropy(PositionRule):
     """Keep the draft where the drafter hesitates little."""
 
     alpha: float
-    formula: ClassVar = "H(q) <= alpha (nats)"
-    paper: ClassVar = "ChowLog, eq. 24"
-    ends: ClassVar = "0: keeps only certainty; ln of the vocabulary's size: keeps every draft"
-    default: ClassVar = 1.0
-    low: ClassVar = 0.0
-    high: ClassVar = float("inf")
-    sense: ClassVar = "<="
-    reads: ClassVar = "q"
+    formula = "H(q) <= alpha (nats)"
+    paper = "ChowLog, eq. 24"
+    ends = "0: keeps only certainty; ln of the vocabulary's size: keeps every draft"
+    dial = Dial(1.0, high=math.inf)
+    sense = "<="
+    reads_q = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
         return at.q1.entropy, self.alpha
-
-    pi = either
 
 
 @dataclass(frozen=True, slots=True)
-class Comparative:
+class Comparative(PositionRule):
     """Keep the draft unless the expert is clearly surer than the drafter."""
 
     alpha: float
-    formula: ClassVar = "max q >= max p - alpha"
-    paper: ClassVar = "Diff, eq. 5"
-    ends: ClassVar = "-1: defers always; 0: keeps wherever q is as peaked as p (not lossless); 1: keeps every draft"
-    default: ClassVar = 0.2
-    low: ClassVar = -1.0
-    high: ClassVar = 1.0
-    sense: ClassVar = ">="
-    reads: ClassVar = "qp"
+    formula = "max q >= max p - alpha"
+    paper = "Diff, eq. 5"
+    ends = "-1: defers always; 0: keeps wherever q is as peaked as p (not lossless); 1: keeps every draft"
+    dial = Dial(0.2, low=-1.0)
+    reads_q = True
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
         return at.q1.max, at.p1.max - self.alpha
-
-    pi = either
 
 
 @dataclass(frozen=True, slots=True)
-class CostBenefit:
+class CostBenefit(PositionRule):
     """Keep the draft unless the expert's greater sureness outweighs the cost of turning drafts down."""
 
     alpha: float
-    formula: ClassVar = "max q >= max p - alpha * TV(p, q)"
-    paper: ClassVar = "OPT, eq. 10"
-    ends: ClassVar = (
-        "0: as comparative:0 (not lossless); from 1: keeps nearly every draft; at temperature 0: comparative"
-    )
-    default: ClassVar = 0.5
-    low: ClassVar = 0.0
-    high: ClassVar = float("inf")
-    sense: ClassVar = ">="
-    reads: ClassVar = "qp"
+    formula = "max q >= max p - alpha * TV(p, q)"
+    paper = "OPT, eq. 10"
+    ends = "0: as comparative:0 (not lossless); from 1: keeps nearly every draft; at temperature 0: comparative"
+    dial = Dial(0.5, high=math.inf)
+    reads_q = True
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
         scale = 1.0 if at.sampling.greedy else at.total_variation  # where the argmaxes agree v is accepted anyway
         return at.q1.max, at.p1.max - self.alpha * scale
 
-    pi = either
-
 
 @dataclass(frozen=True, slots=True)
-class TokenList:
+class TokenList(TokenRule):
     """Keep a token that stands on the expert's approved list."""
 
     alpha: float
-    formula: ClassVar = "p(v) >= (1 - alpha) * max p"
-    paper: ClassVar = "Token V3, eq. 15"
-    ends: ClassVar = (
-        "0: only the expert's first choice is free (not lossless above temperature 0); 1: keeps every draft"
-    )
-    default: ClassVar = 0.5
-    low: ClassVar = 0.0
-    high: ClassVar = 1.0
-    sense: ClassVar = ">="
-    reads: ClassVar = "p"
+    formula = "p(v) >= (1 - alpha) * max p"
+    paper = "Token V3, eq. 15"
+    ends = "0: only the expert's first choice is free (not lossless above temperature 0); 1: keeps every draft"
+    dial = Dial(0.5)
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
-        return prob(at.p1, v), (1 - self.alpha) * at.p1.max
+    @property
+    def min_p(self) -> float:
+        return 1 - self.alpha
 
-    pi = approved
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        return at.p1.prob(v), self.limit(at)
+
+    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
+        return at.p1.all(), self.limit(at)
+
+    def limit(self, at: Position) -> float:
+        return (1 - self.alpha) * at.p1.max
 
 
 @dataclass(frozen=True, slots=True)
-class TokenQ:
+class TokenQ(TokenRule):
     """Keep a token that the drafter holds nearly as likely as the expert its best one."""
 
     alpha: float
-    formula: ClassVar = "q(v) >= max p - alpha"
-    paper: ClassVar = "Token V1, eq. 13"
-    ends: ClassVar = "-1: keeps nothing; 0 is not lossless; 1: keeps every draft"
-    default: ClassVar = 0.2
-    low: ClassVar = -1.0
-    high: ClassVar = 1.0
-    sense: ClassVar = ">="
-    reads: ClassVar = "qp"
+    formula = "q(v) >= max p - alpha"
+    paper = "Token V1, eq. 13"
+    ends = "-1: keeps nothing; 0 is not lossless; 1: keeps every draft"
+    dial = Dial(0.2, low=-1.0)
+    reads_q = True
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
-        return prob(at.q1, v), at.p1.max - self.alpha
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        return at.q1.prob(v), self.limit(at)
 
-    pi = approved
+    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
+        return at.q1.all(), self.limit(at)
+
+    def limit(self, at: Position) -> float:
+        return at.p1.max - self.alpha
 
 
 @dataclass(frozen=True, slots=True)
-class TokenMargin:
+class TokenMargin(TokenRule):
     """Keep a token that the expert holds nearly as likely as its best one."""
 
     alpha: float
-    formula: ClassVar = "p(v) >= max p - alpha"
-    paper: ClassVar = "Token V2, eq. 14"
-    ends: ClassVar = "below 0: keeps nothing; 0 is not lossless above temperature 0; 1: keeps every draft"
-    default: ClassVar = 0.2
-    low: ClassVar = -1.0
-    high: ClassVar = 1.0
-    sense: ClassVar = ">="
-    reads: ClassVar = "p"
+    formula = "p(v) >= max p - alpha"
+    paper = "Token V2, eq. 14"
+    ends = "below 0: keeps nothing; 0 is not lossless above temperature 0; 1: keeps every draft"
+    dial = Dial(0.2, low=-1.0)
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
-        return prob(at.p1, v), at.p1.max - self.alpha
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        return at.p1.prob(v), self.limit(at)
 
-    pi = approved
+    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
+        return at.p1.all(), self.limit(at)
+
+    def limit(self, at: Position) -> float:
+        return at.p1.max - self.alpha
 
 
 @dataclass(frozen=True, slots=True)
-class TokenSafe:
+class TokenSafe(TokenRule):
     """Keep a token on the approved list; any other one gets the exact test, so no more is turned down than by exact."""
 
     alpha: float
-    formula: ClassVar = "p(v) >= (1 - alpha) * max p, or else the exact test"
-    paper: ClassVar = "Token V3 with the exact test off the list"
-    ends: ClassVar = "0: exact, but the expert's first choice is free; 1: keeps every draft"
-    default: ClassVar = 0.5
-    low: ClassVar = 0.0
-    high: ClassVar = 1.0
-    sense: ClassVar = ">="
-    reads: ClassVar = "p"
+    formula = "p(v) >= (1 - alpha) * max p, or else the exact test"
+    paper = "Token V3 with the exact test off the list"
+    ends = "0: exact, but the expert's first choice is free; 1: keeps every draft"
+    dial = Dial(0.5)
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
-        return prob(at.p1, v), (1 - self.alpha) * at.p1.max
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        return at.p1.prob(v), self.limit(at)
+
+    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
+        return at.p1.all(), self.limit(at)
+
+    def limit(self, at: Position) -> float:
+        return (1 - self.alpha) * at.p1.max
 
     def pi(self, at: Position) -> Probabilities:
-        return tested(np.where(keeps(self, EVERY, at), 1.0, over(at.p, at.q)), at)
+        return tested(np.where(self.approved(at), 1.0, over(at.p, at.q)), at)
 
 
 @dataclass(frozen=True, slots=True)
-class TopK:
+class TopK(TokenRule):
     """Keep a token that is among the expert's first alpha choices."""
 
     alpha: float
-    formula: ClassVar = "v is among the expert's alpha most likely tokens"
-    paper: ClassVar = "the token-specific check of the blog, by rank"
-    ends: ClassVar = "1: only the expert's first choice is free; the vocabulary's size: keeps every draft"
-    default: ClassVar = 5.0
-    low: ClassVar = 1.0
-    high: ClassVar = float("inf")
-    sense: ClassVar = "<="
-    reads: ClassVar = "p"
+    formula = "v is among the expert's alpha most likely tokens"
+    paper = "the token-specific check of the blog, by rank"
+    ends = "1: only the expert's first choice is free; the vocabulary's size: keeps every draft"
+    dial = Dial(5.0, low=1.0, high=math.inf, whole=True)
+    sense = "<="
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
-        return 1 + (at.p1.ranks(int(self.alpha)) if v is EVERY else at.p1.rank(v)), self.alpha
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        return 1 + at.p1.rank(v), self.alpha
 
-    pi = approved
+    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
+        return (1 + at.p1.ranks(int(self.alpha))).astype(np.float64), self.alpha
 
 
 @dataclass(frozen=True, slots=True)
-class Lossy:
+class Lossy(Rule):
     """The exact test made lenient: q is scaled down before the two are compared."""
 
     alpha: float
-    formula: ClassVar = "accepted with probability min(1, p(v) / ((1 - alpha) q(v)))"
-    paper: ClassVar = "Leviathan et al. A.5 (beta = 1)"
-    ends: ClassVar = "0: exact; near 1: keeps nearly every draft; at temperature 0: p(v) >= (1 - alpha) * max p"
-    default: ClassVar = 0.3
-    low: ClassVar = 0.0
-    high: ClassVar = float(np.nextafter(1.0, 0.0))
-    sense: ClassVar = ">="
-    reads: ClassVar = "qp"
+    formula = "accepted with probability min(1, p(v) / ((1 - alpha) q(v)))"
+    paper = "Leviathan et al. A.5 (beta = 1)"
+    ends = "0: exact; near 1: keeps nearly every draft; at temperature 0: p(v) >= (1 - alpha) * max p"
+    dial = Dial(0.3, below=True)
+    reads_q = True
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
         if at.sampling.greedy:  # one-hot distributions leave nothing to scale (method.md 3.4)
-            return prob(at.p1, v), (1 - self.alpha) * at.p1.max
-        return at.p[v], (1 - self.alpha) * at.q[v]
+            return at.p1.prob(v), (1 - self.alpha) * at.p1.max
+        return float(at.p[v]), float((1 - self.alpha) * at.q[v])
 
     def pi(self, at: Position) -> Probabilities:
         return tested(over(at.p / (1 - self.alpha), at.q), at)
 
 
 @dataclass(frozen=True, slots=True)
-class Bild:
+class Bild(PositionRule):
     """Keep the draft unless the two models differ too much."""
 
     alpha: float
-    formula: ClassVar = "cross-entropy -sum q ln p <= alpha (at temperature 0: -ln p(v))"
-    paper: ClassVar = "BiLD*, App. E.1"
-    ends: ClassVar = "0: defers nearly always; large: keeps every draft"
-    default: ClassVar = 2.0
-    low: ClassVar = 0.0
-    high: ClassVar = float("inf")
-    sense: ClassVar = "<="
-    reads: ClassVar = "qp"
+    formula = "cross-entropy -sum q ln p <= alpha (at temperature 0: -ln p(v))"
+    paper = "BiLD*, App. E.1"
+    ends = "0: defers nearly always; large: keeps every draft"
+    dial = Dial(2.0, high=math.inf)
+    sense = "<="
+    reads_q = True
+    reads_p = True
 
-    def sides(self, v: Token, at: Position) -> tuple[Any, Any]:
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
         if at.sampling.greedy:
-            return -at.p1.log_prob(at.q1.argmax if v is None else v), self.alpha
+            return -at.p1.log_prob(v), self.alpha
         q1 = at.q1.all()
         log_p1 = at.p1.logits - np.float32(at.p1.log_mass)
         return -float((q1 * np.where(q1 > 0, log_p1, 0.0)).sum()), self.alpha
 
-    pi = either
 
-
-RULES: dict[str, type[Any]] = {
+RULES: dict[str, type[Rule]] = {
     "exact": Exact,
     "confidence": Confidence,
     "entropy": Entropy,
@@ -391,48 +420,28 @@ RULES: dict[str, type[Any]] = {
 }
 
 
+def named_lossless(name: str) -> bool:
+    """Whether a record's `NAME` or `NAME:ALPHA` is a lossless rule; one that is not known here is not."""
+    kind = RULES.get(name.partition(":")[0])
+    return kind is not None and kind.lossless
+
+
+def rule_of(kind: type[Rule], alpha: float | None = None) -> Rule:
+    """A rule of this class at its default alpha, or at another one within its range."""
+    make: Callable[..., Rule] = kind
+    return make() if kind.dial is None else make(kind.dial.default if alpha is None else alpha)
+
+
 def opinion(name: str, rule: Rule, v: int, at: Position) -> Opinion:
     """What a rule's inequality says of token v, with its numbers. `exact` has none: those are the test's numbers."""
     left, right = (float(side) for side in rule.sides(v, at))
-    return Opinion(name, left, rule.sense, right, bool(holds(rule, left, right)))
+    return Opinion(name, left, rule.sense, right, bool(STANDS[rule.sense](left, right)))
 
 
 def all_opinions(v: int, at: Position) -> tuple[Opinion, ...]:
     """What every rule at its default alpha says of token v; those that read q only where the drafter was asked."""
     return tuple(
-        opinion(name if kind.default is None else f"{name}:{kind.default:g}", parse_rule(name), v, at)
+        opinion(name if kind.dial is None else f"{name}:{kind.dial.default:g}", rule_of(kind), v, at)
         for name, kind in RULES.items()
-        if at.asked or "q" not in kind.reads
+        if at.asked or not kind.reads_q
     )
-
-
-def parse_rule(text: str) -> Rule:
-    """`name` or `name:alpha`. Raises UsageError with the nearest name, or the range."""
-    name, colon, value = text.strip().partition(":")
-    if name not in RULES:
-        guess = did_you_mean(name, RULES, cutoff=0.4)
-        raise UsageError(f"there is no rule {name!r}", f"{guess}`speccas rules` lists them")
-    kind: Any = RULES[name]
-    if kind.default is None:
-        if colon:
-            raise UsageError(f"rule {name!r} takes no alpha", f"write --rule {name}")
-        rule: Rule = kind()
-        return rule
-    chosen: Rule = kind(parse_alpha(name, value if colon else None, kind.default, kind.low, kind.high))
-    return chosen
-
-
-def parse_alpha(name: str, text: str | None, default: float, low: float, high: float) -> float:
-    """A number within a rule's range. Raises UsageError."""
-    if text is None:
-        return default
-    whole = name == "top-k"
-    span = f"from {low:g}" if high == float("inf") else f"{low:g} to {'below ' * (name == 'lossy')}{high:g}"
-    hint = f"alpha of {name} is a {'whole ' * whole}number {span}, for example {name}:{default:g}"
-    try:
-        alpha = float(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a number, in rule {name}:{text}", hint) from None
-    if not low <= alpha <= high or not np.isfinite(alpha) or (whole and alpha != int(alpha)):
-        raise UsageError(f"alpha {text} is out of range for rule {name}", hint)
-    return alpha

@@ -40,7 +40,7 @@ def test(rule: Rule, v: int, at: Position, uniform: Uniform) -> tuple[bool, bool
     """Whether the exact test accepts v, and whether the rule does, on the same random draw."""
     if at.sampling.greedy:
         agreed = v == at.p1.argmax
-        return agreed, agreed or bool(keeps(rule, v, at))
+        return agreed, agreed or keeps(rule, v, at)
     threshold = uniform() * float(at.q[v])
     agreed = threshold < float(at.p[v])
     if keeps(rule, v, at):  # then pi(v) >= q(v), under every rule
@@ -61,6 +61,6 @@ def extra(rule: Rule, at: Position, uniform: Uniform) -> int:
     if not at.sampling.greedy:
         return draw(rule.pi(at) if at.asked else at.p, uniform())
     expert = at.p1.argmax
-    if not rule.reads:
+    if rule.lossless:
         return expert
     return at.q1.argmax if keeps(rule, at.q1.argmax, at) else expert

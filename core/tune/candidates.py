@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..calibration.ceiling import best_of
 from ..decoding.length.latency import LatencyModel
+from ..decoding.rules import named_lossless
 
 RULES = (
     "exact", "token:0.2", "token:0.5", "token:0.8", "confidence:0.2", "confidence:0.4", "comparative:0.1",
@@ -29,7 +30,7 @@ class Candidate:
 
     @property
     def lossless(self) -> bool:
-        return self.name == "exact"
+        return named_lossless(self.name)
 
 
 FALLBACK = Candidate("exact", "auto")

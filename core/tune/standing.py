@@ -16,6 +16,7 @@ from ..bench.plots import Point, frontier
 from ..bench.samples import Sample
 from ..bench.stats import IntervalEstimate, mean, median
 from ..bench.summary import PairedSample, by_prompt, by_prompt_mean, speed_ratio, time_ratio
+from ..decoding.baselines import REFERENCE
 from .candidates import Candidate
 
 
@@ -89,7 +90,7 @@ def share(change: float) -> float:
 
 def standings(samples: Sequence[Sample], asked: Sequence[Candidate]) -> list[Standing]:
     """What the samples say of each, in the order asked; blocks without the expert alone do not count."""
-    experts = {(s.prompt_id, s.repeat): s for s in samples if s.figures.name == "expert"}
+    experts = {(s.prompt_id, s.repeat): s for s in samples if s.figures.name == REFERENCE}
     pairs: dict[Candidate, list[PairedSample]] = {candidate: [] for candidate in asked}
     for sample in samples:
         own = None if sample.k is None else Candidate(sample.figures.name, sample.k)

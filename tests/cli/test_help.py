@@ -57,14 +57,14 @@ def test_commands_without_arguments_say_how(speccas: Run) -> None:
 
 
 def test_rules_explains_every_rule_and_ancestor(speccas: Run) -> None:
-    from speccas.core.decoding.baselines import ANCESTORS
+    from speccas.core.decoding.baselines import BASELINES
     from speccas.core.decoding.rules import RULES
 
     told = speccas("rules")
     assert told.returncode == 0 and told.stderr == "" and "\x1b" not in told.stdout
     said = " ".join(told.stdout.split())
-    explained: dict[str, Any] = {**RULES, **ANCESTORS}
+    explained: dict[str, Any] = {**RULES, **BASELINES}
     for name, rule in explained.items():
-        shown = name if rule.default is None else f"{name}:{rule.default:g}"
+        shown = name if rule.dial is None else f"{name}:{rule.dial.default:g}"
         assert f"{shown} [{rule.paper}]" in said
         assert rule.formula in said and rule.ends in said

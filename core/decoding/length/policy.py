@@ -10,7 +10,8 @@ from .acceptance import LookupStatistics
 def ends_draft(rule: Rule, q1: Distribution, sampling: Sampling) -> bool:
     """Whether the draft ends with the position whose distribution is `q1`: a rule that reads q alone knows already that
     it defers there, so what stands behind would be judged on a token that the expert may well replace."""
-    return rule.reads == "q" and not keeps(rule, None, Position(q1, q1, sampling))
+    known = rule.reads_q and not rule.reads_p
+    return known and not keeps(rule, q1.argmax, Position(q1, q1, sampling))
 
 
 class Policy(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from speccas.core.decoding.baselines import ANCESTORS
+from speccas.core.decoding.baselines import BASELINES
 from speccas.core.decoding.rules import RULES
 from speccas.core.files.profiles import find_profile
 
@@ -120,11 +120,11 @@ def test_exact_is_the_expert_and_confidence_defers(poem: dict[str, Any]) -> None
 
 def test_all_runs_every_rule_and_ancestor(speccas: Run) -> None:
     arms = read(speccas("compare", POEM, "--all", "-n", "12", "--json"))["arms"]
-    assert {arm["name"] for arm in arms} == {*RULES, *ANCESTORS}
-    assert arms[0]["name"] == "expert" and len(arms) == len(RULES) + len(ANCESTORS)
+    assert {arm["name"] for arm in arms} == {*RULES, *BASELINES}
+    assert arms[0]["name"] == "expert" and len(arms) == len(RULES) + len(BASELINES)
     for arm in arms:
-        method: Any = {**RULES, **ANCESTORS}[arm["name"]]
-        assert arm["alpha"] == method.default
+        method: Any = {**RULES, **BASELINES}[arm["name"]]
+        assert arm["alpha"] == (method.dial and method.dial.default)
 
 
 def test_above_temperature_0_nothing_is_compared_with_the_expert(speccas: Run) -> None:

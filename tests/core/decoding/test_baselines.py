@@ -1,4 +1,4 @@
-"""The ancestors: each model alone, and the two sequential cascades, on tables whose every choice is known.
+"""The baselines: each model alone, and the two sequential cascades, on tables whose every choice is known.
 
 Knows nothing of rules beyond the one that token-cascade shares with `confidence`.
 """

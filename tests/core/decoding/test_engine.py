@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speccas.core.decoding.arms import every_arm, parse_arm
-from speccas.core.decoding.baselines import ANCESTORS
+from speccas.core.decoding.baselines import BASELINES
 from speccas.core.decoding.engine import Speculation, prefill, review
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Started, Status
 from speccas.core.decoding.length.policy import FixedPolicy
@@ -27,7 +27,7 @@ from speccas.core.record.metrics import Fold
 from tests.builders.gguf import string_array
 from tests.core.decoding.toys import RULES, Run, Toy, near, pair, request, scripted, table, words
 
-ARMS = (*RULES, *ANCESTORS)
+ARMS = (*RULES, *BASELINES)
 TEMPERATURES = (0.0, 0.8)
 
 
@@ -205,7 +205,7 @@ def test_the_draft_ends_with_the_first_token_it_would_defer(arm: str, temperatur
         if isinstance(event, Drafted):
             ids = [*seen, *(piece.id for piece in event.pieces)]
             rows = [Distribution(logits(toy.small, ids[:at])) for at in range(len(seen), len(ids))]
-            kept = [bool(keeps(rule, None, Position(row, row, sampling))) for row in rows]
+            kept = [keeps(rule, row.argmax, Position(row, row, sampling)) for row in rows]
             assert all(kept[:-1])
             assert not kept[-1] or len(kept) == min(5, 62 - len(seen) - 1)
             lengths.add(len(kept))
@@ -426,7 +426,7 @@ def test_half_a_character_at_the_end() -> None:
 
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("arm", ["exact", "comparative", "confidence:0.4", *ANCESTORS])
+@pytest.mark.parametrize("arm", ["exact", "comparative", "confidence:0.4", *BASELINES])
 def test_closing_at_any_event(arm: str, temperature: float, recurrent: bool) -> None:
     toy = pair(4, order=2)
     toy.small.rollback = 0 if recurrent else None

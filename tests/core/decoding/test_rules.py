@@ -30,7 +30,7 @@ from speccas.core.decoding.rules import (
     TokenSafe,
     TopK,
     keeps,
-    parse_rule,
+    rule_of,
 )
 from speccas.core.decoding.sampling import (
     Distribution,
@@ -53,6 +53,12 @@ GREEDY = Sampling(0.0)
 
 def position(q: object = Q, p: object = P, sampling: Sampling = ONE) -> Position:
     return Position(from_probabilities(q), from_probabilities(p), sampling)  # type: ignore[arg-type]
+
+
+def parse_rule(text: str) -> Rule:
+    rule = parse_arm(text).rule
+    assert rule is not None
+    return rule
 
 
 def normalised(weights: Probabilities) -> Probabilities:
@@ -128,7 +134,7 @@ def test_quantities_of_the_vectors() -> None:
     assert at.total_variation == pytest.approx(0.4)
     assert at.p1.entropy == pytest.approx(1.1421, abs=5e-5)
     assert at.q1.entropy == pytest.approx(1.1224, abs=5e-5)
-    assert Bild(0.0).sides(None, at)[0] == pytest.approx(1.4948, abs=5e-5)
+    assert Bild(0.0).sides(0, at)[0] == pytest.approx(1.4948, abs=5e-5)
 
 
 def test_vectors_at_temperature_half() -> None:
@@ -144,8 +150,8 @@ def test_vectors_at_temperature_half() -> None:
 @pytest.mark.parametrize(("make", "threshold"), [(Comparative, 0.2), (CostBenefit, 2 / 3)])
 def test_threshold_of_alpha(make: Callable[[float], Rule], threshold: float) -> None:
     at = position(q=(0.3, 0.4, 0.2, 0.1), p=(0.6, 0.2, 0.1, 0.1))
-    assert not keeps(make(threshold - 0.001), None, at)
-    assert keeps(make(threshold + 0.001), None, at)
+    assert not keeps(make(threshold - 0.001), 1, at)
+    assert keeps(make(threshold + 0.001), 1, at)
 
 
 # --- random distributions ---------------------------------------------------------------------------------------------
@@ -168,8 +174,7 @@ def random_rule(draw: st.DrawFn) -> Rule:
         return Exact()
     low, high = ALPHA[name]
     alpha = draw(st.integers(int(low), int(high)) if name == "top-k" else st.floats(low, high))
-    rule: Rule = RULES[name](alpha)
-    return rule
+    return rule_of(RULES[name], alpha)
 
 
 @st.composite
@@ -291,7 +296,7 @@ def test_temperature_zero(name: str) -> None:
         q, p = rng.dirichlet([0.7] * 6), rng.dirichlet([0.7] * 6)
         low, high = ALPHA.get(name, (0, 0))
         alpha = float(rng.integers(1, 6)) if name == "top-k" else rng.uniform(low, high)
-        rule = Exact() if name == "exact" else RULES[name](alpha)
+        rule = rule_of(RULES[name], alpha)
         at = position(q, p, GREEDY)
         d, g = int(q.argmax()), int(p.argmax())
         expected = d == g or kept_at_zero(name, alpha, d, q, p)
@@ -328,7 +333,8 @@ def test_ends_of_alpha(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_parse_default_and_alpha(name: str) -> None:
-    assert parse_rule(name).alpha == RULES[name].default
+    dial = RULES[name].dial
+    assert parse_rule(name).alpha == (dial and dial.default)
     alpha = 1 if name == "top-k" else 0.25
     if name != "exact":
         assert parse_rule(f" {name}:{alpha} ").alpha == alpha
@@ -356,11 +362,10 @@ def test_parse_default_and_alpha(name: str) -> None:
     ],
 )
 def test_parse_errors(text: str, message: str, hint: str) -> None:
-    for parse in (parse_rule, parse_arm):
-        with pytest.raises(UsageError) as caught:
-            parse(text)
-        assert message in caught.value.message
-        assert hint in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        parse_arm(text)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -373,7 +378,7 @@ def test_parse_errors(text: str, message: str, hint: str) -> None:
         ("answer-cascade:x", "not a number", "0 to 1"),
     ],
 )
-def test_parse_errors_of_ancestors(text: str, message: str, hint: str) -> None:
+def test_parse_errors_of_baselines(text: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_arm(text)
     assert message in caught.value.message
@@ -407,8 +412,8 @@ def test_padded_drafter_is_longer() -> None:
     assert q1.entropy == pytest.approx(-sum(x * math.log(x) for x in (0.4, 0.1, 0.1, 0.4)), abs=1e-6)
     at = Position(q1, from_probabilities([0.2, 0.3, 0.5]), ONE)
     assert at.q == pytest.approx([4 / 6, 1 / 6, 1 / 6])
-    assert not keeps(Confidence(0.5), None, at)  # 0.4, not 4 / 6
-    assert keeps(Confidence(0.61), None, at)
+    assert not keeps(Confidence(0.5), 0, at)  # 0.4, not 4 / 6
+    assert keeps(Confidence(0.61), 0, at)
 
 
 def test_padded_drafter_is_shorter() -> None:

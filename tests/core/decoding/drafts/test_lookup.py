@@ -109,7 +109,7 @@ def test_caches_and_counts_hold_with_looked_up_drafts_and_rules_that_read_q_take
             assert judged.drafted == len(judged.discarded) + sum(status is not Status.BONUS for status in statuses)
             if judged.source == "lookup":
                 assert judged.draft_ms == 0 and all(token.q is None for token in judged.tokens)
-                assert all("q" not in parse_arm(o.rule).rule.reads for t in judged.tokens for o in t.others)  # type: ignore[union-attr]
+                assert all(not parse_arm(o.rule).rule.reads_q for t in judged.tokens for o in t.others)  # type: ignore[union-attr]
     assert (looked_up > 0) == (arm in TRUSTING)
 
 
@@ -149,7 +149,7 @@ def promised(large: Floats, small: Floats, rule: str, sampling: Sampling, k: int
             row = Distribution(large[ids[-1]])
             p = Position(row, row, sampling, asked=False).p
             v = drafted[i] if i < len(drafted) else None
-            sure = v is not None and bool(keeps(chosen, v, Position(row, row, sampling, asked=False)))
+            sure = v is not None and keeps(chosen, v, Position(row, row, sampling, asked=False))
             for token in range(len(p)):
                 if v is None or (token != v and not sure):
                     go((*ids[len(ALL_PAIRS) :], token), weight * float(p[token]))
