@@ -12,10 +12,11 @@ from rich.text import Text
 from speccas.core.calibration.calibrate import alone_speed
 from speccas.core.record.manifest import machine_of
 from speccas.core.record.metrics import Figures
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
 from speccas.core.tune.advice import Remedy, SlowerAdvice, TunedNotice, slower_advice, tuned_notice
 from speccas.core.tune.store import Tuned, tuned_of
 
+from .settings import Settings
 from .view.safe import one_line
 
 STEPS = 3  # single expert steps that one answer is held against
@@ -65,29 +66,28 @@ def slower_text(advice: SlowerAdvice) -> str:
     return f"slower than the expert alone here at -k {advice.draft_tokens}: {told}. {better}"
 
 
-def tuned_lines(pair: LoadedPair) -> list[tuple[str, str]]:
+def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
     """(text, status) of what is to be said before an answer."""
-    tuned = tuned_of(pair.pair)
+    tuned = tuned_of(pair.profile)
     if tuned is None:
         return []
-    settings = pair.settings
     notice = tuned_notice(settings.rule, settings.draft_tokens, settings.temperature, tuned, machine_of(pair))
     return [] if notice is None else notice_lines(notice)
 
 
-def say_tuned(aside: Console, pair: LoadedPair) -> None:
-    for text, status in tuned_lines(pair):
+def say_tuned(aside: Console, pair: Pair, settings: Settings) -> None:
+    for text, status in tuned_lines(pair, settings):
         say(aside, text, status)
 
 
-def warn_slower(aside: Console, pair: LoadedPair, figures: Sequence[Figures]) -> None:
+def warn_slower(aside: Console, pair: Pair, settings: Settings, figures: Sequence[Figures]) -> None:
     """Figures with their speed-up; says nothing where none is slower."""
-    advice = slower_advice(figures, pair.settings.draft_tokens, tuned_of(pair.pair))
+    advice = slower_advice(figures, settings.draft_tokens, tuned_of(pair.profile))
     if advice is not None:
         say(aside, f"warning: {slower_text(advice)}", "warning")
 
 
-def against_alone(pair: LoadedPair, figures: Figures) -> Figures:
+def against_alone(pair: Pair, figures: Figures) -> Figures:
     """The figures of one answer with its speed-up against single steps of the expert, measured behind it."""
     alone = alone_speed(pair, STEPS)
     own = figures.tokens_per_second

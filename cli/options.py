@@ -74,7 +74,7 @@ def _shared(
         str | None, typer.Option(metavar="N", help="The drafter's layers on the GPU (default: all).")
     ] = None,
 ) -> None:
-    """Only its signature is used. Values are checked by core/settings.py, whatever they came from."""
+    """Only its signature is used. Values are checked by cli/settings.py, whatever they came from."""
 
 
 def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -95,8 +95,9 @@ def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
 def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Settings of a command, with its pair's profile where it has one. Raises UsageError."""
     from speccas.core.files.profiles import find_profile
-    from speccas.core.settings import config_file, read_config, resolve
     from speccas.core.tune.store import tuned_settings
+
+    from .settings import config_file, read_config, resolve
 
     config = read_config(config_file())
     first = resolve(flags, os.environ, config, {}, {}, defaults)

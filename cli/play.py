@@ -1,33 +1,68 @@
-"""What `compare`, `run` and `chat` share: open a pair, read a prompt, play an arm to sinks. Knows both sides, shows
-nothing itself but waiting."""
+"""From settings to a run: the values that core takes, a loaded pair, and arms played to sinks."""
 
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from speccas.core.bench.overlap import LEAST_MASS
-from speccas.core.calibration.calibrate import Planner
+from speccas.core.calibration.planner import Planner, Wanted
 from speccas.core.conversation.template import Message
-from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import Arm
 from speccas.core.decoding.events import Event, Finish
 from speccas.core.decoding.sampling import Sampling
+from speccas.core.errors import UsageError
+from speccas.core.files.profiles import Profile, find_profile
+from speccas.core.files.source import parse_source
 from speccas.core.record.log_prob import mean_log_prob
+from speccas.core.record.manifest import manifest
 from speccas.core.record.metrics import Fold
-from speccas.core.runtime.llama import StopFlag
-from speccas.core.runtime.pair import LoadedPair, chosen_pair
-from speccas.core.settings import Settings
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.generate import Length, PromptRead, generate, read_prompt
+from speccas.core.runtime.pair import Pair, load_pair
+from speccas.core.runtime.prompt import Prompt, prompt_of, require_room
+from speccas.core.runtime.stop import StopFlag
 
 from .interrupt import interruptible
+from .settings import Settings
 from .view.progress import Waiting
 from .view.theme import make_console
 
 Sink = Callable[[Event], None]
 
 
+def load_options(s: Settings) -> LoadOptions:
+    return LoadOptions(s.ctx, s.threads, s.gpu_layers, s.drafter_gpu_layers)
+
+
+def sampling_of(s: Settings) -> Sampling:
+    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed)
+
+
+def length_of(s: Settings) -> Length:
+    return Length(s.max_tokens, s.stop, s.ignore_eos)
+
+
+def wanted_of(s: Settings) -> Wanted:
+    return Wanted(s.draft_tokens, s.lookup)
+
+
+def chosen_profile(settings: Settings) -> Profile:
+    """The pair that the settings name: two files, or a profile. Raises UsageError."""
+    if bool(settings.drafter) != bool(settings.expert):
+        missing = "--drafter" if settings.expert else "--expert"
+        raise UsageError(f"{missing} is missing", "give both --drafter FILE and --expert FILE, or --pair NAME")
+    if settings.expert:
+        name = f"{Path(settings.drafter).stem} + {Path(settings.expert).stem}"
+        return Profile(name, parse_source(settings.drafter), parse_source(settings.expert))
+    return find_profile(settings.pair)
+
+
 @contextlib.contextmanager
-def opened(settings: Settings) -> Iterator[LoadedPair]:
+def opened(settings: Settings) -> Iterator[Pair]:
     """A loaded pair that Ctrl-C can stop at any time."""
     stop = StopFlag()
     with interruptible(stop), load(settings, stop) as pair:
@@ -35,72 +70,102 @@ def opened(settings: Settings) -> Iterator[LoadedPair]:
         warn_of_overlap(pair)
 
 
-def warn_of_overlap(pair: LoadedPair) -> None:
+def warn_of_overlap(pair: Pair) -> None:
     """Say on stderr that the drafter hardly ever said what the expert could: no header tells that."""
-    mass = pair.drafter.mean_mass
+    mass = pair.second_model.mean_mass
     if mass is not None and mass < LEAST_MASS:
         told = f"note: only {mass:.0%} of the drafter's probability was on tokens of the expert"
         hint = "; `speccas check --measure` tells how well the two go together"
         make_console(stderr=True).print(told + hint, style="yellow", soft_wrap=True, highlight=False, markup=False)
 
 
-def load(settings: Settings, stop: StopFlag) -> LoadedPair:
+def load(settings: Settings, stop: StopFlag) -> Pair:
     """Load the chosen pair, with a bar when it takes long."""
     with Waiting(make_console(stderr=True)) as waiting:
-        return LoadedPair(
-            chosen_pair(settings), settings, stop, lambda role, share: waiting.tell(f"loading {role}", share)
+        return load_pair(
+            chosen_profile(settings),
+            load_options(settings),
+            stop,
+            lambda role, share: waiting.tell(f"loading {role}", share),
         )
 
 
-def messages(settings: Settings, prompt: str) -> list[Message]:
-    return [*([Message("system", settings.system)] if settings.system else []), Message("user", prompt)]
+def messages(settings: Settings, text: str) -> list[Message]:
+    return [*([Message("system", settings.system)] if settings.system else []), Message("user", text)]
 
 
-def read_prompt_ids(pair: LoadedPair, ids: Sequence[int], drafter: bool = True) -> None:
-    """Prefill both models, with a bar when it takes long. `drafter` as in `LoadedPair.prefill`."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every arm of a command is asked."""
+
+    prompt: Prompt
+    sampling: Sampling
+    length: Length
+    wanted: Wanted
+    detail: bool = False
+
+
+def asked_of(pair: Pair, settings: Settings, text: str, detail: bool) -> Asked:
+    """What the settings ask of a pair with this text. Raises UsageError where it does not fit the context."""
+    prompt = require_room(pair, prompt_of(pair, messages(settings, text), raw=settings.raw))
+    return Asked(prompt, sampling_of(settings), length_of(settings), wanted_of(settings), detail)
+
+
+def read(pair: Pair, prompt: Prompt, drafter: bool = True) -> dict[str, float]:
+    """Read a prompt, with a bar when it takes long; the seconds by role."""
+    steps = read_prompt(pair, prompt, drafter)
     with Waiting(make_console(stderr=True)) as waiting:
-        for step in pair.prefill(ids, drafter):
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                seconds: dict[str, float] = end.value
+                return seconds
             waiting.tell(f"reading the prompt ({step.role})", step.done / max(1, step.total))
 
 
-def request(pair: LoadedPair, ids: Sequence[int], detail: bool = False) -> Request:
-    s = pair.settings
-    sampling = Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed)
-    return Request(tuple(ids), sampling, s.max_tokens, pair.context, s.stop, s.ignore_eos, detail)
-
-
-def play_arm(pair: LoadedPair, planner: Planner, arm: Arm, asked: Request, sinks: Sequence[Sink]) -> Fold:
-    """Run one arm to the end, or to where it is stopped. The fold has its figures."""
-    rewind(pair, asked, planner.reads(arm))
-    seconds = pair.prefill_seconds
-    fold = Fold(prefill_seconds=sum(seconds[role] for role in arm.models))
-    events = pair.play(arm, asked, planner.drafting(arm))
+def play_arm(
+    pair: Pair, planner: Planner, arm: Arm, asked: Asked, sinks: Sequence[Sink], seconds: Mapping[str, float]
+) -> Fold:
+    """Run one arm to the end, or to where it is stopped; the fold has its figures. `seconds`: what reading the prompt
+    took, by role."""
+    fold = Fold()
+    drafting = planner.drafting(asked.wanted)
+    events = generate(
+        pair,
+        asked.prompt,
+        arm,
+        asked.sampling,
+        asked.length,
+        drafting,
+        detail=asked.detail,
+        prefill_seconds=seconds,
+    )
     with contextlib.closing(events):
         for event in events:
+            if isinstance(event, PromptRead):
+                continue
             fold(event)
             for sink in sinks:
                 sink(event)
     return fold
 
 
-def rewind(pair: LoadedPair, asked: Request, drafter: bool) -> None:
-    """Both caches back to the prompt, where the arm before left them behind it. What its reading cost stays known."""
-    seconds = pair.prefill_seconds
-    for _ in pair.prefill(asked.prompt, drafter):
-        pass
-    pair.prefill_seconds = seconds
-
-
-def with_log_prob(pair: LoadedPair, fold: Fold, asked: Request) -> Fold:
+def with_log_prob(pair: Pair, fold: Fold, prompt: Prompt) -> Fold:
     """Let the expert score an answer that it did not judge while it was written. Takes its cache back to the prompt."""
     if any(token.log_p is None for token in fold.tokens):
-        fold.scored = mean_log_prob(pair.expert, asked.prompt, [token.id for token in fold.tokens])
+        fold.scored = mean_log_prob(pair.expert, prompt.ids, [token.id for token in fold.tokens])
     return fold
 
 
 def interrupted(fold: Fold) -> bool:
     """Whether an arm was stopped rather than ended."""
     return fold.finished is not None and fold.finished.finish is Finish.INTERRUPTED
+
+
+def manifest_of(pair: Pair, settings: Settings) -> dict[str, Any]:
+    """The manifest of a run with these settings."""
+    return manifest(pair, settings.draft_tokens, settings.lookup, sampling_of(settings), command_line())
 
 
 def command_line() -> str:

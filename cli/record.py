@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speccas.core.errors import UsageError
-from speccas.core.record.manifest import manifest
 from speccas.core.record.trace import TraceWriter
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
 
-from .play import command_line
+from .play import manifest_of
+from .settings import Settings
 
 
 @contextlib.contextmanager
-def recording(path: Path | None, pair: LoadedPair, prompt: str) -> Iterator[TraceWriter | None]:
+def recording(path: Path | None, pair: Pair, settings: Settings, prompt: str) -> Iterator[TraceWriter | None]:
     """A trace writer for the file, readable by its owner alone; None where no file was named. Raises UsageError."""
     if path is None:
         yield None
@@ -26,4 +26,4 @@ def recording(path: Path | None, pair: LoadedPair, prompt: str) -> Iterator[Trac
             f"cannot write the trace {path}: {error.strerror}", "give a file in a directory of yours"
         ) from None
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-        yield TraceWriter(file, manifest(pair, command_line()), prompt)
+        yield TraceWriter(file, manifest_of(pair, settings), prompt)

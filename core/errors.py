@@ -1,7 +1,8 @@
 """Every error a user can meet, with its exit code. Knows nothing of what raises it or how it is shown.
 
 SpeccasError                 1    failure
-├── UsageError               2    unknown rule, pair or value, missing path, empty or too long prompt
+├── UsageError               2    unknown rule, pair or value, missing path, empty prompt
+│   └── PromptTooLong        2    no token of an answer fits behind it
 ├── Unavailable              3    needs the network or an extra that is not there
 ├── AccessRefused            4    gated, private, wrong token
 ├── IntegrityError           5    wrong hash, or not a whole readable GGUF
@@ -30,6 +31,10 @@ class SpeccasError(Exception):
 
 class UsageError(SpeccasError):
     exit_code = 2
+
+
+class PromptTooLong(UsageError):
+    pass
 
 
 class Unavailable(SpeccasError):

@@ -1,45 +1,38 @@
-"""A chat over one loaded pair: ask, undo, ask again. Both caches are kept, so a turn reads only what is new.
-
-Knows conversations and the engine; not the terminal. Everything it has to say comes out as events and values.
-"""
+"""A chat over one loaded pair: ask, undo, ask again. Both caches are kept, so a turn reads only what is new."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from .calibration.calibrate import Planner, alone_speed
+from .calibration.calibrate import alone_speed
+from .calibration.planner import Planner, Wanted
 from .conversation.transcript import Conversation, Turn, fingerprint, for_vocabulary, save
 from .decoding.answer import Request
-from .decoding.arms import Arm, parse_arm, speculation_of
+from .decoding.arms import Arm
+from .decoding.detail import review
 from .decoding.drafts.second_model import common_prefix
-from .decoding.engine import review
 from .decoding.events import Event, Judged
-from .decoding.length.constants import CONSTANTS
-from .decoding.length.policy import FixedPolicy
 from .decoding.sampling import Sampling
 from .errors import IntegrityError, UsageError
 from .record.metrics import Figures, Fold
-from .runtime.pair import LoadedPair, Prefilled
-from .settings import CHECKS, Settings
+from .runtime.generate import CHUNK, Length, PromptRead, drain, generate, read_prompt
+from .runtime.pair import Pair
+from .runtime.prompt import Prompt, prompt_of, require_room
 
-CHUNK = 512  # tokens of a prompt that are read together (engine.prefill)
 ALONE_STEPS = 3  # single expert steps timed once, to know what speculation is measured against
-CHANGEABLE = (
-    "temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop", "ignore_eos", "draft_tokens",
-    "lookup",
-)  # fmt: skip
-"""Settings of sampling and length, which may change while one chats."""
 
 
-HERE = "chat"
-"""The source of a setting that was changed while one chats."""
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How the next answer is asked for; all of it may change while one chats."""
 
-
-def carried(before: Settings, settings: Settings) -> Settings:
-    """Settings of another pair, with what was changed in the chat so far."""
-    values = {name: getattr(before, name) for name, source in before.sources.items() if source == HERE}
-    return replace(settings, **values, sources={**settings.sources, **dict.fromkeys(values, HERE)})
+    arm: Arm
+    sampling: Sampling
+    """Its seed is the chat's; each turn derives its own."""
+    length: Length
+    wanted: Wanted
+    raw: bool = False
+    """Without the chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +49,12 @@ class Answered:
     """The last answer, with all that is needed to ask why, or to export it."""
 
     user: str
-    request: Request
+    prompt: Prompt
     arm: Arm
+    sampling: Sampling
     fold: Fold
     read: dict[str, int]
-    """Tokens of the prompt that each model evaluated; the rest was in its cache."""
+    """Tokens of the prompt that each model evaluated, by role; the rest was in its cache."""
 
     @property
     def figures(self) -> Figures:
@@ -72,14 +66,14 @@ class Session:
 
     def __init__(
         self,
-        pair: LoadedPair,
-        settings: Settings,
+        pair: Pair,
+        asking: Asking,
         conversation: Conversation,
-        path: Path | None,
+        path: Path | None = None,
         planner: Planner | None = None,
     ) -> None:
         self.pair = pair
-        self.settings = settings
+        self.asking = asking
         self.path = path
         self.planner = planner or Planner(pair)
         self.vocabulary = fingerprint(pair.tokens.texts)
@@ -94,69 +88,74 @@ class Session:
     @property
     def arm(self) -> Arm:
         """What decides in the next answer."""
-        return parse_arm(self.settings.rule[0])
+        return self.asking.arm
 
     @property
-    def seed(self) -> int:
-        """Depends on the turn and on how often it was asked again, never on turns that were undone."""
-        turns = sum(turn.seen for turn in self.conversation.turns)
-        return self.settings.seed + 1000 * turns + self._again
-
     def sampling(self) -> Sampling:
-        s = self.settings
-        return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, self.seed)
+        """Of the next answer. Its seed depends on the turn and on how often it was asked again, never on turns that
+        were undone."""
+        turns = sum(turn.seen for turn in self.conversation.turns)
+        return replace(self.asking.sampling, seed=self.asking.sampling.seed + 1000 * turns + self._again)
 
-    def length(self, user: str | None = None, first: int | None = None) -> int:
-        """Tokens of the conversation as the models would see it from the turn `first` on."""
+    def prompt(self, user: str | None = None, first: int | None = None) -> Prompt:
+        """The conversation as the models would see it from the turn `first` on."""
         messages, known = self.conversation.messages(user, first)
-        return len(self.pair.conversation_ids(messages, known)) if messages else 0
+        return prompt_of(self.pair, messages, known, self.asking.raw) if messages else Prompt(())
 
-    def ask(self, user: str, detail: bool = False) -> Iterator[Event | Prefilled | Dropped]:
+    def ask(self, user: str, detail: bool = False) -> Iterator[PromptRead | Event | Dropped]:
         """Answer a message. The turn is in the conversation, and saved, before the last event is out; one that was
         stopped stays in the file only. Raises UsageError where the message cannot fit; nothing is changed then."""
-        again, sampling, self._again = self._again, self.sampling(), 0
-        first = self._room_for(user)
-        messages, known = self.conversation.messages(user, first)
-        ids = self.pair.prompt_ids(messages, known)
+        again, sampling, self._again = self._again, self.sampling, 0
+        first, prompt = self._fitting(user)
         gone = sum(turn.seen for turn in self.conversation.turns[self.conversation.first : first])
         if gone:
-            yield Dropped(gone, len(ids), self.pair.context)
-        self._go_back(ids)
-        models = {"expert": self.pair.expert, "drafter": self.pair.small}
-        before = {role: model.evaluated for role, model in models.items()}
-        yield from self.pair.prefill(ids, self.planner.reads(self.arm))
-        read = {role: model.evaluated - before[role] for role, model in models.items()}
-        s = self.settings
-        request = Request(tuple(ids), sampling, s.max_tokens, self.pair.context, s.stop, s.ignore_eos, detail)
-        fold = Fold(prefill_seconds=sum(self.pair.prefill_seconds.values()))
-        drafting = self.planner.drafting(self.arm)
-        for event in self.pair.play(self.arm, request, drafting):
+            yield Dropped(gone, len(prompt.ids), self.pair.context)
+        self._go_back(prompt.ids)
+        before = self._evaluated()
+        read: dict[str, int] = {}
+        fold, asking = Fold(), self.asking
+        drafting = self.planner.drafting(asking.wanted)
+        for event in generate(self.pair, prompt, asking.arm, sampling, asking.length, drafting, detail=detail):
+            if isinstance(event, PromptRead):
+                yield event
+                continue
+            read = read or {role: count - before[role] for role, count in self._evaluated().items()}
             fold(event)
             if fold.finished is not None:
-                self._keep(Answered(user, request, self.arm, fold, read), first, again)
+                self._keep(Answered(user, prompt, asking.arm, sampling, fold, read), first, again)
             yield event
 
-    def _room_for(self, user: str) -> int:
-        """The oldest turn that the models may see when the message and some answer are to fit."""
+    def _evaluated(self) -> dict[str, int]:
+        return {"expert": self.pair.expert.evaluated, "drafter": self.pair.drafter.evaluated}
+
+    def _fitting(self, user: str) -> tuple[int, Prompt]:
+        """The oldest turn that the models may see when the message and some answer are to fit, and the prompt from
+        there on. Raises UsageError."""
         context = self.pair.context
         margin = min(256, context // 8)  # a context with no room for an answer is as good as full
-        first = self.conversation.within(lambda first: self.length(user, first), context - margin, context // 2)
-        if first > self.conversation.first:  # a message too long by itself is refused without counting any turn
-            self.pair.prompt_ids(*self.conversation.messages(user, len(self.conversation.turns)))
-        return first
+        made: dict[int, Prompt] = {}
+
+        def length(first: int) -> int:
+            made[first] = self.prompt(user, first)
+            return len(made[first].ids)
+
+        first = self.conversation.within(length, context - margin, context // 2)
+        if first > self.conversation.first:  # a message that is too long by itself is refused without counting turns
+            require_room(self.pair, self.prompt(user, len(self.conversation.turns)))
+        return first, require_room(self.pair, made.get(first) or self.prompt(user, first))
 
     def _go_back(self, ids: Sequence[int]) -> None:
         """Caches back to where the last answer that stands left them, but for whole chunks that the next prompt shares:
         what is read from there on is read in the very batches of a session that never had the turns in between, so it
         rounds the same."""
-        same = common_prefix(self.pair.held, ids)
+        same = common_prefix(self.pair.cached, ids)
         if same >= len(ids) - 1:
             return
         last = max((i for i, turn in enumerate(self.conversation.turns) if turn.seen), default=-1)
         turn, expert, drafter = self._edges.get(last, (None, 0, 0))
         if last >= 0 and turn is not self.conversation.turns[last]:
             return
-        for model, edge in ((self.pair.expert, expert), (self.pair.small, drafter)):
+        for model, edge in ((self.pair.expert, expert), (self.pair.drafter, drafter)):
             if model.rollback is None:
                 chunks = max(0, same - edge) // CHUNK * CHUNK if model is self.pair.expert else 0
                 model.truncate(min(len(model), edge + chunks))
@@ -175,7 +174,7 @@ class Session:
             answered.user, figures.text, tuple(tokens), answered.arm.name, str(figures.finish), told, first, again
         )
         self.last = answered
-        self._edges[len(self.conversation.turns)] = (turn, len(self.pair.expert), len(self.pair.small))
+        self._edges[len(self.conversation.turns)] = (turn, len(self.pair.expert), len(self.pair.drafter))
         self.conversation = self.conversation.then(turn)
         self.planner.save()
         self.save()
@@ -202,10 +201,9 @@ class Session:
         self._again = before.turns[-1].again + 1
         return before.turns[-1]
 
-    def restore(self, conversation: Conversation, settings: Settings) -> None:
-        """Back to what the conversation and the settings were, where asking again came to nothing."""
+    def restore(self, conversation: Conversation) -> None:
+        """Back to what the conversation was, where asking again came to nothing."""
         self.conversation, self._again = conversation, 0
-        self.settings = self.pair.settings = settings
 
     def system(self, text: str) -> None:
         """Set the system message; the turns stay."""
@@ -229,23 +227,6 @@ class Session:
             raise IntegrityError("the saved session holds ids that are no tokens", "give a file written by /save")
         return known
 
-    def rule(self, text: str) -> None:
-        """Decide by another rule from the next answer on. Raises UsageError."""
-        parse_arm(text)
-        self._changed(rule=(text,))
-
-    def set(self, name: str, value: Any) -> None:
-        """Change a setting of sampling or length; "none" takes a limit or a stop text away. Raises UsageError."""
-        if name not in CHANGEABLE:
-            raise UsageError(f"{name!r} cannot be set in a chat", f"one of {', '.join(CHANGEABLE)}")
-        none: dict[str, Any] = {"max_tokens": None, "stop": ()}
-        checked = none[name] if value == "none" and name in none else CHECKS[name](name, value)
-        self._changed(**{name: checked})
-
-    def _changed(self, **values: Any) -> None:
-        sources = {**self.settings.sources, **dict.fromkeys(values, HERE)}
-        self.settings = self.pair.settings = replace(self.settings, **values, sources=sources)
-
     def measure_alone(self) -> float:
         """Tokens a second of the expert alone, here: a few single steps, taken back afterwards. Measured once; 0 where
         it cannot be, for want of room or because it was stopped."""
@@ -264,10 +245,7 @@ class Session:
             raise UsageError(f"there is no token {index}: the answer has {len(self.last.fold.tokens)}", "count from 0")
         if self.last.arm.rule is None:  # one model wrote it token by token, whatever the events' size
             judged = replace(judged, at=index, tokens=(judged.tokens[index - judged.at],))
-        answer = [token.id for token in self.last.fold.tokens[: judged.at]]
-        prompt = [*self.last.request.prompt, *answer]
-        for _ in self.pair.prefill(prompt):
-            pass
-        request = replace(self.last.request, prompt=tuple(prompt))
-        speculation = speculation_of(self.last.arm, FixedPolicy(CONSTANTS.longest_draft))
-        return review(speculation, self.pair.expert, self.pair.drafter, request, self.pair.lexicon, judged)
+        prompt = self.last.prompt.then([token.id for token in self.last.fold.tokens[: judged.at]])
+        drain(read_prompt(self.pair, prompt))
+        request = Request(prompt.ids, self.last.sampling, context=self.pair.context, detail=True)
+        return review(self.last.arm, self.pair.expert, self.pair.second_model, request, self.pair.lexicon, judged)

@@ -11,7 +11,8 @@ import llama_cpp.llama_cpp as api
 import numpy as np
 
 from speccas.core.headers.gguf import read_header
-from speccas.core.runtime.llama import LlamaModel
+from speccas.core.runtime.backend import ModelFile
+from speccas.core.runtime.llama import LlamaBackend, LlamaContext
 
 SIZES = (1, 2, 4, 8, 16, 128)
 ROUNDS = 4
@@ -26,7 +27,7 @@ CHANGES: dict[str, dict[str, int]] = {
 }
 
 
-def changed(path: Path, depth: int, change: dict[str, int]) -> LlamaModel:
+def changed(path: Path, depth: int, change: dict[str, int]) -> LlamaContext:
     """A model whose context differs in these fields."""
     make = api.llama_init_from_model
 
@@ -38,7 +39,7 @@ def changed(path: Path, depth: int, change: dict[str, int]) -> LlamaModel:
 
     api.llama_init_from_model = with_change
     try:
-        return LlamaModel(path, read_header(path), context=max(4096, depth + 128), max_rows=17)
+        return LlamaBackend().load(ModelFile(path, read_header(path), 0)).context(max(4096, depth + 128), 17)
     finally:
         api.llama_init_from_model = make
 

@@ -16,49 +16,38 @@ from speccas.cli.view.columns import ColumnsView
 from speccas.cli.view.theme import Look
 from speccas.cli.view.tokens import TokenView
 from speccas.core.conversation.template import Message
-from speccas.core.decoding.answer import Request
-from speccas.core.decoding.arms import parse_arm, play
-from speccas.core.decoding.events import Event, Finished
-from speccas.core.decoding.length.policy import FixedPolicy
-from speccas.core.decoding.sampling import Sampling
-from speccas.core.runtime.pair import LoadedPair, chosen_pair
-from speccas.core.settings import Settings
+from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.events import Event
+from speccas.core.files.profiles import find_profile
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.generate import Length, PromptRead, drain, generate, read_prompt
+from speccas.core.runtime.pair import Pair, load_pair
+from speccas.core.runtime.prompt import Prompt, prompt_of
 
 TOKENS = 128
 
 
-def seconds(pair: LoadedPair, ids: list[int], sink: Callable[[Event], None] | None) -> float:
+def seconds(pair: Pair, prompt: Prompt, sink: Callable[[Event], None] | None) -> float:
     """Wall clock of one answer, the view's time included."""
-    for _ in pair.prefill(ids):
-        pass
-    request = Request(tuple(ids), Sampling(0.0), TOKENS, pair.context, ignore_eos=True)
-    events = play(
-        parse_arm("token"), FixedPolicy(4), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter
-    )
-    pair.held = list(ids)
+    drain(read_prompt(pair, prompt))
     began = time.perf_counter()
-    for event in events:
-        if sink is not None:
+    for event in generate(pair, prompt, parse_arm("token"), length=Length(TOKENS, ignore_eos=True)):
+        if sink is not None and not isinstance(event, PromptRead):
             sink(event)
-        if isinstance(event, Finished):
-            break
-    spent = time.perf_counter() - began
-    pair.expert.truncate(len(ids) - 1)
-    return spent
+    return time.perf_counter() - began
 
 
 def main(repeats: int) -> None:
-    chosen = Settings(threads=1)
-    with LoadedPair(chosen_pair(chosen), chosen) as pair:
-        ids = pair.prompt_ids([Message("user", "Write a short poem about the sea.")])
-        seconds(pair, ids, None)
+    with load_pair(find_profile("tiny"), LoadOptions(threads=1)) as pair:
+        prompt = prompt_of(pair, [Message("user", "Write a short poem about the sea.")])
+        seconds(pair, prompt, None)
         costs: dict[str, list[float]] = {"tokens": [], "columns": []}
         for i in range(repeats):
             for name, ratios in costs.items():
                 console = Console(file=io.StringIO(), force_terminal=True, color_system="256", width=140, height=40)
                 look = Look(console, live=True)
                 with TokenView(look) if name == "tokens" else ColumnsView(look, ["token", "b"], time.monotonic) as view:
-                    runs = [partial(seconds, pair, ids, None), partial(seconds, pair, ids, view)]
+                    runs = [partial(seconds, pair, prompt, None), partial(seconds, pair, prompt, view)]
                     took = [run() for run in (runs if i % 2 else runs[::-1])]
                 without, shown = took if i % 2 else took[::-1]
                 ratios.append(shown / without)

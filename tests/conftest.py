@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from speccas.core.errors import Unavailable
-from speccas.core.runtime.pair import LoadedPair, chosen_pair
-from speccas.core.settings import Settings
+from speccas.core.files.profiles import Profile, find_profile
+from speccas.core.files.source import Source
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.models import FETCHED, QWEN_DRAFTER, QWEN_EXPERT
 from tests.hub_server import Hub, running
 
@@ -31,11 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Iterator[LoadedPair]:
+def tiny() -> Iterator[Pair]:
     """The tiny pair on one thread."""
-    chosen = Settings(threads=1)
     try:
-        pair = LoadedPair(chosen_pair(chosen), chosen)
+        pair = load_pair(find_profile("tiny"), LoadOptions(threads=1))
     except Unavailable as missing:
         pytest.skip(missing.message)
     with pair:
@@ -43,12 +44,12 @@ def tiny() -> Iterator[LoadedPair]:
 
 
 @pytest.fixture(scope="session")
-def real() -> Iterator[LoadedPair]:
+def real() -> Iterator[Pair]:
     """The Qwen pair on one thread, where somebody has fetched it."""
     if not (QWEN_DRAFTER.is_file() and QWEN_EXPERT.is_file()):
         pytest.skip(f"no Qwen pair in {FETCHED}")
-    chosen = Settings(threads=1, drafter=str(QWEN_DRAFTER), expert=str(QWEN_EXPERT))
-    with LoadedPair(chosen_pair(chosen), chosen) as pair:
+    profile = Profile("qwen", Source(path=str(QWEN_DRAFTER)), Source(path=str(QWEN_EXPERT)))
+    with load_pair(profile, LoadOptions(threads=1)) as pair:
         yield pair
 
 

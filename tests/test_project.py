@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from speccas.cli.app import app
-from speccas.core.decoding.baselines import BASELINES
+from speccas.core.decoding.arms import BASELINES
 from speccas.core.decoding.rules import RULES
 
 ROOT = Path(__file__).parent.parent

@@ -4,19 +4,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speccas.core.conversation import transcript as conversations
 from speccas.core.errors import UsageError
 from speccas.core.nearest import nearest
 from speccas.core.record.trace import TraceArm
-from speccas.core.session import CHANGEABLE
 
+from ..settings import CHECKS
 from ..view.tables import stats
 from ..view.theme import make_look
 
 if TYPE_CHECKING:
     from .loop import Chat
+
+
+CHANGEABLE = (
+    "temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop", "ignore_eos", "draft_tokens",
+    "lookup",
+)  # fmt: skip
+"""Settings of sampling and length, which may change while one chats."""
+
+
+def change(chat: "Chat", name: str, value: str) -> None:
+    """Change a setting of sampling or length; "none" takes a limit or a stop text away. Raises UsageError."""
+    if name not in CHANGEABLE:
+        raise UsageError(f"{name!r} cannot be set in a chat", f"one of {', '.join(CHANGEABLE)}")
+    none: dict[str, Any] = {"max_tokens": None, "stop": ()}
+    chat.change(**{name: none[name] if value == "none" and name in none else CHECKS[name](name, value)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +55,14 @@ def show_help(chat: "Chat", rest: str) -> None:
 
 def rule(chat: "Chat", rest: str) -> None:
     if rest:
-        chat.session.rule(rest)
+        chat.change(rule=(rest,))
     chat.say(f"rule {chat.session.arm.name}")
 
 
 def draft_tokens(chat: "Chat", rest: str) -> None:
     if rest:
-        chat.session.set("draft_tokens", rest)
-    chat.say(f"k {chat.session.settings.draft_tokens}")
+        change(chat, "draft_tokens", rest)
+    chat.say(f"k {chat.settings.draft_tokens}")
 
 
 def view(chat: "Chat", rest: str) -> None:
@@ -73,9 +88,9 @@ def why(chat: "Chat", rest: str) -> None:
 
 def show_stats(chat: "Chat", rest: str) -> None:
     pair, last = chat.pair, chat.session.last
-    chat.say(f"evaluated since the start: expert {pair.expert.evaluated} tokens, drafter {pair.small.evaluated}", "")
+    chat.say(f"evaluated since the start: expert {pair.expert.evaluated} tokens, drafter {pair.drafter.evaluated}", "")
     if last is not None:
-        whole = len(last.request.prompt) - 1
+        whole = len(last.prompt.ids) - 1
         chat.say(f"of the last prompt ({whole} tokens), the rest was in the caches: "
                  f"expert {last.read['expert']} tokens, drafter {last.read['drafter']}", "")  # fmt: skip
         for line in stats(last.figures):
@@ -85,14 +100,14 @@ def show_stats(chat: "Chat", rest: str) -> None:
 def set_parameter(chat: "Chat", rest: str) -> None:
     name, _, value = rest.partition(" ")
     if not rest:
-        settings = chat.session.settings
+        settings = chat.settings
         for each in CHANGEABLE:
             value = getattr(settings, each)
             chat.say(f"  {each:<14}{as_typed(value):<10}{settings.sources.get(each, '')}", "")
         return
     if not value:
         raise UsageError("/set takes a parameter and a value", "for example /set temperature 0")
-    chat.session.set(name.replace("-", "_"), value.strip())
+    change(chat, name.replace("-", "_"), value.strip())
     chat.say(f"{name} {value.strip()}")
 
 
@@ -110,15 +125,16 @@ def system(chat: "Chat", rest: str) -> None:
 
 def regen(chat: "Chat", rest: str) -> None:
     session = chat.session
-    settings, before = session.settings, session.conversation
+    settings, before = chat.settings, session.conversation
     if rest:
-        session.rule(rest)
+        chat.change(rule=(rest,))
     try:
         turn = session.again()
         chat.answer(turn.user)
     finally:
         if len(session.conversation.turns) < len(before.turns):  # refused, or stopped before it began
-            session.restore(before, settings)
+            chat.use(settings)
+            session.restore(before)
     if len(session.conversation.turns) == len(before.turns) and (new := session.conversation.turns[-1]) is not turn:
         chat.say(difference(turn.ids or (), new.ids or ()))
 
@@ -163,7 +179,7 @@ def context(chat: "Chat", rest: str) -> None:
     session = chat.session
     for message in session.conversation.messages()[0]:
         chat.say(f"{message.role}: {message.content}", "")
-    used = session.length()
+    used = len(session.prompt().ids)
     first = session.conversation.first
     gone = f"; the {first} oldest turns are no longer seen" if first else ""
     chat.say(f"{used} of {chat.pair.context} tokens ({used / chat.pair.context:.0%}){gone}")
@@ -179,7 +195,7 @@ def export(chat: "Chat", rest: str) -> None:
     elif last is None or last.fold.started is None:
         raise UsageError("there is no answer to export", "ask something first, or give a name that ends in .md")
     else:
-        about = {"pair": chat.pair.pair.name}
+        about = {"pair": chat.pair.name}
         arm = TraceArm(last.fold.started, last.user, about, last.fold.rounds, last.figures.as_json())
         export_to([arm], path, force=False)
     chat.say(f"written to {path}")
@@ -188,7 +204,7 @@ def export(chat: "Chat", rest: str) -> None:
 def pair(chat: "Chat", rest: str) -> None:
     if rest:
         chat.change_pair(rest)
-    chat.say(f"pair {chat.pair.pair.name}")
+    chat.say(f"pair {chat.pair.name}")
 
 
 def leave(chat: "Chat", rest: str) -> None:

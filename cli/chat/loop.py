@@ -7,25 +7,29 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_state_path
 
-from speccas.core.calibration.calibrate import Planner, curves_file
+from speccas.core.calibration.planner import Planner, curves_file
 from speccas.core.conversation.transcript import Conversation
+from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Drafted, Finish, Finished, Judged, Started
 from speccas.core.errors import SpeccasError, Stopped
-from speccas.core.runtime.llama import StopFlag
-from speccas.core.runtime.pair import LoadedPair, Prefilled
-from speccas.core.session import Dropped, Session, carried
-from speccas.core.settings import Settings
+from speccas.core.runtime.generate import PromptRead
+from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.stop import StopFlag
+from speccas.core.session import Asking, Dropped, Session
 from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
 from ..advice import gain, tuned_lines
 from ..interrupt import ECHO, interruptible
-from ..play import load
+from ..play import length_of, load, sampling_of, wanted_of, warn_of_overlap
+from ..settings import Settings
 from ..view.progress import Waiting
 from ..view.safe import one_line, visible
 from ..view.tables import footer
@@ -34,6 +38,20 @@ from ..view.tokens import TokenView
 from .commands import COMMANDS, run_command
 
 LEAVE_WITHIN = 2.0  # seconds: a second Ctrl-C that soon leaves
+HERE = "chat"
+"""The source of a setting that was changed while one chats."""
+
+
+def asking_of(settings: Settings) -> Asking:
+    """How the settings ask for an answer. Raises UsageError."""
+    arm = parse_arm(settings.rule[0])
+    return Asking(arm, sampling_of(settings), length_of(settings), wanted_of(settings), settings.raw)
+
+
+def carried(before: Settings, settings: Settings) -> Settings:
+    """Settings of another pair, with what was changed in the chat so far."""
+    values = {name: getattr(before, name) for name, source in before.sources.items() if source == HERE}
+    return replace(settings, **values, sources={**settings.sources, **dict.fromkeys(values, HERE)})
 
 
 class Chat:
@@ -60,10 +78,10 @@ class Chat:
         self.aside = make_console(stderr=True)
         self.other = other
         with interruptible(self.stop):
-            self.pair: LoadedPair = load(settings, self.stop)
-        self.session = Session(
-            self.pair, settings, start, session_file() if interactive else None, Planner(self.pair, curves_file())
-        )
+            self.pair: Pair = load(settings, self.stop)
+        self.settings = settings
+        path = session_file() if interactive else None
+        self.session = Session(self.pair, asking_of(settings), start, path, Planner(self.pair, curves_file()))
         self._say_tuned()
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
@@ -72,6 +90,7 @@ class Chat:
         return self
 
     def __exit__(self, *_: object) -> None:
+        warn_of_overlap(self.pair)
         self.pair.close()
 
     @property
@@ -92,8 +111,18 @@ class Chat:
         if not self.quiet:
             self.say(text, status)
 
+    def change(self, **values: Any) -> None:
+        """Change settings from the next answer on. Raises UsageError."""
+        sources = {**self.settings.sources, **dict.fromkeys(values, HERE)}
+        self.use(replace(self.settings, **values, sources=sources))
+
+    def use(self, settings: Settings) -> None:
+        """Ask by these settings from the next answer on. Raises UsageError."""
+        self.session.asking = asking_of(settings)
+        self.settings = settings
+
     def _say_tuned(self) -> None:
-        for line, status in tuned_lines(self.pair):
+        for line, status in tuned_lines(self.pair, self.settings):
             self.note(line, status)
 
     def error(self, error: SpeccasError) -> None:
@@ -113,7 +142,7 @@ class Chat:
             try:
                 with shown:
                     for event in self.session.ask(text, detail):
-                        if isinstance(event, Prefilled):
+                        if isinstance(event, PromptRead):
                             waiting.tell(f"reading the prompt ({event.role})", event.done / max(1, event.total))
                         elif isinstance(event, Dropped):
                             self.note(
@@ -156,15 +185,15 @@ class Chat:
         alone = 0.0 if detail or last.arm.rule is None else self.session.measure_alone()
         self.note(footer(last.figures, alone))
         speed = last.figures.tokens_per_second
-        if speed and alone and is_slow(speed / alone, last.figures.tokens, self.session.settings.draft_tokens):
+        if speed and alone and is_slow(speed / alone, last.figures.tokens, self.settings.draft_tokens):
             self.note(f"slower than the expert ({speed / alone:.2f}x): {self._better(last.arm.name)}", "warning")
         if finish is Finish.CONTEXT:
             self.note("the context is full; /clear starts anew, the next question lets the oldest turns go", "warning")
 
     def _better(self, rule: str) -> str:
         """Which setting to try, as it is typed here."""
-        k = self.session.settings.draft_tokens
-        tuned = tuned_of(self.pair.pair)
+        k = self.settings.draft_tokens
+        tuned = tuned_of(self.pair.profile)
         if tuned is not None and (tuned.rule, tuned.draft_tokens) != (rule, k):
             return f"tune found /rule {tuned.rule} and /k {tuned.draft_tokens} ({gain(tuned)})"
         return "try /k auto, or another /rule" if k != "auto" else "try another /rule, or /rule expert"
@@ -173,7 +202,7 @@ class Chat:
         """Until Ctrl-D, /exit or two Ctrl-C."""
         from .input import Input, Leave
 
-        name = self.pair.pair.name
+        name = self.pair.name
         self.note(
             f"{name}, rule {self.session.arm.name}, context {self.pair.context} tokens. /help says what you can type."
         )
@@ -214,11 +243,12 @@ class Chat:
         """Load another pair and go on with the same texts, by its profile where nothing was said here. The old pair
         stays when the new one cannot be loaded."""
         old = self.session
-        settings = carried(old.settings, self.other(name))
+        settings = carried(self.settings, self.other(name))
         pair = load(settings, self.stop)
+        warn_of_overlap(self.pair)
         self.pair.close()
-        self.pair = pair
-        self.session = Session(pair, settings, old.conversation, old.path, Planner(pair, curves_file()))
+        self.pair, self.settings = pair, settings
+        self.session = Session(pair, asking_of(settings), old.conversation, old.path, Planner(pair, curves_file()))
         self._say_tuned()
 
 

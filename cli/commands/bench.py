@@ -64,7 +64,7 @@ def bench(
         return
     slower = percent("--fail-if-slower", fail_if_slower)
 
-    from speccas.core.settings import CHECKS
+    from ..settings import CHECKS
 
     lengths = [each.strip() for each in flags.pop("draft_tokens", "").split(",")]
     given = {"draft_tokens": lengths[0]} if lengths != [""] else {}
@@ -76,13 +76,13 @@ def bench(
 
     from speccas.core.bench import sandbox
     from speccas.core.bench.peer import load_library, with_peer
-    from speccas.core.bench.protocol import Bench, Plan, planned_arms, sweep
+    from speccas.core.bench.protocol import Bench, Conditions, Plan, planned_arms, sweep
     from speccas.core.bench.run_directory import bench_facts, build, check_manifest
     from speccas.core.bench.samples import SampleFile
     from speccas.core.bench.stats import LEAST
     from speccas.core.bench.suites import load_suite, spread
 
-    from ..play import command_line, opened
+    from ..play import length_of, manifest_of, opened, sampling_of
     from ..view.bench import progress, report_console, show_report
     from ..view.theme import make_console
 
@@ -102,11 +102,15 @@ def bench(
     began = time.perf_counter()
     stopped = False
     with SampleFile(report / "samples.jsonl", resume) as file, opened(settings) as pair:
-        run = Bench(pair, Plan(planned, repeats, settings.seed), items, allow_code, time.perf_counter() - began)
-        facts = bench_facts(pair, suite, items, planned, repeats, ks, allow_code)
+        conditions = Conditions(
+            sampling_of(settings), length_of(settings), settings.lookup, settings.system, settings.raw
+        )
+        load_seconds = time.perf_counter() - began
+        run = Bench(pair, Plan(planned, repeats, settings.seed), items, conditions, allow_code, load_seconds)
+        facts = bench_facts(conditions, suite, items, planned, repeats, ks, allow_code)
         if peer:
             with_peer(run, ks, facts)
-        manifest = check_manifest(report, pair, facts, command_line(), resume)
+        manifest = check_manifest(report, manifest_of(pair, settings), facts, resume)
         with progress(make_console(stderr=True), quiet or as_json) as tell:
             try:
                 run.run(file, tell)

@@ -68,9 +68,9 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
     """Load the pair that was named and measure it."""
     from speccas.core.bench.overlap import measure, spread_over
     from speccas.core.bench.suites import load_suite
-    from speccas.core.settings import CHECKS, Settings
 
     from ..play import opened
+    from ..settings import CHECKS, Settings
     from ..view.progress import Waiting
     from ..view.theme import make_console
 

@@ -39,13 +39,13 @@ def compare(
     settings = read_settings({**flags, "rule": rule}, {"rule": ("token", "confidence")})
     text = read_prompt(prompt)
 
-    from speccas.core.calibration.calibrate import Planner, curves_file
+    from speccas.core.calibration.planner import Planner, curves_file
     from speccas.core.decoding.arms import every_arm, parse_arm
-    from speccas.core.record.manifest import SCHEMA, manifest
+    from speccas.core.record.manifest import SCHEMA
     from speccas.core.record.metrics import Figures, Fold, against
 
     from ..advice import say_tuned, warn_slower
-    from ..play import command_line, interrupted, messages, opened, play_arm, read_prompt_ids, request, with_log_prob
+    from ..play import asked_of, interrupted, manifest_of, opened, play_arm, read, with_log_prob
     from ..record import recording
     from ..view.arms import arms_view, check_view, show_why
     from ..view.tables import show_arms
@@ -61,24 +61,24 @@ def compare(
     folds: list[Fold] = []
     with opened(settings) as pair:
         if not quiet and not as_json:
-            say_tuned(make_console(stderr=True), pair)
-        ids = pair.prompt_ids(messages(settings, text))
-        read_prompt_ids(pair, ids)
+            say_tuned(make_console(stderr=True), pair, settings)
+        asked = asked_of(pair, settings, text, detail)
+        seconds = read(pair, asked.prompt)
         planner = Planner(pair, curves_file())
-        asked = request(pair, ids, detail)
         shown = "off" if as_json or quiet else view
         with (
-            recording(trace, pair, text) as recorder,
+            recording(trace, pair, settings, text) as recorder,
             arms_view(look, list(arms), shown, side_by_side, time.monotonic) as (
                 sink,
                 flowing,
             ),
         ):
             for arm in arms.values():
-                fold = play_arm(pair, planner, arm, asked, [each for each in (recorder, sink) if each is not None])
+                sinks = [each for each in (recorder, sink) if each is not None]
+                fold = play_arm(pair, planner, arm, asked, sinks, seconds)
                 folds.append(fold)
                 if not interrupted(fold):
-                    with_log_prob(pair, fold, asked)
+                    with_log_prob(pair, fold, asked.prompt)
                 figures = fold.figures()
                 results.append(
                     against(figures, fold.tokens, [*results, figures][0], folds[0].tokens, asked.sampling.greedy)
@@ -90,12 +90,12 @@ def compare(
                 if interrupted(fold):
                     break
         if as_json:
-            document = {"schema": SCHEMA, "manifest": manifest(pair, command_line())}
+            document = {"schema": SCHEMA, "manifest": manifest_of(pair, settings)}
             print(json_text({**document, "arms": [each.as_json() for each in results]}))
         else:
             show_arms(console, results, detail)
             if not (quiet or detail or interrupted(folds[-1])):
-                warn_slower(make_console(stderr=True), pair, results)
+                warn_slower(make_console(stderr=True), pair, settings, results)
             if why is not None:
                 for fold in folds:
                     console.print()

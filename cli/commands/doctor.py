@@ -59,14 +59,15 @@ def doctor(
 
 def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
     """The curve of a pair, kept for `-k auto` where its times were steady. What is wrong with it goes to `wrong`."""
-    from speccas.core.calibration.calibrate import UNSTEADY, Planner, curves_file, measure_full
+    from speccas.core.calibration.calibrate import UNSTEADY, measure_full
     from speccas.core.calibration.ceiling import ADVICE, as_json, bad_verifier
+    from speccas.core.calibration.planner import Planner, curves_file
     from speccas.core.calibration.threads import candidates, fastest, tried
 
-    from ..play import messages, opened, read_prompt_ids
+    from ..play import asked_of, opened, read
 
     with opened(settings) as pair:
-        read_prompt_ids(pair, pair.prompt_ids(messages(settings, "What does it cost to read several words at once?")))
+        read(pair, asked_of(pair, settings, "What does it cost to read several words at once?", detail=False).prompt)
         threads = tried(pair, sorted({pair.expert.threads, *candidates()}, reverse=True))
         found = measure_full(pair)
         costs = found.costs
@@ -76,8 +77,8 @@ def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
             planner.save()
         else:
             wrong.append({"what": UNSTEADY.format(found.spread), "hint": "measure again with nothing else running"})
-        path, header = pair.files["expert"]
-        if bad := bad_verifier(costs, path.name, header.file_type):
+        file = pair.files["expert"]
+        if bad := bad_verifier(costs, file.path.name, file.header.file_type):
             wrong.append({"what": bad, "hint": ADVICE})
         best = fastest(threads, pair.expert.threads)
         if best != pair.expert.threads and found.steady:
@@ -85,9 +86,9 @@ def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
                 "what": f"{best} threads are faster than {pair.expert.threads} with this pair",
                 "hint": f"use --threads {best}, write threads: {best} in config.yaml, or run speccas tune",
             })  # fmt: skip
-        files = {role: {"file": path.name, "quant": header.file_type} for role, (path, header) in pair.files.items()}
+        files = {role: {"file": file.path.name, "quant": file.header.file_type} for role, file in pair.files.items()}
         tries = {str(count): round(seconds, 6) for count, seconds in threads.items()}
-        where = {"pair": pair.pair.name, "threads": pair.expert.threads, "threads_tried": tries, **files}
+        where = {"pair": pair.name, "threads": pair.expert.threads, "threads_tried": tries, **files}
         return {**where, **as_json(costs), "spread": round(found.spread, 3)}
 
 

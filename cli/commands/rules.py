@@ -8,7 +8,7 @@ def rules() -> None:
     """Explain the deferral rules and the ancestors they are measured against."""
     from rich.text import Text
 
-    from speccas.core.decoding.baselines import BASELINES
+    from speccas.core.decoding.arms import BASELINES
     from speccas.core.decoding.rules import RULES
 
     from ..view.theme import make_console

@@ -31,15 +31,15 @@ def run(
     settings = read_settings({**flags, "rule": rule}, {"rule": ("exact",), "draft_tokens": "auto"})
     text = read_prompt(prompt)
 
-    from speccas.core.calibration.calibrate import Planner, curves_file
+    from speccas.core.calibration.planner import Planner, curves_file
     from speccas.core.decoding.arms import parse_arm
     from speccas.core.decoding.events import Event, Finished, Judged
     from speccas.core.errors import UsageError
-    from speccas.core.record.manifest import SCHEMA, manifest
+    from speccas.core.record.manifest import SCHEMA
     from speccas.core.tune.advice import FEWEST
 
     from ..advice import against_alone, say_tuned, warn_slower
-    from ..play import command_line, interrupted, messages, opened, play_arm, read_prompt_ids, request, with_log_prob
+    from ..play import asked_of, interrupted, manifest_of, opened, play_arm, read, with_log_prob
     from ..record import recording
     from ..view.arms import check_view, show_why
     from ..view.tables import one_arm
@@ -63,30 +63,29 @@ def run(
 
     with opened(settings) as pair:
         if not quiet and not as_json:
-            say_tuned(aside, pair)
-        ids = pair.prompt_ids(messages(settings, text))
+            say_tuned(aside, pair, settings)
+        asked = asked_of(pair, settings, text, detail=trace is not None or why is not None or view == "rounds")
         planner = Planner(pair, curves_file())
-        read_prompt_ids(pair, ids, planner.reads(arm))
-        asked = request(pair, ids, detail=trace is not None or why is not None or view == "rounds")
+        seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
         look = make_look(console, allow_live=not no_live)
         with (
-            recording(trace, pair, text) as recorder,
+            recording(trace, pair, settings, text) as recorder,
             TokenView(look, headings=False, rounds=view == "rounds") as shown,
         ):
             sinks = [] if as_json else [pipe if plain else shown]
-            fold = play_arm(pair, planner, arm, asked, sinks if recorder is None else [recorder, *sinks])
+            fold = play_arm(pair, planner, arm, asked, sinks if recorder is None else [recorder, *sinks], seconds)
             planner.save()
             if recorder is not None:
                 recorder.finished(fold.figures(), fold.finished.tail if fold.finished else "")
         if as_json:
-            figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked)).figures()
-            document = {"schema": SCHEMA, "manifest": manifest(pair, command_line()), "arms": [figures.as_json()]}
+            figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked.prompt)).figures()
+            document = {"schema": SCHEMA, "manifest": manifest_of(pair, settings), "arms": [figures.as_json()]}
             print(json_text(document))
         elif not plain:
             one_arm(aside, fold.figures())
         timed = not (asked.detail or arm.rule is None or interrupted(fold)) and len(fold.tokens) >= FEWEST
         if timed and not (quiet or as_json):
-            warn_slower(aside, pair, [against_alone(pair, fold.figures())])
+            warn_slower(aside, pair, settings, [against_alone(pair, fold.figures())])
         if why is not None:
             show_why(make_look(aside), fold.name, fold.rounds, why)
     if interrupted(fold):

@@ -1,5 +1,6 @@
 """`speccas show`: what a pair's or a model's headers say, whether the two fit, and what memory they take."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,8 +22,8 @@ def show(
     from speccas.core.files.profiles import find_profile, named
     from speccas.core.headers.architecture import require_language_model
     from speccas.core.headers.check import judge
-    from speccas.core.settings import context
 
+    from ..settings import context
     from .check import as_document
 
     asked = None if ctx is None else context("--ctx", ctx)
@@ -81,12 +82,16 @@ def _memory(models: "dict[str, Inspected]", asked: int | None) -> dict[str, Any]
     from speccas.core.headers.architecture import DEFAULT_CONTEXT, trained_context
     from speccas.core.headers.vocabulary import Tokens, compare
     from speccas.core.machine.fit import estimate, largest_context
-    from speccas.core.runtime.room import as_loaded, differing, room
-    from speccas.core.settings import Settings
+    from speccas.core.runtime.backend import LoadOptions, ModelFile
+    from speccas.core.runtime.backends import backend_of
+    from speccas.core.runtime.room import differing, footprints, room
 
     vocabulary = compare(*(Tokens.of(models[role].header) for role in ("drafter", "expert")))
-    files = {role: (each.bytes, each.header) for role, each in models.items()}
-    loaded, free, apart = as_loaded(files, vocabulary, Settings()), room(), differing(vocabulary)
+    files = {
+        role: (backend_of(each.source), ModelFile(each.path or Path(each.file), each.header, each.bytes))
+        for role, each in models.items()
+    }
+    loaded, free, apart = footprints(files, vocabulary, LoadOptions()), room(files), differing(vocabulary)
     trained = min(trained_context(each.header) for each in models.values())
     largest = largest_context(loaded, free, trained, apart)
     context = largest if asked == 0 else asked or min(trained, DEFAULT_CONTEXT)

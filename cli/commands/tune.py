@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from speccas.core.bench.samples import SampleFile
     from speccas.core.calibration.calibrate import Curve
     from speccas.core.decoding.length.latency import LatencyModel
-    from speccas.core.runtime.pair import LoadedPair
+    from speccas.core.runtime.pair import Pair
 
 
 @shared_flags
@@ -73,18 +73,18 @@ def tune(
 
     from speccas.core.bench import sandbox
     from speccas.core.bench.suites import load_suite, spread
-    from speccas.core.runtime.pair import chosen_pair
     from speccas.core.tune.candidates import LENGTHS, RULES, candidates
     from speccas.core.tune.halving import answers, search_half
     from speccas.core.tune.search import BLOCK
     from speccas.core.tune.store import require_name, tuned_of
 
+    from ..play import chosen_profile
     from ..view.theme import make_console
     from ..view.tune import plan_lines
 
     if allow_code:
         sandbox.supported()
-    chosen = chosen_pair(settings)
+    chosen = chosen_profile(settings)
     name = save_as or (settings.pair if chosen.origin else None)
     if name is not None:
         require_name(chosen, name)
@@ -103,13 +103,13 @@ def tune(
             console.print(line, soft_wrap=True)
         return
 
-    from speccas.core.bench.protocol import Bench, Plan
+    from speccas.core.bench.protocol import Bench, Conditions, Plan
     from speccas.core.bench.run_directory import check_manifest
     from speccas.core.record.manifest import machine_of
     from speccas.core.tune.candidates import unprofitable_lengths
     from speccas.core.tune.search import Search
 
-    from ..play import command_line, opened
+    from ..play import length_of, manifest_of, opened, sampling_of
     from ..tune_save import Found, document, overruled, save_found, saved_lines
     from ..view.bench import progress
     from ..view.tune import known_line, show_curve, show_result, show_round, show_threads
@@ -118,7 +118,11 @@ def tune(
     folder = folder_for(name or chosen.name)
     began = time.perf_counter()
     with samples_in(folder, resume) as file, opened(settings) as pair:
-        bench = Bench(pair, Plan((), 1, settings.seed), items, allow_code, time.perf_counter() - began)
+        conditions = Conditions(
+            sampling_of(settings), length_of(settings), settings.lookup, settings.system, settings.raw
+        )
+        load_seconds = time.perf_counter() - began
+        bench = Bench(pair, Plan((), 1, settings.seed), items, conditions, allow_code, load_seconds)
         measured = measured_in(folder / CURVE) or measure_all(bench, settings.threads)
         adopt(bench, measured, settings.threads)
         facts = {
@@ -133,7 +137,7 @@ def tune(
             "allow_code": allow_code,
         }
         other = "or leave out --resume to start anew"
-        manifest = check_manifest(folder, pair, facts, command_line(), resume, other)
+        manifest = check_manifest(folder, manifest_of(pair, settings), facts, resume, other)
         if not (folder / CURVE).exists():
             keep_measured(measured, folder / CURVE)
         curve = measured.curve
@@ -173,7 +177,7 @@ CURVE = "curve.json"
 
 def draft_lengths(text: str | None) -> list[Any]:
     """`2,4,auto`; nothing where none are given. Raises UsageError."""
-    from speccas.core.settings import CHECKS
+    from ..settings import CHECKS
 
     return [] if text is None else [CHECKS["draft_tokens"]("--draft-tokens", each.strip()) for each in text.split(",")]
 
@@ -182,7 +186,8 @@ def rule_names(texts: Any) -> list[str]:
     """Rules as typed, sweeps unfolded. Raises UsageError for one that is none, ancestors included."""
     from speccas.core.bench.protocol import sweep
     from speccas.core.decoding.arms import parse_arm
-    from speccas.core.settings import rules
+
+    from ..settings import rules
 
     arms = [parse_arm(name) for name in sweep(rules("--rule", list(texts)))]
     wrong = next((arm.name for arm in arms if arm.rule is None), None)
@@ -243,22 +248,22 @@ def measured_in(file: Path) -> Measured | None:
 def measure_all(bench: "Bench", threads: int | None) -> Measured:
     """Which number of threads serves best, unless it is given, and with it the whole curve, behind the first prompt."""
     from speccas.core.calibration.calibrate import measure_full
-    from speccas.core.calibration.threads import candidates, fastest, tried, use
+    from speccas.core.calibration.threads import candidates, fastest, tried
 
     pair = bench.pair
-    for _, ids in bench.prompts():
-        bench.read(ids)
+    for _, prompt in bench.prompts():
+        bench.read(prompt)
         break
     seconds = {} if threads else tried(pair, candidates())
-    use(pair, threads or fastest(seconds, pair.expert.threads))
+    pair.use_threads(threads or fastest(seconds, pair.expert.threads))
     return Measured(seconds, measure_full(pair))
 
 
 def adopt(bench: "Bench", measured: Measured, threads: int | None) -> None:
     """Compute with that number of threads; `auto` decides by the curve from the first answer on."""
-    from speccas.core.calibration.threads import fastest, use
+    from speccas.core.calibration.threads import fastest
 
-    use(bench.pair, threads or fastest(measured.threads, bench.pair.expert.threads))
+    bench.pair.use_threads(threads or fastest(measured.threads, bench.pair.expert.threads))
     costs = measured.curve.costs
     bench.planner.adopt(type(costs)(dict(costs.seen), costs.step, costs.catch_up))  # the run keeps its own current
 
@@ -270,9 +275,9 @@ def keep_measured(measured: Measured, file: Path) -> None:
     file.write_text(json.dumps(data), encoding="utf-8")
 
 
-def keep_curve(pair: "LoadedPair", costs: "LatencyModel") -> None:
+def keep_curve(pair: "Pair", costs: "LatencyModel") -> None:
     """For `-k auto` of later runs."""
-    from speccas.core.calibration.calibrate import Planner, curves_file
+    from speccas.core.calibration.planner import Planner, curves_file
 
     planner = Planner(pair, curves_file())
     planner.adopt(costs)

@@ -11,7 +11,7 @@ from speccas.core.bench.samples import Sample
 from speccas.core.calibration.calibrate import UNSTEADY, Curve
 from speccas.core.calibration.ceiling import ADVICE, bad_verifier
 from speccas.core.decoding.length.latency import LatencyModel
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
 from speccas.core.tune.candidates import Candidate
 from speccas.core.tune.decide import NOTES, Choice, FinalistVerdict, finding
 from speccas.core.tune.search import HalvingRound
@@ -38,14 +38,14 @@ def show_threads(console: Console, seconds: Mapping[int, float], chosen: int) ->
         quiet(console, f"threads, for a token and a round of four: {told}; {chosen} from now on")
 
 
-def show_curve(console: Console, curve: Curve, pair: LoadedPair, left_out: dict[int, float]) -> None:
+def show_curve(console: Console, curve: Curve, pair: Pair, left_out: dict[int, float]) -> None:
     """What the machine's calls cost, and what follows from that alone."""
     costs = curve.costs
     quiet(console, curve_line(costs))
     if not curve.steady:
         quiet(console, f"warning: {UNSTEADY.format(curve.spread)}", "yellow")
-    path, header = pair.files["expert"]
-    if bad := bad_verifier(costs, path.name, header.file_type):
+    file = pair.files["expert"]
+    if bad := bad_verifier(costs, file.path.name, file.header.file_type):
         quiet(console, f"{bad}; {ADVICE}", "yellow")
     if left_out:
         told = ", ".join(f"{k} (at most {times:.2f}x)" for k, times in sorted(left_out.items()))

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..conversation.template import Message
-from ..decoding.sampling import Distribution, Sampling, spread
+from ..decoding.sampling import Sampling, distribution, spread
 from ..errors import CannotPair, UsageError
-from ..runtime.pair import LoadedPair
+from ..runtime.generate import drain, read_prompt
+from ..runtime.pair import Pair
+from ..runtime.prompt import prompt_of, require_room
 from .suites import Item
 
 LEAST_MASS = 0.2  # of the drafter's probability on tokens of the expert; below it the pair is refused
@@ -66,24 +68,23 @@ def spread_over(items: Sequence[Item], most: int) -> list[Item]:
 
 
 def measure(
-    pair: LoadedPair, items: Sequence[Item], tokens: int, tell: Callable[[int, int], None] = lambda done, of: None
+    pair: Pair, items: Sequence[Item], tokens: int, tell: Callable[[int, int], None] = lambda done, of: None
 ) -> Overlap:
     """Ask both models at each of the first `tokens` tokens of the expert's greedy answer to each prompt; `tell` hears
     after each prompt. Prompts that do not fit the context are left out. Raises UsageError where none fits, Stopped."""
     prompts, rows = 0, []
     for i, item in enumerate(items):
         try:
-            ids = pair.prompt_ids([Message("user", item.prompt)])
+            prompt = require_room(pair, prompt_of(pair, [Message("user", item.prompt)]))
         except UsageError:
             continue
-        for _ in pair.prefill(ids):
-            pass
+        drain(read_prompt(pair, prompt))
         prompts += 1
-        token = ids[-1]
-        for _ in range(min(tokens, pair.context - len(ids))):
-            p = Distribution(pair.expert.extend([token])[0])
-            pair.held.append(p.argmax)
-            proposal = pair.drafter.next()
+        token = prompt.ids[-1]
+        for _ in range(min(tokens, pair.context - len(prompt.ids))):
+            p = distribution(pair.expert.extend([token])[0])
+            pair.cached.append(p.argmax)
+            proposal = pair.second_model.next()
             if proposal is None:
                 break
             q = proposal.q1
@@ -92,7 +93,7 @@ def measure(
             token = p.argmax
             if pair.lexicon.ends(token):
                 break
-            pair.drafter.push(token)
+            pair.second_model.push(token)
         tell(i + 1, len(items))
     if not rows:
         raise UsageError("no built-in prompt fits the context", "use a larger --ctx")

@@ -14,7 +14,7 @@ from typing import Any
 from ..decoding.answer import Request
 from ..errors import NativeError, Stopped, Unavailable
 from ..record.metrics import Figures
-from ..runtime.pair import LoadedPair
+from ..runtime.pair import Pair
 from .protocol import Bench, PlannedArm, Played
 
 NAME = "llama.cpp"
@@ -33,8 +33,8 @@ def with_peer(run: Bench, ks: Sequence[Any], facts: dict[str, Any]) -> None:
     """Give a bench its peer, and say in the facts which build it is; without the arms that this pair does not allow."""
     peer = run.peer = LlamaCpp(run.pair, [k for k in ks if isinstance(k, int)])
     facts["peer"] = peer.version()
-    ids = next((ids for _, ids in run.prompts()), None)
-    if ids is not None and len(peer.servers) > 1 and not peer.speculates(ids):
+    prompt = next((prompt for _, prompt in run.prompts()), None)
+    if prompt is not None and len(peer.servers) > 1 and not peer.speculates(prompt.ids):
         facts["notes"].append(f"{NAME} itself does not speculate with this pair: it wants one vocabulary for both")
         kept = tuple(each for each in run.plan.arms if each.arm is not None or each.k is None)
         run.plan = replace(run.plan, arms=kept)
@@ -44,30 +44,30 @@ def with_peer(run: Bench, ks: Sequence[Any], facts: dict[str, Any]) -> None:
 class LlamaCpp:
     """The same two files in llama.cpp's server, in this process."""
 
-    def __init__(self, pair: LoadedPair, ks: Sequence[int]) -> None:
+    def __init__(self, pair: Pair, ks: Sequence[int]) -> None:
         """Raises Unavailable and NativeError."""
         self.library = load_library()
         self.pair = pair
         self.servers = {str(k): self._server(k) for k in (None, *ks)}
 
     def _server(self, k: int | None) -> Any:
-        x, settings = self.library, self.pair.settings
+        x, options = self.library, self.pair.options
         params = x.CommonParams()
-        params.model.path = str(self.pair.files["expert"][0])
+        params.model.path = str(self.pair.files["expert"].path)
         params.n_ctx = self.pair.context
         params.n_parallel = 1
         params.verbosity = -1
-        params.n_gpu_layers = settings.gpu_layers
+        params.n_gpu_layers = options.gpu_layers
         for cpu in (params.cpuparams, params.cpuparams_batch):
             cpu.n_threads = self.pair.expert.threads
         if k is not None:
             params.speculative.types = [x.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
             draft = params.speculative.draft
-            draft.mparams.path = str(self.pair.files["drafter"][0])
+            draft.mparams.path = str(self.pair.files["drafter"].path)
             draft.n_max, draft.n_min, draft.p_min = k, 0, 0.0
-            draft.n_gpu_layers = settings.drafter_gpu_layers
+            draft.n_gpu_layers = options.drafter_gpu_layers
             for cpu in (draft.cpuparams, draft.cpuparams_batch):
-                cpu.n_threads = self.pair.small.threads
+                cpu.n_threads = self.pair.drafter.threads
         try:
             return x.Server(params)
         except Exception as error:  # the binding raises whatever llama.cpp's server threw

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..decoding.baselines import DRAFTER
+from ..decoding.arms import DRAFTER
 from ..visible import one_line
 from .stats import IntervalEstimate, Percentiles
 

@@ -9,19 +9,20 @@ import gc
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ..calibration.calibrate import Planner
+from ..calibration.planner import Planner, Wanted
 from ..conversation.template import Message
 from ..decoding.answer import Request
-from ..decoding.arms import Arm, parse_arm
-from ..decoding.baselines import REFERENCE
+from ..decoding.arms import REFERENCE, Arm, parse_arm
 from ..decoding.sampling import Sampling
 from ..errors import Stopped, UsageError
 from ..record.log_prob import mean_log_prob
 from ..record.metrics import Figures, Fold
-from ..runtime.pair import LoadedPair
+from ..runtime.generate import Length, PromptRead, drain, generate, read_prompt
+from ..runtime.pair import Pair
+from ..runtime.prompt import Prompt, prompt_of, require_room
 from .samples import Sample, SampleFile
 from .scoring import Scorer, scorer_of
 from .suites import Item
@@ -125,14 +126,26 @@ def planned_arms(
     return tuple(found.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is the same for every arm. The seed moves on with the repeat."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    length: Length = field(default_factory=Length)
+    lookup: str = "auto"
+    system: str = ""
+    raw: bool = False
+
+
 class Bench:
     """A plan on a loaded pair."""
 
     def __init__(
         self,
-        pair: LoadedPair,
+        pair: Pair,
         plan: Plan,
         items: Sequence[Item],
+        conditions: Conditions,
         allow_code: bool,
         load_seconds: float,
         peer: Peer | None = None,
@@ -141,6 +154,9 @@ class Bench:
         self.planner = Planner(pair)  # in memory: a benchmark neither reads nor writes what chats have learned
         self.plan = plan
         self.items = items
+        self.conditions = conditions
+        self.prefill_seconds: dict[str, float] = {}
+        """By role, of the prompt that was read last."""
         self.allow_code = allow_code
         self.load_seconds = load_seconds
         self.peer = peer
@@ -154,14 +170,14 @@ class Bench:
         prompts = list(self.prompts())
         total = len(prompts) * self.plan.repeats * len(self.plan.arms)
         warm = False
-        for item, ids in prompts:
+        for item, prompt in prompts:
             for repeat in range(self.plan.repeats):
                 missing = self.missing(file, item, repeat)
                 if missing and not warm:
                     tell(Progress(len(file.samples), total, True))
-                    self.warm_up(ids)
+                    self.warm_up(prompt)
                     warm = True
-                self.play_block(file, item, ids, repeat, missing, lambda: tell(Progress(len(file.samples), total)))
+                self.play_block(file, item, prompt, repeat, missing, lambda: tell(Progress(len(file.samples), total)))
         tell(Progress(len(file.samples), total))
 
     def missing(self, file: SampleFile, item: Item, repeat: int) -> list[tuple[int, PlannedArm]]:
@@ -174,60 +190,63 @@ class Bench:
         self,
         file: SampleFile,
         item: Item,
-        ids: Sequence[int],
+        prompt: Prompt,
         repeat: int,
         missing: Sequence[tuple[int, PlannedArm]],
         tell: Callable[[], None],
     ) -> None:
         """Read the prompt and play these arms from there. Raises Stopped."""
         if missing:
-            self.read(ids)
+            self.read(prompt)
         for order, planned in missing:
             tell()
-            file.add(self.sample(planned, item, ids, repeat, order))
+            file.add(self.sample(planned, item, prompt, repeat, order))
 
-    def prompts(self) -> Iterator[tuple[Item, list[int]]]:
+    def prompts(self) -> Iterator[tuple[Item, Prompt]]:
         """The prompts that fit the context; the others go to `skipped`."""
         for item in self.items:
-            system = [Message("system", self.pair.settings.system)] if self.pair.settings.system else []
+            system = [Message("system", self.conditions.system)] if self.conditions.system else []
+            messages = [*system, Message("user", item.prompt)]
             try:
-                yield item, self.pair.prompt_ids([*system, Message("user", item.prompt)])
+                yield item, require_room(self.pair, prompt_of(self.pair, messages, raw=self.conditions.raw))
             except UsageError as error:
                 self.skipped[item.id] = error.message
 
-    def warm_up(self, ids: Sequence[int]) -> None:
+    def warm_up(self, prompt: Prompt) -> None:
         """One short answer of each arm, which counts for nothing."""
-        self.read(ids)
-        most = self.pair.settings.max_tokens
+        self.read(prompt)
+        most = self.conditions.length.max_tokens
+        short = replace(self.conditions.length, max_tokens=min(WARM_UP, most) if most else WARM_UP)
         for planned in self.plan.arms:
-            asked = self.request(planned, ids, 0)
-            self.play(planned, replace(asked, max_tokens=min(WARM_UP, most) if most else WARM_UP))
+            self.play(planned, prompt, self.sampling(planned, 0), short)
 
-    def read(self, ids: Sequence[int]) -> None:
+    def read(self, prompt: Prompt) -> None:
         """Clear both caches, then read the prompt."""
-        self.pair.expert.truncate(0)
-        self.pair.drafter.follow([])
-        for _ in self.pair.prefill(ids):
-            pass
+        self.pair.clear()
+        self.prefill_seconds = drain(read_prompt(self.pair, prompt))
 
-    def request(self, planned: PlannedArm, ids: Sequence[int], repeat: int) -> Request:
-        """What an arm is asked. The seed moves on with the repeat: above temperature 0 repeats are other answers."""
-        s = self.pair.settings
-        min_p = s.min_p if planned.min_p is None else planned.min_p
-        sampling = Sampling(s.temperature, s.top_k, s.top_p, min_p, s.seed + repeat)
-        return Request(tuple(ids), sampling, s.max_tokens, self.pair.context, s.stop, s.ignore_eos)
+    def sampling(self, planned: PlannedArm, repeat: int) -> Sampling:
+        """Of an arm. The seed moves on with the repeat: above temperature 0 repeats are other answers."""
+        base = self.conditions.sampling
+        min_p = base.min_p if planned.min_p is None else planned.min_p
+        return replace(base, min_p=min_p, seed=base.seed + repeat)
 
-    def play(self, planned: PlannedArm, asked: Request) -> Played:
+    def play(self, planned: PlannedArm, prompt: Prompt, sampling: Sampling, length: Length) -> Played:
+        """One answer of an arm; both caches hold the prompt."""
         gc.collect()
         if planned.arm is None:
             assert self.peer is not None
-            return self.peer.play(planned, asked)
-        if planned.k is not None:
-            self.pair.settings = replace(self.pair.settings, draft_tokens=planned.k)
-        fold = Fold(prefill_seconds=sum(self.pair.prefill_seconds[role] for role in planned.arm.models))
-        for event in self.pair.play(planned.arm, asked, self.planner.drafting(planned.arm)):
-            fold(event)
-        greedy = planned.name == REFERENCE and asked.sampling.greedy
+            request = Request(
+                prompt.ids, sampling, length.max_tokens, self.pair.context, length.stop, length.ignore_eos
+            )
+            return self.peer.play(planned, request)
+        drafting = self.planner.drafting(Wanted(4 if planned.k is None else planned.k, self.conditions.lookup))
+        fold = Fold()
+        seconds = self.prefill_seconds
+        for event in generate(self.pair, prompt, planned.arm, sampling, length, drafting, prefill_seconds=seconds):
+            if not isinstance(event, PromptRead):
+                fold(event)
+        greedy = planned.name == REFERENCE and sampling.greedy
         return Played(
             replace(fold.figures(), name=planned.name),
             tuple(token.id for token in fold.tokens),
@@ -236,15 +255,15 @@ class Bench:
             tuple(len(each.tokens) for each in fold.rounds),
         )
 
-    def sample(self, planned: PlannedArm, item: Item, ids: Sequence[int], repeat: int, order: int) -> Sample:
+    def sample(self, planned: PlannedArm, item: Item, prompt: Prompt, repeat: int, order: int) -> Sample:
         """Play, then score outside the timing. Raises Stopped for an answer that was cut off."""
-        played = self.play(planned, self.request(planned, ids, repeat))
+        played = self.play(planned, prompt, self.sampling(planned, repeat), self.conditions.length)
         figures = played.figures
         if figures.finish == "interrupted":
             raise Stopped("interrupted", "--resume goes on from here")
         memory = peak_memory()
         if figures.expert_logprob is None:
-            figures = replace(figures, expert_logprob=self.log_prob(tuple(ids), played.ids))
+            figures = replace(figures, expert_logprob=self.log_prob(prompt.ids, played.ids))
         scorer = scorer_of(item, self.allow_code)
         score = None if scorer is None else self.score(scorer, item, figures.text)
         return Sample(

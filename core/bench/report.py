@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment
 
 from ..atomic import atomic_write
-from ..decoding.baselines import REFERENCE
+from ..decoding.arms import REFERENCE
 from ..visible import one_line, visible
 from .plots import Point, acceptance_plot, frontier_plot, latency_plot
 from .stats import BETTER, LOSS, NOT_SHOWN, SMALL, IntervalEstimate, Percentiles

@@ -14,9 +14,7 @@ from typing import Any
 
 from ..atomic import atomic_write
 from ..errors import IntegrityError, UsageError
-from ..record.manifest import manifest
-from ..runtime.pair import LoadedPair
-from .protocol import ORDER, WARM_UP, Bench, PlannedArm, differing
+from .protocol import ORDER, WARM_UP, Bench, Conditions, PlannedArm, differing
 from .report import Report, write
 from .samples import Sample, SampleFile
 from .sandbox import network_is_cut
@@ -25,7 +23,7 @@ from .summary import summarise
 
 
 def bench_facts(
-    pair: LoadedPair,
+    conditions: Conditions,
     suite: Suite,
     items: Sequence[Item],
     planned: Sequence[PlannedArm],
@@ -34,7 +32,7 @@ def bench_facts(
     allow_code: bool,
 ) -> dict[str, Any]:
     """What a bench adds to the manifest."""
-    settings = pair.settings
+    length = conditions.length
     facts: dict[str, Any] = {
         "prompts": suite.name,
         "prompts_sha256": suite.sha256,
@@ -44,11 +42,11 @@ def bench_facts(
         "arms": [each.name if each.k is None else f"{each.name} k={each.k}" for each in planned],
         "k": list(ks),
         "repeats": repeats,
-        "max_tokens": settings.max_tokens,
-        "ignore_eos": settings.ignore_eos,
-        "stop": list(settings.stop),
-        "system": settings.system,
-        "raw": settings.raw,
+        "max_tokens": length.max_tokens,
+        "ignore_eos": length.ignore_eos,
+        "stop": list(length.stop),
+        "system": conditions.system,
+        "raw": conditions.raw,
         "order": ORDER,
         "seed_of_repeat": "seed + repeat",
         "warm_up": f"one answer of each arm, at most {WARM_UP} tokens, discarded",
@@ -68,15 +66,14 @@ def bench_facts(
 
 def check_manifest(
     folder: Path,
-    pair: LoadedPair,
+    about: dict[str, Any],
     facts: dict[str, Any],
-    command: str,
     resume: bool,
     other: str = "or another --report DIR",
 ) -> dict[str, Any]:
     """The manifest of this run, written down. Where the directory holds samples of another one: UsageError that names
-    what differs. `other`: what the user may do instead of repeating the flags."""
-    own: dict[str, Any] = json.loads(json.dumps({**manifest(pair, command), "bench": facts}))
+    what differs. `about`: the manifest; `other`: what the user may do instead of repeating the flags."""
+    own: dict[str, Any] = json.loads(json.dumps({**about, "bench": facts}))
     file = folder / "manifest.json"
     if resume and file.exists():
         try:

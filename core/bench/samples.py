@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ..atomic import atomic_write, take_lock
-from ..decoding.baselines import REFERENCE
+from ..decoding.arms import REFERENCE
 from ..errors import IntegrityError, UsageError
 from ..record.metrics import Figures
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from statistics import median as middle
 from typing import Any
 
-from ..decoding.baselines import REFERENCE
+from ..decoding.arms import REFERENCE
 from .samples import Sample
 from .scoring import LOG_PROB_MARGIN, MARGIN, SCORERS
 from .stats import (

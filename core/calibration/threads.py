@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from ..runtime.llama import physical_cores
-from ..runtime.pair import LoadedPair
+from ..runtime.pair import Pair
 from .calibrate import times
 
 SIZES = (1, 5)  # what the expert reads in a call: a token alone, and a draft of four
@@ -27,13 +27,7 @@ def candidates() -> list[int]:
     return worth_trying(usable, physical_cores())
 
 
-def use(pair: LoadedPair, threads: int) -> None:
-    """Both models compute with so many from their next call on."""
-    for model in (pair.expert, pair.small):
-        model.use_threads(threads)
-
-
-def tried(pair: LoadedPair, counts: list[int]) -> dict[int, float]:
+def tried(pair: Pair, counts: list[int]) -> dict[int, float]:
     """Seconds of a token and of a round of four (four steps, a call of five) at each number of threads: the least of
     several of each, the numbers in turn. Caches and threads are as they were afterwards."""
     before = pair.expert.threads
@@ -41,12 +35,12 @@ def tried(pair: LoadedPair, counts: list[int]) -> dict[int, float]:
     steps: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(REPEATS):
         for count in counts:
-            use(pair, count)
+            pair.use_threads(count)
             calls, own = times(pair, SIZES, 2)  # the first of two wakes the threads
             for n, seconds in calls.items():
                 seen[count][n] += seconds
             steps[count] += own
-    use(pair, before)
+    pair.use_threads(before)
     return {
         count: sum(min(each) for each in seen[count].values() if each) + DRAFTED * min(steps[count], default=0.0)
         for count in counts

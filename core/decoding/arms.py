@@ -1,17 +1,52 @@
 """An arm is one way to write the answer: a rule, or a baseline without one. Reads what was typed."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..nearest import did_you_mean, nearest
-from .answer import Lexicon, Request
-from .baselines import BASELINES, REFERENCE, sequential
-from .engine import Clock, Speculation, speculate
-from .events import Event
-from .length.policy import Policy
-from .model import Drafter, LanguageModel
 from .rules import RULES, Dial, Rule, rule_of
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One way to write the answer without a rule. `speccas rules` prints the texts."""
+
+    name: str
+    formula: str
+    ends: str
+    paper: str
+    models: tuple[str, ...]
+    """The roles that write: "expert", "drafter", or both."""
+    dial: Dial | None = None
+
+
+DRAFTER = "drafter"
+"""Name of the arm that is the drafter alone."""
+REFERENCE = "expert"
+"""Name of the arm that all others are measured against: the expert alone."""
+BASELINES = {
+    each.name: each
+    for each in (
+        Baseline(REFERENCE, "the expert alone", "takes no alpha", "-", ("expert",)),
+        Baseline(DRAFTER, "the drafter alone", "takes no alpha", "-", ("drafter",)),
+        Baseline(
+            "token-cascade",
+            "token by token: the drafter where max q >= 1 - alpha, else the expert",
+            "0: the expert; 1: the drafter, and the expert every eleventh token",
+            "TokenCascade, Alg. 2",
+            ("expert", "drafter"),
+            Dial(0.3),
+        ),
+        Baseline(
+            "answer-cascade",
+            "the drafter's answer if the geometric mean of q over it is >= 1 - alpha, else the expert from scratch",
+            "0: the expert (after the drafter); 1: the drafter",
+            "SeqCascade, eq. 1",
+            ("expert", "drafter"),
+            Dial(0.4),
+        ),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +113,3 @@ def parse_alpha(name: str, text: str | None, dial: Dial | None) -> float | None:
 def every_arm() -> list[Arm]:
     """All rules and baselines at their default alphas, the expert first: it is what the others are measured against."""
     return [parse_arm(name) for name in (REFERENCE, *RULES, *(name for name in BASELINES if name != REFERENCE))]
-
-
-def play(
-    arm: Arm,
-    drafting: Policy,
-    expert: LanguageModel,
-    drafter: Drafter,
-    request: Request,
-    lexicon: Lexicon,
-    clock: Clock,
-) -> Generator[Event]:
-    """The events of one arm. Both caches must hold the prompt but its last token; afterwards they hold a prefix of the
-    prompt and the answer."""
-    speculation = speculation_of(arm, drafting)
-    if speculation is None:
-        return sequential(arm.name, arm.method, arm.alpha, expert, drafter, request, lexicon, clock)
-    return speculate(speculation, expert, drafter, request, lexicon, clock)
-
-
-def speculation_of(arm: Arm, drafting: Policy) -> Speculation | None:
-    """What the engine's loop needs of an arm; None for a baseline."""
-    return None if arm.rule is None else Speculation(arm.name, arm.rule, arm.method, drafting)

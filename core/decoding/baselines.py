@@ -6,103 +6,73 @@ The same events as the engine's loop, one token a round. Knows token ids and num
 
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
-from .engine import Clock, Meter, describe, pick, trim
+from .arms import Arm
+from .detail import describe
+from .drafts.draft_source import settle
+from .drafts.second_model import SecondModel
 from .events import Event, Finish, Judged, Started, Status, Token
-from .model import Drafter, LanguageModel
-from .rules import Dial, Position
-from .sampling import Distribution
+from .meter import Clock, Meter
+from .model import LanguageModel
+from .rules import Position
+from .sampling import Distribution, distribution, pick
 
 LONGEST_RUN = 10  # drafter tokens before the expert is asked all the same (arXiv 2405.19261v2, E.1)
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """One way to write the answer without a rule. `speccas rules` prints the texts."""
-
-    name: str
-    formula: str
-    ends: str
-    paper: str
-    models: tuple[str, ...]
-    """The roles that write: "expert", "drafter", or both."""
-    dial: Dial | None = None
-
-
-DRAFTER = "drafter"
-"""Name of the arm that is the drafter alone."""
-REFERENCE = "expert"
-"""Name of the arm that all others are measured against: the expert alone."""
-BASELINES = {
-    each.name: each
-    for each in (
-        Baseline(REFERENCE, "the expert alone", "takes no alpha", "-", ("expert",)),
-        Baseline(DRAFTER, "the drafter alone", "takes no alpha", "-", ("drafter",)),
-        Baseline(
-            "token-cascade",
-            "token by token: the drafter where max q >= 1 - alpha, else the expert",
-            "0: the expert; 1: the drafter, and the expert every eleventh token",
-            "TokenCascade, Alg. 2",
-            ("expert", "drafter"),
-            Dial(0.3),
-        ),
-        Baseline(
-            "answer-cascade",
-            "the drafter's answer if the geometric mean of q over it is >= 1 - alpha, else the expert from scratch",
-            "0: the expert (after the drafter); 1: the drafter",
-            "SeqCascade, eq. 1",
-            ("expert", "drafter"),
-            Dial(0.4),
-        ),
-    )
-}
-
-
 def sequential(
-    name: str,
-    baseline: str,
-    alpha: float | None,
+    arm: Arm,
     expert: LanguageModel,
-    drafter: Drafter,
+    drafter: SecondModel,
     request: Request,
     lexicon: Lexicon,
     clock: Clock,
 ) -> Generator[Event]:
-    """Run one baseline. Both caches must hold the prompt but its last token."""
-    writers = Writers(name, alpha or 0.0, expert, drafter, request, lexicon)
+    """Run one ancestor. Both caches must hold the prompt but its last token."""
+    writers = Writers(arm, expert, drafter, request, lexicon)
     steps = {
         "expert": writers.expert_alone,
         "drafter": writers.drafter_alone,
         "token-cascade": writers.token_cascade,
         "answer-cascade": writers.answer_cascade,
-    }[baseline]
-    trim(expert, drafter, writers.answer)
-    yield Started(name, None if alpha is None else baseline, alpha, None, len(request.prompt))
-    meter = Meter(clock, expert, drafter)
+    }[arm.method]
+    settle(expert, [drafter], writers.answer.ids)
+    rule = None if arm.alpha is None else arm.method
+    yield Started(arm.name, rule, arm.alpha, None, len(request.prompt))
+    meter = Meter(clock, expert, [drafter])
     number, before = 0, meter.now()
     try:
         for tokens, calls in steps():
             number += 1
             meter.mark()
             draft_ms, verify_ms = (1e3 * (now - was) for now, was in zip(meter.now(), before, strict=True))
-            at = writers.answer.length - len(tokens)
-            t_ms = 1e3 * (meter.stop - meter.start)
-            yield from meter.show(
-                Judged(name, number, at, None, tokens, (), 0, calls, t_ms, draft_ms, verify_ms, "off")
+            judged = Judged(
+                arm=arm.name,
+                round=number,
+                at=writers.answer.length - len(tokens),
+                k=None,
+                tokens=tokens,
+                discarded=(),
+                drafted=0,
+                expert_calls=calls,
+                t_ms=meter.elapsed_ms,
+                draft_ms=draft_ms,
+                verify_ms=verify_ms,
+                mode="off",
             )
+            yield from meter.show(judged)
             before = meter.now()
     except Stopped:
         writers.answer.finish = Finish.INTERRUPTED
     except ContextFull:
         writers.answer.finish = Finish.CONTEXT
     finally:
-        trim(expert, drafter, writers.answer)
-    yield meter.finished(name, writers.answer)
+        settle(expert, [drafter], writers.answer.ids)
+    yield meter.finished(arm.name, writers.answer)
 
 
 Step = tuple[tuple[Token, ...], int]
@@ -114,15 +84,14 @@ class Writers:
 
     def __init__(
         self,
-        name: str,
-        alpha: float,
+        arm: Arm,
         expert: LanguageModel,
-        drafter: Drafter,
+        drafter: SecondModel,
         request: Request,
         lexicon: Lexicon,
     ) -> None:
-        self.name = name
-        self.alpha = alpha
+        self.arm = arm
+        self.alpha = arm.alpha or 0.0
         self.expert = expert
         self.drafter = drafter
         self.request = request
@@ -169,7 +138,7 @@ class Writers:
         yield from self.expert_alone()
 
     def propose(self) -> Distribution:
-        self.drafter.follow(self.answer.ids)
+        self.drafter.observe(self.answer.ids)
         proposal = self.drafter.next()
         if proposal is None:
             raise ContextFull("the drafter's context is full", "use a shorter prompt, or a larger --ctx")
@@ -177,12 +146,12 @@ class Writers:
 
     def by_expert(self) -> Token:
         rows = self.expert.extend(self.answer.ids[len(self.expert) :], rows=1)
-        p1 = Distribution(rows[0])
+        p1 = distribution(rows[0])
         token = pick(p1, self.request.sampling, self.uniform)
         text = self.answer.commit(token)
         at = Position(p1, p1, self.request.sampling, asked=False)
         gap = p1.gap if self.request.sampling.greedy else None
-        return describe(token, text, Status.EXPERT, at, self.answer, None, None, gap)
+        return describe(token, text, Status.EXPERT, at, self.answer, self.arm, gap=gap)
 
     def by_drafter(self, q1: Distribution) -> Token:
         token = pick(q1, self.request.sampling, self.uniform)

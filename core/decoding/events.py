@@ -83,6 +83,8 @@ class Started:
     k: int | str | None
     """Draft length: a number, "auto", or None for a sequential arm."""
     prompt_tokens: int
+    prefill_seconds: float = 0.0
+    """What reading the prompt took in the models that this arm needs."""
 
 
 @dataclass(frozen=True, slots=True)

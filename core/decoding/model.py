@@ -1,16 +1,19 @@
-"""The two seams of the engine: a language model, and a source of drafts. Nothing else is known of either.
+"""The seam to a language model: a cache of tokens that is read on, cut back, and marked.
 
-`llama.py` implements the first for GGUF files, `table.py` for a table of numbers (tests, simulated machines).
+`runtime/llama.py` implements it for GGUF files, `table.py` for a table of numbers (tests, simulated machines).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from .sampling import Distribution, Floats
 
 Mark = object
 """What `LanguageModel.mark` returns: only the model that made it can read it."""
+
+Rows = Floats | Sequence[Distribution]
+"""Logits, float32 (rows, vocabulary); or, of an expert that sends only some numbers, distributions that raise where
+one is asked for that was not sent. `sampling.distribution` reads either."""
 
 
 class LanguageModel(Protocol):
@@ -26,10 +29,10 @@ class LanguageModel(Protocol):
     def __len__(self) -> int:
         """How many tokens the cache holds."""
 
-    def extend(self, ids: Sequence[int], rows: int = 1) -> Floats:
-        """Read `ids`; return the logits after the last `rows` of them, float32 (rows, vocabulary).
+    def extend(self, ids: Sequence[int], rows: int = 1) -> Rows:
+        """Read `ids`; return what the model predicts after the last `rows` of them.
 
-        The array is a view that the next `extend` overwrites. `rows=0` only catches up.
+        A dense array is a view that the next `extend` overwrites. `rows=0` only catches up.
         Raises ValueError when rows > max_rows, ContextFull, Stopped; after the last two `len()` is a
         true prefix of what was there and `ids`.
         """
@@ -42,30 +45,3 @@ class LanguageModel(Protocol):
 
     def restore(self, mark: Mark) -> None:
         """Go back to a marked state. Raises RollbackRefused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What a drafter thinks comes next, over the expert's ids."""
-
-    q1: Distribution
-    """At temperature 1 and not renormalised: mass on tokens the expert lacks counts as doubt."""
-    mass: float = 1.0
-    """Share of the drafter's probability that lies on tokens of the expert."""
-
-
-class Drafter(Protocol):
-    """Where drafts come from. Speaks the expert's token ids whatever its own vocabulary is."""
-
-    @property
-    def seconds(self) -> float:
-        """Time spent inside the drafter's model so far."""
-
-    def follow(self, committed: Sequence[int]) -> None:
-        """Make `committed` what comes before the next proposal; keeps as much of its cache as it can."""
-
-    def next(self) -> Proposal | None:
-        """The distribution of the token after what it follows and was pushed; None when it has no room."""
-
-    def push(self, token: int) -> None:
-        """Go on as if `token` (an expert id) came next."""

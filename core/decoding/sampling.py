@@ -4,7 +4,7 @@ Letters as in the papers: q is the drafter's distribution, p the expert's, pi th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -87,6 +87,9 @@ class Distribution:
         self._sampled: tuple[Sampling, Probabilities] | None = None
         if log_mass is not None:
             self.log_mass = log_mass  # fills the cached property below
+
+    def __len__(self) -> int:
+        return len(self.logits)
 
     @cached_property
     def best(self) -> int:
@@ -176,6 +179,20 @@ class Distribution:
         return [
             (int(i), float(np.exp(float(self.logits[e]) - self.log_mass))) for i, e in zip(ids, entries, strict=True)
         ]
+
+
+def distribution(row: Floats | Distribution) -> Distribution:
+    """A row of `LanguageModel.extend`: dense logits, or a distribution that the model made itself."""
+    return row if isinstance(row, Distribution) else Distribution(row)
+
+
+def pick(row: Distribution, sampling: Sampling, uniform: Callable[[], float]) -> int:
+    """The most likely token, or one drawn from the scaled and filtered distribution; an expert id."""
+    if sampling.greedy:
+        return row.argmax
+    entry = draw(row.sampled(sampling), uniform())
+    ids = None if row.shared is None else row.shared.ids
+    return entry if ids is None else int(ids[entry])
 
 
 def point(token: int, size: int) -> Distribution:

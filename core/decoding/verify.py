@@ -15,15 +15,20 @@ Uniform = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Outcome:
     """`statuses` of the accepted tokens, then one more token and its status; what follows a deferral is discarded."""
 
     statuses: tuple[Status, ...]
     token: int
     status: Status
 
+    @property
+    def accepted(self) -> int:
+        """Drafted tokens that were accepted."""
+        return len(self.statuses)
 
-def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], uniform: Uniform) -> Verdict:
+
+def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], uniform: Uniform) -> Outcome:
     """Judge a draft left to right. `at(i)` gives position i, the one behind the draft included; it is asked in order
     and no further than needed, since the last position may cost the drafter a step."""
     statuses: list[Status] = []
@@ -31,9 +36,9 @@ def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], uni
         here = at(i)
         agreed, accepted = test(rule, v, here, uniform)
         if not accepted:
-            return Verdict(tuple(statuses), replacement(rule, here, uniform), Status.DEFERRED)
+            return Outcome(tuple(statuses), replacement(rule, here, uniform), Status.DEFERRED)
         statuses.append(Status.AGREED if agreed else Status.KEPT)
-    return Verdict(tuple(statuses), extra(rule, at(len(drafted)), uniform), Status.BONUS)
+    return Outcome(tuple(statuses), extra(rule, at(len(drafted)), uniform), Status.BONUS)
 
 
 def test(rule: Rule, v: int, at: Position, uniform: Uniform) -> tuple[bool, bool]:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ..atomic import atomic_file
 from ..errors import UsageError
 from ..headers.vocabulary import CONTROL, Tokens
-from ..runtime.llama import LlamaModel
-from ..runtime.pair import special_text
+from ..runtime.backend import ModelFile
+from ..runtime.llama import LlamaBackend
+from ..runtime.prompt import special_text
 from .conversations import Conversation, Frame, frame
 from .openers import Openers
 from .weights import read_weights
@@ -95,7 +96,7 @@ def write_waves(
     remember(folder / "settings.json", {"expert": expert.name, **asdict(settings)})
     header, arrays = read_weights(expert)
     tokens = Tokens.of(header)
-    model = LlamaModel(expert, header, context=64, max_rows=1, threads=1, gpu_layers=0)
+    model = LlamaBackend().load(ModelFile(expert, header, header.file_bytes), gpu_layers=0)
 
     def encode(text: str, special: bool) -> list[int]:
         return model.tokenize(text, special=special)

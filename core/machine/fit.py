@@ -22,7 +22,7 @@ SAFETY = 1.05
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class Footprint:
     """One model as it will be loaded. `file_bytes` counts every part; `repacked` are the tensor types that the build
     copies into another layout, `mapped` whether the file is mapped (they are then in memory twice)."""
 
@@ -52,7 +52,7 @@ class Need:
         return self.weights + self.cache + self.compute + self.tables
 
 
-def need(model: Model, context: int) -> Need:
+def need(model: Footprint, context: int) -> Need:
     """What one model takes at a context of the pair."""
     header, shape = model.header, Shape.of(model.header)
     size = -(-int(context * model.stretch) // STEP) * STEP
@@ -101,13 +101,13 @@ class Estimate:
         return (self.total - gpu) * SAFETY <= room.memory and (room.gpu is None or gpu * SAFETY <= room.gpu)
 
 
-def estimate(models: Sequence[Model], context: int, differing: bool = False) -> Estimate:
+def estimate(models: Sequence[Footprint], context: int, differing: bool = False) -> Estimate:
     """What models take together; `differing` where their vocabularies are neither identical nor padded."""
     tokens = sum(len(m.header.get("tokenizer.ggml.tokens", StringArray, None) or ()) for m in models)
     return Estimate(context, tuple(need(m, context) for m in models), PROCESS + (INDEX * tokens if differing else 0))
 
 
-def largest_context(models: Sequence[Model], room: Room, most: int, differing: bool = False) -> int:
+def largest_context(models: Sequence[Footprint], room: Room, most: int, differing: bool = False) -> int:
     """The largest context up to `most` that fits, a multiple of STEP (or `most` itself); 0 where none does."""
     if estimate(models, most, differing).fits(room):
         return most
@@ -121,7 +121,7 @@ def largest_context(models: Sequence[Model], room: Room, most: int, differing: b
     return low * STEP
 
 
-def require_fit(models: Sequence[Model], context: int, room: Room, differing: bool = False) -> Estimate:
+def require_fit(models: Sequence[Footprint], context: int, room: Room, differing: bool = False) -> Estimate:
     """The estimate. Raises DoesNotFit, with the largest context that would fit, where it does not."""
     found = estimate(models, context, differing)
     if found.fits(room):

@@ -6,7 +6,7 @@ For arms whose tokens the expert never judged. Outside any timing; knows a langu
 from collections.abc import Sequence
 
 from ..decoding.model import LanguageModel
-from ..decoding.sampling import Distribution
+from ..decoding.sampling import distribution
 
 
 def mean_log_prob(expert: LanguageModel, prompt: Sequence[int], answer: Sequence[int]) -> float | None:
@@ -23,5 +23,5 @@ def mean_log_prob(expert: LanguageModel, prompt: Sequence[int], answer: Sequence
         rows = expert.extend(chunk, rows=len(chunk))
         for i, row in enumerate(rows):
             if at + i + 1 >= len(prompt):
-                total += Distribution(row).log_prob(ids[at + i + 1])
+                total += distribution(row).log_prob(ids[at + i + 1])
     return total / len(answer)

@@ -1,4 +1,4 @@
-"""What a figure was measured on: versions, machine, files, settings. Knows facts of this process; measures nothing."""
+"""What a figure was measured on: versions, machine, files, sampling. Knows facts of this process; measures nothing."""
 
 import platform
 from importlib.metadata import version
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..conversation.template import fingerprint
+from ..decoding.sampling import Sampling
 from ..files.local import hash_file
 from ..runtime.llama import devices
-from ..runtime.pair import LoadedPair
+from ..runtime.pair import Pair
 
 SCHEMA = 1
 
@@ -23,24 +24,23 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine_of(pair: LoadedPair) -> str:
+def machine_of(pair: Pair) -> str:
     """What a speed was measured on, in a line: processor, threads, GPUs in use, and the build."""
-    gpus = [device.name for device in devices()] if pair.settings.gpu_layers else []
+    gpus = [device.name for device in devices()] if pair.options.gpu_layers else []
     parts = [cpu_name(), f"{pair.expert.threads} threads", *gpus, f"llama-cpp-python {version('llama-cpp-python')}"]
     return ", ".join(parts)
 
 
-def manifest(pair: LoadedPair, command: str) -> dict[str, Any]:
-    """The public manifest (README, "--json")."""
-    settings = pair.settings
+def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command: str) -> dict[str, Any]:
+    """The public manifest (README, "--json"). `k` and `lookup` as they were asked for."""
     models = {
         role: {
-            "file": path.name,
-            "sha256": hash_file(path),
-            "quant": header.file_type,
-            "parameters": header.parameters,
+            "file": file.path.name,
+            "sha256": hash_file(file.path),
+            "quant": file.header.file_type,
+            "parameters": file.header.parameters,
         }
-        for role, (path, header) in pair.files.items()
+        for role, file in pair.files.items()
     }
     return {
         "speccas": version("speccas"),
@@ -48,17 +48,17 @@ def manifest(pair: LoadedPair, command: str) -> dict[str, Any]:
         "system": platform.platform(),
         "cpu": cpu_name(),
         "threads": pair.expert.threads,
-        "pair": pair.pair.name,
+        "pair": pair.name,
         **models,
         "vocabulary": str(pair.vocabulary.verdict),
         "template_sha256": fingerprint(pair.template) if pair.template else None,
-        "k": settings.draft_tokens,
-        "lookup": settings.lookup,
-        "temperature": settings.temperature,
-        "top_k": settings.top_k,
-        "top_p": settings.top_p,
-        "min_p": settings.min_p,
-        "seed": settings.seed,
+        "k": k,
+        "lookup": lookup,
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "seed": sampling.seed,
         "ctx": pair.context,
         "command": command,
     }

@@ -61,7 +61,6 @@ class Figures:
 class Fold:
     """Feed it the events of one arm; `figures` is right at any time, also when the arm never finished."""
 
-    prefill_seconds: float = 0.0
     started: Started | None = None
     finished: Finished | None = None
     tokens: list[Token] = field(default_factory=list)
@@ -111,8 +110,8 @@ class Fold:
             seconds=seconds,
             tokens_per_second=n / seconds if seconds > 0 else None,
             speedup=None,
-            ttft_ms=1e3 * self.prefill_seconds + rounds[0].t_ms if rounds else None,
-            prefill_seconds=self.prefill_seconds,
+            ttft_ms=1e3 * start.prefill_seconds + rounds[0].t_ms if rounds else None,
+            prefill_seconds=start.prefill_seconds,
             draft_seconds=draft,
             verify_seconds=verify,
             overhead_seconds=max(0.0, seconds - draft - verify - (end.held if end else 0.0)),

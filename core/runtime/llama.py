@@ -9,7 +9,6 @@ import itertools
 import math
 import os
 import platform
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,13 +21,18 @@ import numpy as np
 
 from ..decoding.answer import Lexicon
 from ..decoding.sampling import Floats
-from ..errors import ContextFull, DoesNotFit, NativeError, RollbackRefused, Stopped
+from ..errors import ContextFull, DoesNotFit, IntegrityError, NativeError, RollbackRefused, Stopped
+from ..files.local import hash_file, locate, size_of
+from ..files.source import Source
 from ..headers.architecture import require_language_model
-from ..headers.gguf import Header
+from ..headers.gguf import Header, read_header
+from ..machine.fit import Footprint
+from .backend import ModelFile
+from .stop import StopFlag
 
-MAX_DRAFT = 16
+CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
 CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
-BULK = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
+MANY = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
 GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type
 NO_MMAP, AUTO = 0, -1  # llama.h: enum llama_load_mode
 REPACKED = {
@@ -105,26 +109,6 @@ def devices() -> list[Device]:
         return []
 
 
-class StopFlag:
-    """Stops a llama_decode from another thread. llama.cpp asks `atoi(flag)` before every graph node: a libc function,
-    because a Python callback there cost 30 % of a small model's speed."""
-
-    def __init__(self) -> None:
-        self._buffer = ctypes.create_string_buffer(b"0")
-        library = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
-        self.callback = ctypes.cast(library.atoi, api.ggml_abort_callback)
-        self.data = ctypes.cast(self._buffer, ctypes.c_void_p)
-
-    def set(self) -> None:
-        self._buffer.value = b"1"
-
-    def clear(self) -> None:
-        self._buffer.value = b"0"
-
-    def __bool__(self) -> bool:
-        return self._buffer.value == b"1"
-
-
 def fill(struct: Any, **values: Any) -> Any:
     """Set fields of a ctypes struct. ctypes takes any name silently, so a name that is no field is a bug of ours."""
     fields = {name for name, _ in struct._fields_}
@@ -162,50 +146,65 @@ def chunk_size(gpu_layers: int) -> int:
     return GPU_CHUNK if gpu_layers and api.llama_supports_gpu_offload() else CPU_CHUNK
 
 
-class LlamaModel:
-    """A loaded model with one context and one sequence. See `LanguageModel` for the contract of each method."""
+class LlamaBackend:
+    """GGUF files through llama.cpp, in this process."""
 
-    def __init__(
+    def open(self, source: Source, pull: str = "") -> ModelFile:
+        """A small file whose hash is known is hashed; of a larger one `verify` does that."""
+        path = locate(source, pull)
+        header = read_header(path)
+        if source.sha256 and header.file_bytes <= CHECK_AT_LOAD:
+            found = hash_file(path)
+            if found != source.sha256:
+                raise IntegrityError(
+                    f"{path} is not the file of this pair: its SHA-256 is {found}", f"expected {source.sha256}"
+                )
+        return ModelFile(path, header, size_of(path), path.stat().st_mtime_ns)
+
+    def footprint(self, file: ModelFile, max_rows: int, gpu_layers: int, stretch: float) -> Footprint:
+        return Footprint(
+            file.header,
+            file.bytes,
+            max_rows,
+            chunk_size(gpu_layers),
+            mapped=not repacks(file.header),
+            repacked=repacked_types(),
+            gpu_layers=gpu_layers if devices() else 0,
+            stretch=stretch,
+        )
+
+    def free_gpu_bytes(self) -> int | None:
+        gpus = devices()
+        return sum(gpu.free for gpu in gpus) if gpus else None
+
+    def load(
         self,
-        path: Path,
-        header: Header,
-        *,
-        context: int,
-        max_rows: int,
-        threads: int | None = None,
+        file: ModelFile,
         gpu_layers: int = -1,
         stop: StopFlag | None = None,
         on_load: Callable[[float], None] | None = None,
-    ) -> None:
-        """Load `path`. `on_load` hears the share that is loaded.
+    ) -> "LlamaWeights":
+        return LlamaWeights(file, gpu_layers, StopFlag() if stop is None else stop, on_load)
 
-        Raises CannotPair (no language model), NativeError (llama.cpp's own words), DoesNotFit, Stopped.
-        """
+
+class LlamaWeights:
+    """A loaded model and its vocabulary; contexts are made over it."""
+
+    def __init__(
+        self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
+    ) -> None:
+        """Raises CannotPair (no language model), NativeError (llama.cpp's own words), Stopped."""
         start()
-        require_language_model(header, path)
-        self.path = path
-        self.context = context
-        self.max_rows = max_rows
-        self.seconds = 0.0
-        self.evaluated = 0  # tokens read since the load
-        self.bulk = math.inf  # least seconds a token of those that were read together without a row
-        self.stop = StopFlag() if stop is None else stop  # a flag that is not set is false
-        self.threads = threads or physical_cores()
-        # One micro-batch a decode, so an abort leaves the cache at a chunk's edge.
-        self.chunk = chunk_size(gpu_layers)
-        self._length = 0
+        require_language_model(file.header, file.path)
+        self.path = file.path
+        self.stop = stop
+        self.gpu_layers = gpu_layers
         self._open = contextlib.ExitStack()
-        self.model = self._load(header, gpu_layers, on_load)
+        self.model = self._load(file.header, gpu_layers, on_load)
         self.vocab = api.llama_model_get_vocab(self.model)
         self.size: int = api.llama_vocab_n_tokens(self.vocab)
-        self.ctx = self._context()
-        self.memory = api.llama_get_memory(self.ctx)
-        self._batch()
-        plain = not (api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
-        self.rollback: int | None = None if plain else int(api.llama_n_rs_seq(self.ctx))
+        self.recurrent = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
         self._pieces: dict[int, bytes] = {}
-        self._row_address = 0
-        self._rows: Floats = np.empty((0, self.size), dtype=np.float32)
 
     def _load(self, header: Header, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
         def progress(share: float, _data: object) -> bool:
@@ -232,139 +231,14 @@ class LlamaModel:
         self._open.callback(api.llama_model_free, model)
         return model
 
-    def _context(self) -> Any:
-        recurrent = api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model)
-        params = fill(
-            api.llama_context_default_params(),
-            n_ctx=self.context,
-            n_batch=self.chunk,
-            n_ubatch=self.chunk,
-            n_seq_max=1,
-            n_outputs_max=self.max_rows,
-            n_rs_seq=self.max_rows - 1 if recurrent else 0,
-            n_threads=self.threads,
-            n_threads_batch=self.threads,
-            abort_callback=self.stop.callback,
-            abort_callback_data=self.stop.data,
-        )
-        ctx = api.llama_init_from_model(self.model, params)
-        if not ctx:
-            self.close()
-            raise DoesNotFit(
-                f"llama.cpp cannot make a context of {self.context} tokens for {self.path.name}: {log_tail()}",
-                "use a smaller --ctx",
-            )
-        self._open.callback(api.llama_free, ctx)
-        return ctx
-
-    def _batch(self) -> None:
-        """One batch for the model's life; its arrays are filled through numpy views."""
-        self.batch = api.llama_batch_init(self.chunk, 0, 1)
-        self._open.callback(api.llama_batch_free, self.batch)
-        for i in range(self.chunk):
-            self.batch.n_seq_id[i] = 1
-            self.batch.seq_id[i][0] = 0
-        self._tokens = np.ctypeslib.as_array(self.batch.token, shape=(self.chunk,))
-        self._positions = np.ctypeslib.as_array(self.batch.pos, shape=(self.chunk,))
-        self._flags = np.ctypeslib.as_array(self.batch.logits, shape=(self.chunk,))
-
-    def use_threads(self, threads: int) -> None:
-        """From the next call on (llama_set_n_threads)."""
-        self.threads = threads
-        api.llama_set_n_threads(self.ctx, threads, threads)
+    def context(self, length: int, max_rows: int, threads: int | None = None) -> "LlamaContext":
+        made = LlamaContext(self, length, max_rows, threads or physical_cores())
+        self._open.callback(made.close)
+        return made
 
     def close(self) -> None:
-        """Free context and model. Views returned by `extend` die with them."""
+        """Free the model and every context over it. Views returned by `extend` die with them."""
         self._open.close()
-
-    def __len__(self) -> int:
-        return self._length
-
-    def extend(self, ids: Sequence[int], rows: int = 1) -> Floats:
-        if not rows <= min(self.max_rows, len(ids)):
-            raise ValueError(f"{rows} rows of {len(ids)} tokens, at most {self.max_rows}")
-        if self._length + len(ids) > self.context:
-            raise ContextFull(f"the context of {self.context} tokens is full", "use a larger --ctx")
-        began = time.perf_counter()
-        try:
-            head = len(ids) - rows if len(ids) > self.chunk else 0
-            for at in range(0, head, self.chunk):
-                self._decode(ids[at : min(at + self.chunk, head)], 0)
-            if head < len(ids):
-                self._decode(ids[head:], rows)
-            if rows == 0:
-                api.llama_synchronize(self.ctx)  # a GPU works on; its time is this call's
-                if len(ids) >= BULK:
-                    self.bulk = min(self.bulk, (time.perf_counter() - began) / len(ids))
-            return self._fetch(len(ids) - head, rows)
-        finally:
-            self.seconds += time.perf_counter() - began
-
-    def _decode(self, ids: Sequence[int], rows: int) -> None:
-        if self.stop:
-            raise Stopped("stopped")
-        n = self.batch.n_tokens = len(ids)
-        self._tokens[:n] = ids
-        self._positions[:n] = range(self._length, self._length + n)
-        self._flags[:n] = 0
-        self._flags[n - rows : n] = 1
-        code = api.llama_decode(self.ctx, self.batch)
-        if code == 0:
-            self._length += n
-            self.evaluated += n
-            return
-        self._forget(self._length)  # whatever of this chunk did get in
-        if code == 2:
-            raise Stopped("stopped")
-        if code == 1:
-            raise ContextFull("llama.cpp found no room in its cache", "use a larger --ctx")
-        raise NativeError(f"llama_decode failed with code {code}: {log_tail()}")
-
-    def _fetch(self, tokens: int, rows: int) -> Floats:
-        """The last rows of the batch, without a copy: llama.cpp keeps them contiguous in output order."""
-        if rows == 0:
-            return self._rows[:0]
-        pointer = api.llama_get_logits_ith(self.ctx, tokens - rows)
-        address = ctypes.addressof(pointer.contents)
-        if address != self._row_address:
-            self._row_address = address
-            self._rows = np.ctypeslib.as_array(pointer, shape=(self.max_rows, self.size))
-        return self._rows[:rows]
-
-    def _forget(self, length: int) -> None:
-        if not api.llama_memory_seq_rm(self.memory, 0, length, -1):
-            raise RollbackRefused(
-                f"llama.cpp cannot take tokens back from the cache of {self.path.name}",
-                "use a model that is not recurrent",
-            )
-
-    def truncate(self, length: int) -> None:
-        if length < self._length:
-            self._forget(length)
-            self._length = length
-
-    def mark(self) -> tuple[int, Any]:
-        if self.rollback is None:
-            return self._length, None
-        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = api.llama_state_seq_get_size_ext(self.ctx, 0, flags)
-        state = (ctypes.c_uint8 * size)()
-        api.llama_state_seq_get_data_ext(self.ctx, state, size, 0, flags)
-        return self._length, state
-
-    def restore(self, mark: object) -> None:
-        assert isinstance(mark, tuple)
-        length, state = mark
-        if state is None:
-            self.truncate(length)
-            return
-        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        if not api.llama_state_seq_set_data_ext(self.ctx, state, len(state), 0, flags):
-            raise RollbackRefused(f"llama.cpp cannot restore the state of {self.path.name}")
-        self._forget(length)
-        self._length = length
-
-    # The vocabulary, as llama.cpp sees it.
 
     def piece(self, token: int) -> bytes:
         """Bytes of a token; empty for control tokens (llama_token_to_piece, special = false)."""
@@ -401,3 +275,158 @@ class LlamaModel:
                 raise NativeError(f"llama_tokenize failed with {count}")
             room = -count
         raise AssertionError
+
+
+class LlamaContext:
+    """One context with one sequence over a model's weights. See `LanguageModel` for the contract of each method."""
+
+    def __init__(self, weights: LlamaWeights, length: int, max_rows: int, threads: int) -> None:
+        """Raises DoesNotFit."""
+        self.weights = weights
+        self.context = length
+        self.max_rows = max_rows
+        self.seconds = 0.0
+        self.evaluated = 0
+        self.prefill_token = math.inf
+        self.stop = weights.stop
+        self.threads = threads
+        # One micro-batch a decode, so an abort leaves the cache at a chunk's edge.
+        self.chunk = chunk_size(weights.gpu_layers)
+        self._length = 0
+        self._open = contextlib.ExitStack()
+        self.ctx = self._context()
+        self.memory = api.llama_get_memory(self.ctx)
+        self._batch()
+        self.rollback: int | None = int(api.llama_n_rs_seq(self.ctx)) if weights.recurrent else None
+        self._row_address = 0
+        self._rows: Floats = np.empty((0, weights.size), dtype=np.float32)
+
+    def _context(self) -> Any:
+        params = fill(
+            api.llama_context_default_params(),
+            n_ctx=self.context,
+            n_batch=self.chunk,
+            n_ubatch=self.chunk,
+            n_seq_max=1,
+            n_outputs_max=self.max_rows,
+            n_rs_seq=self.max_rows - 1 if self.weights.recurrent else 0,
+            n_threads=self.threads,
+            n_threads_batch=self.threads,
+            abort_callback=self.stop.callback,
+            abort_callback_data=self.stop.data,
+        )
+        ctx = api.llama_init_from_model(self.weights.model, params)
+        if not ctx:
+            raise DoesNotFit(
+                f"llama.cpp cannot make a context of {self.context} tokens for {self.weights.path.name}: {log_tail()}",
+                "use a smaller --ctx",
+            )
+        self._open.callback(api.llama_free, ctx)
+        return ctx
+
+    def _batch(self) -> None:
+        """One batch for the model's life; its arrays are filled through numpy views."""
+        self.batch = api.llama_batch_init(self.chunk, 0, 1)
+        self._open.callback(api.llama_batch_free, self.batch)
+        for i in range(self.chunk):
+            self.batch.n_seq_id[i] = 1
+            self.batch.seq_id[i][0] = 0
+        self._tokens = np.ctypeslib.as_array(self.batch.token, shape=(self.chunk,))
+        self._positions = np.ctypeslib.as_array(self.batch.pos, shape=(self.chunk,))
+        self._flags = np.ctypeslib.as_array(self.batch.logits, shape=(self.chunk,))
+
+    def use_threads(self, threads: int) -> None:
+        """From the next call on (llama_set_n_threads)."""
+        self.threads = threads
+        api.llama_set_n_threads(self.ctx, threads, threads)
+
+    def close(self) -> None:
+        """Free the context. Views returned by `extend` die with it."""
+        self._open.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def extend(self, ids: Sequence[int], rows: int = 1) -> Floats:
+        if not rows <= min(self.max_rows, len(ids)):
+            raise ValueError(f"{rows} rows of {len(ids)} tokens, at most {self.max_rows}")
+        if self._length + len(ids) > self.context:
+            raise ContextFull(f"the context of {self.context} tokens is full", "use a larger --ctx")
+        began = time.perf_counter()
+        try:
+            head = len(ids) - rows if len(ids) > self.chunk else 0
+            for at in range(0, head, self.chunk):
+                self._decode(ids[at : min(at + self.chunk, head)], 0)
+            if head < len(ids):
+                self._decode(ids[head:], rows)
+            if rows == 0:
+                api.llama_synchronize(self.ctx)  # a GPU works on; its time is this call's
+                if len(ids) >= MANY:
+                    self.prefill_token = min(self.prefill_token, (time.perf_counter() - began) / len(ids))
+            return self._fetch(len(ids) - head, rows)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    def _decode(self, ids: Sequence[int], rows: int) -> None:
+        if self.stop:
+            raise Stopped("stopped")
+        n = self.batch.n_tokens = len(ids)
+        self._tokens[:n] = ids
+        self._positions[:n] = range(self._length, self._length + n)
+        self._flags[:n] = 0
+        self._flags[n - rows : n] = 1
+        code = api.llama_decode(self.ctx, self.batch)
+        if code == 0:
+            self._length += n
+            self.evaluated += n
+            return
+        self._forget(self._length)  # whatever of this chunk did get in
+        if code == 2:
+            raise Stopped("stopped")
+        if code == 1:
+            raise ContextFull("llama.cpp found no room in its cache", "use a larger --ctx")
+        raise NativeError(f"llama_decode failed with code {code}: {log_tail()}")
+
+    def _fetch(self, tokens: int, rows: int) -> Floats:
+        """The last rows of the batch, without a copy: llama.cpp keeps them contiguous in output order."""
+        if rows == 0:
+            return self._rows[:0]
+        pointer = api.llama_get_logits_ith(self.ctx, tokens - rows)
+        address = ctypes.addressof(pointer.contents)
+        if address != self._row_address:
+            self._row_address = address
+            self._rows = np.ctypeslib.as_array(pointer, shape=(self.max_rows, self.weights.size))
+        return self._rows[:rows]
+
+    def _forget(self, length: int) -> None:
+        if not api.llama_memory_seq_rm(self.memory, 0, length, -1):
+            raise RollbackRefused(
+                f"llama.cpp cannot take tokens back from the cache of {self.weights.path.name}",
+                "use a model that is not recurrent",
+            )
+
+    def truncate(self, length: int) -> None:
+        if length < self._length:
+            self._forget(length)
+            self._length = length
+
+    def mark(self) -> tuple[int, Any]:
+        if self.rollback is None:
+            return self._length, None
+        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        size = api.llama_state_seq_get_size_ext(self.ctx, 0, flags)
+        state = (ctypes.c_uint8 * size)()
+        api.llama_state_seq_get_data_ext(self.ctx, state, size, 0, flags)
+        return self._length, state
+
+    def restore(self, mark: object) -> None:
+        assert isinstance(mark, tuple)
+        length, state = mark
+        if state is None:
+            self.truncate(length)
+            return
+        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        if not api.llama_state_seq_set_data_ext(self.ctx, state, len(state), 0, flags):
+            raise RollbackRefused(f"llama.cpp cannot restore the state of {self.weights.path.name}")
+        self._forget(length)
+        self._length = length

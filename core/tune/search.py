@@ -14,13 +14,14 @@ from ..bench.samples import Sample, SampleFile
 from ..bench.suites import Item
 from ..decoding.arms import parse_arm
 from ..errors import UsageError
+from ..runtime.prompt import Prompt
 from .candidates import FALLBACK, Candidate
 from .decide import Choice, choose_setting
 from .halving import FINALISTS, SLOWER_HALF, answers, halving_sizes, prune, search_half, survivors
 from .standing import Standing, standings
 
 BLOCK = 7
-Prompt = tuple[Item, list[int]]
+Asked = tuple[Item, Prompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Search:
     def _play(
         self,
         file: SampleFile,
-        prompts: Sequence[Prompt],
+        prompts: Sequence[Asked],
         names: Sequence[Candidate],
         repeats: int,
         to_come: int,
@@ -95,33 +96,33 @@ class Search:
     ) -> None:
         """Every candidate on every prompt. `to_come`: answers until the end of the search, these included."""
         total = self._done + to_come
-        for item, ids in prompts:
+        for item, prompt in prompts:
             for repeat, arms in blocks(names, repeats):
                 self.bench.plan = Plan(arms, repeat + 1, self.bench.plan.seed)
                 missing = self.bench.missing(file, item, repeat)
                 self._done += len(arms) - len(missing)  # played before the search was stopped
                 if missing and not self._warm:
                     tell(Progress(self._done, total, True))
-                    self._warm_up(ids)
+                    self._warm_up(prompt)
 
                 def played(known: int = self._done - len(file.samples)) -> None:
                     tell(Progress(known + len(file.samples), total))
 
-                self.bench.play_block(file, item, ids, repeat, missing, played)
+                self.bench.play_block(file, item, prompt, repeat, missing, played)
                 self._done += len(missing)
         tell(Progress(self._done, total))
 
-    def _warm_up(self, ids: Sequence[int]) -> None:
+    def _warm_up(self, prompt: Prompt) -> None:
         """One short answer at each draft length: every batch shape has been seen by then."""
         plan = self.bench.plan
         lengths = {each.k: each for each in self.candidates}
         self.bench.plan = Plan((EXPERT, *map(planned_arm, lengths.values())), 1)
-        self.bench.warm_up(ids)
+        self.bench.warm_up(prompt)
         self.bench.plan = plan
         self._warm = True
 
 
-def of(file: SampleFile, prompts: Sequence[Prompt]) -> list[Sample]:
+def of(file: SampleFile, prompts: Sequence[Asked]) -> list[Sample]:
     """The samples of these prompts."""
     known = {item.id for item, _ in prompts}
     return [sample for sample in file.samples if sample.prompt_id in known]

@@ -16,7 +16,7 @@ from ..bench.plots import Point, frontier
 from ..bench.samples import Sample
 from ..bench.stats import IntervalEstimate, mean, median
 from ..bench.summary import PairedSample, by_prompt, by_prompt_mean, speed_ratio, time_ratio
-from ..decoding.baselines import REFERENCE
+from ..decoding.arms import REFERENCE
 from .candidates import Candidate
 
 

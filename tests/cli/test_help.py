@@ -57,7 +57,7 @@ def test_commands_without_arguments_say_how(speccas: Run) -> None:
 
 
 def test_rules_explains_every_rule_and_ancestor(speccas: Run) -> None:
-    from speccas.core.decoding.baselines import BASELINES
+    from speccas.core.decoding.arms import BASELINES
     from speccas.core.decoding.rules import RULES
 
     told = speccas("rules")

@@ -16,7 +16,7 @@ import pyte
 import pytest
 
 from speccas.cli.interrupt import ECHO, interruptible
-from speccas.core.runtime.llama import StopFlag
+from speccas.core.runtime.stop import StopFlag
 from tests.builders.models import QWEN_DRAFTER, QWEN_EXPERT, TINY
 from tests.builders.processes import alive
 

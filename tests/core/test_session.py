@@ -1,21 +1,24 @@
-"""A chat's session on the tiny pair: what a turn evaluates, what undoing leaves, what goes when the context is full.
-
-Knows the session and the pair's counters; no terminal.
-"""
+"""A chat's session on the tiny pair: what a turn evaluates, what undoing leaves, what goes when the context is full."""
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from speccas.core.calibration.planner import Wanted
 from speccas.core.conversation.transcript import Conversation, Turn, load
+from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Event, Finish, Finished, Judged
+from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import IntegrityError, RollbackRefused, Stopped, UsageError
-from speccas.core.runtime.pair import LoadedPair, Prefilled, chosen_pair
-from speccas.core.session import Dropped, Session
-from speccas.core.settings import Settings
+from speccas.core.files.profiles import find_profile
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.generate import Length, PromptRead
+from speccas.core.runtime.pair import Pair, load_pair
+from speccas.core.session import Asking, Dropped, Session
 
 pytestmark = pytest.mark.tiny
 
@@ -25,35 +28,32 @@ Make = Callable[..., Session]
 
 
 @pytest.fixture
-def make(tiny: LoadedPair) -> Iterator[Make]:
+def make(tiny: Pair) -> Iterator[Make]:
     """A session on the shared pair, as if it had just been loaded."""
 
     def session(
-        rule: str = "exact", start: Conversation | None = None, path: Path | None = None, **given: object
+        rule: str = "exact", start: Conversation | None = None, path: Path | None = None, **sampling: Any
     ) -> Session:
-        settings = replace(tiny.settings, rule=(rule,), **{"max_tokens": 8, **given})  # type: ignore[arg-type]
         tiny.stop.clear()
-        tiny.settings = settings
-        tiny.held = []
-        tiny.expert.truncate(0)
-        tiny.small.truncate(0)
-        return Session(tiny, settings, start or Conversation(settings.system), path)
+        tiny.clear()
+        asking = Asking(parse_arm(rule), Sampling(**sampling), Length(8), Wanted(4))
+        return Session(tiny, asking, start or Conversation(), path)
 
-    before = tiny.settings
     yield session
-    tiny.settings = before
     tiny.stop.clear()
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[LoadedPair]:
+def small() -> Iterator[Pair]:
     """The tiny pair with a context of 256 tokens."""
-    chosen = Settings(threads=1, ctx=256, max_tokens=12)
-    with LoadedPair(chosen_pair(chosen), chosen) as pair:
+    with load_pair(find_profile("tiny"), LoadOptions(threads=1, ctx=256)) as pair:
         yield pair
 
 
-def ask(session: Session, text: str, stop_after: int | None = None) -> list[Event | Prefilled | Dropped]:
+SHORT = Asking(parse_arm("exact"), Sampling(), Length(12), Wanted(4))
+
+
+def ask(session: Session, text: str, stop_after: int | None = None) -> list[Event | PromptRead | Dropped]:
     """One turn; the stop flag is set when so many rounds were shown."""
     events = []
     for event in session.ask(text):
@@ -73,16 +73,16 @@ def test_a_turn_reads_only_what_is_new(make: Make) -> None:
     session = make()
     held = {"expert": 0, "drafter": 0}
     last = None
-    models = {"expert": session.pair.expert, "drafter": session.pair.small}
+    models = {"expert": session.pair.expert, "drafter": session.pair.drafter}
     for text in ASKED:
         ask(session, text)
         last = session.last
         assert last is not None
-        spelled = [each for token in last.request.prompt for each in session.pair.vocabulary.spell(token)]
-        length = {"expert": len(last.request.prompt), "drafter": len(spelled)}
+        spelled = [each for token in last.prompt.ids for each in session.pair.vocabulary.spell(token)]
+        length = {"expert": len(last.prompt.ids), "drafter": len(spelled)}
         assert last.read == {role: length[role] - 1 - held[role] for role in models}
         held = {role: len(model) for role, model in models.items()}
-    assert last is not None and last.read["expert"] < 20 < len(last.request.prompt)
+    assert last is not None and last.read["expert"] < 20 < len(last.prompt.ids)
 
 
 @pytest.mark.parametrize("rule", ["exact", "expert"])
@@ -107,7 +107,7 @@ def test_undone_and_stopped_turns_leave_no_trace(make: Make, rule: str) -> None:
     session.pair.stop.clear()
     ask(session, ASKED[2])
     assert answers(session) == answers(plain)
-    assert session.pair.held == plain.pair.held
+    assert session.pair.cached == plain.pair.cached
 
 
 def test_an_undone_turn_is_read_over_in_the_same_batches(make: Make) -> None:
@@ -157,7 +157,7 @@ def test_the_rule_may_change_between_turns(make: Make) -> None:
     ask(plain, ASKED[0])
     session = make("token")
     ask(session, ASKED[0])
-    session.rule("exact")
+    session.asking = replace(session.asking, arm=parse_arm("exact"))
     ask(session, session.again().user)
     assert answers(session) == answers(plain)
     assert [turn.rule for turn in session.conversation.turns] == ["exact"]
@@ -172,7 +172,7 @@ def test_stopped_in_a_long_prefill(make: Make) -> None:
             steps.append(event)
             session.pair.stop.set()
     session.pair.stop.clear()
-    assert len(steps) == 1 and isinstance(steps[0], Prefilled) and steps[0].total > 3000
+    assert len(steps) == 1 and isinstance(steps[0], PromptRead) and steps[0].total > 3000
     ask(session, ASKED[1])
     plain = make("exact")
     ask(plain, ASKED[0])
@@ -180,10 +180,9 @@ def test_stopped_in_a_long_prefill(make: Make) -> None:
     assert answers(session) == answers(plain)
 
 
-def test_a_full_context_lets_the_oldest_turns_go(small: LoadedPair, tmp_path: Path) -> None:
-    settings = replace(small.settings, system="You count lamps.")
-    session = Session(small, settings, Conversation(settings.system), tmp_path / "talk.json")
-    system = small.conversation_ids(session.conversation.messages()[0])[:8]
+def test_a_full_context_lets_the_oldest_turns_go(small: Pair, tmp_path: Path) -> None:
+    session = Session(small, SHORT, Conversation("You count lamps."), tmp_path / "talk.json")
+    system = session.prompt().ids[:8]
     dropped = 0
     for i in range(30):
         events = ask(
@@ -196,14 +195,14 @@ def test_a_full_context_lets_the_oldest_turns_go(small: LoadedPair, tmp_path: Pa
         for drop in drops:
             assert drop.tokens <= drop.context // 2 == 128
             dropped += drop.turns
-        assert session.last is not None and list(session.last.request.prompt[:8]) == system
-        assert len(session.last.request.prompt) < 256
+        assert session.last is not None and session.last.prompt.ids[:8] == system
+        assert len(session.last.prompt.ids) < 256
     assert 20 < dropped == session.conversation.first
     assert len(load(tmp_path / "talk.json").turns) == 30, "the file keeps what the models no longer see"
 
 
-def test_undoing_the_turn_that_let_others_go_brings_them_back(small: LoadedPair) -> None:
-    session = Session(small, small.settings, Conversation(), None)
+def test_undoing_the_turn_that_let_others_go_brings_them_back(small: Pair) -> None:
+    session = Session(small, SHORT, Conversation())
     ask(session, "How many lamps are there in the red house, and what colour is each of them? Name them all, please.")
     first = session.last
     assert first is not None
@@ -213,11 +212,11 @@ def test_undoing_the_turn_that_let_others_go_brings_them_back(small: LoadedPair)
     assert session.conversation.first == 0
     ask(session, "Why?")
     assert session.last is not None
-    assert session.last.request.prompt[: len(first.request.prompt)] == first.request.prompt
+    assert session.last.prompt.ids[: len(first.prompt.ids)] == first.prompt.ids
 
 
-def test_what_cannot_fit_is_refused_and_changes_nothing(small: LoadedPair) -> None:
-    session = Session(small, small.settings, Conversation(), None)
+def test_what_cannot_fit_is_refused_and_changes_nothing(small: Pair) -> None:
+    session = Session(small, SHORT, Conversation())
     ask(session, ASKED[0])
     before = session.conversation
     with pytest.raises(UsageError, match=r"the prompt has 6\d\d tokens, and the context of 256"):
@@ -248,7 +247,7 @@ def test_a_loaded_session_goes_on_as_the_one_that_was_saved(make: Make, tmp_path
     other = make(start=saved)
     ask(other, ASKED[2])
     assert other.last is not None and session.last is not None
-    assert other.last.request.prompt == session.last.request.prompt, "history is never tokenised again"
+    assert other.last.prompt.ids == session.last.prompt.ids, "history is never tokenised again"
     assert answers(other) == answers(session)
 
 
@@ -316,19 +315,3 @@ def test_a_recurrent_expert_is_read_again_after_it_was_measured(make: Make, monk
         assert session.measure_alone() > 0 and len(expert) == 0
     ask(session, ASKED[1])
     assert [turn.seen for turn in session.conversation.turns] == [True, True]
-
-
-def test_settings_that_may_change(make: Make) -> None:
-    session = make()
-    session.set("max_tokens", "3")
-    session.set("stop", "x")
-    ask(session, ASKED[0])
-    assert session.last is not None and session.last.request.max_tokens == 3
-    session.set("max_tokens", "none")
-    session.set("stop", "none")
-    assert (session.settings.max_tokens, session.settings.stop) == (None, ())
-    session.set("max_tokens", 4)
-    with pytest.raises(UsageError, match="cannot be set"):
-        session.set("ctx", "100")
-    with pytest.raises(UsageError, match="out of range"):
-        session.set("temperature", "-1")

@@ -1,24 +1,31 @@
-"""Drafts that cost nothing: where the last tokens stood earlier in the text, what followed them there (prompt lookup).
+"""Prompt lookup: where the last tokens stood earlier in the text, what followed them there is the draft. Costs nothing.
 
-Knows token ids; no model, no rule and no costs. What it proposes depends on the tokens before it alone and has no
-probability, so it is judged as a point mass: `exact` accepts it with p(v).
+A proposal depends on the tokens before it alone and has no probability, so it is judged as a point mass: `exact`
+accepts it with p(v).
 """
 
 from collections.abc import Iterable, Sequence
 
 from ..length.acceptance import LookupStatistics
+from ..length.policy import Policy
+from .draft_source import Draft, Drawing, ExpertRead
 
 SHORT = 2  # tokens that must agree for a match
 DEEPEST = 16  # tokens back that a match is measured
 PLACES = 16  # of those where the text's last tokens stood before, the latest so many are looked at
 
 
-class Lookup:
-    """The text so far, indexed by its pairs of tokens; of several places the one that agrees longest counts, of equals
-    the latest."""
+class PromptLookup:
+    """A draft source over the text so far, indexed by its pairs of tokens; of several places the one that agrees
+    longest counts, of equals the latest."""
 
-    def __init__(self, record: LookupStatistics) -> None:
-        self.record = record
+    name = "lookup"
+    gives_q = False
+    seconds = 0.0
+
+    def __init__(self, statistics: LookupStatistics | None = None) -> None:
+        """`statistics`: told of every token of the answer, whether the text went on as it had before."""
+        self.statistics = LookupStatistics() if statistics is None else statistics
         self.length = 0
         """Tokens that agree before the end of the text and before the place, DEEPEST at most; 0 where there is none."""
         self._ids: list[int] = []
@@ -27,12 +34,18 @@ class Lookup:
         self._at = -1
         """Where it goes on behind the place that ends like the text."""
 
-    def follow(self, ids: Sequence[int], learn: bool = True) -> None:
-        """Take in what was added to the text. `learn`: the new tokens are an answer's, and go on record."""
-        new = ids[len(self._ids) :]
+    def propose(self, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
+        """As many tokens from the best place as the policy wants of a match so long."""
+        drafted = self.draft(policy.lookup_length(self.length, room)) if self.length else []
+        return Draft(drafted) if drafted else None
+
+    def observe(self, committed: Sequence[int], read: ExpertRead | None = None) -> None:
+        """Take in what was added to the text. The first call brings the prompt, which teaches nothing."""
+        learn = bool(self._ids)
+        new = committed[len(self._ids) :]
         for i, token in enumerate(new):
             if learn and self.length:
-                self.record.learn(self.length, self._ids[self._at] == token)
+                self.statistics.learn(self.length, self._ids[self._at] == token)
             self._ids.append(token)
             places = self._behind.setdefault(tuple(self._ids[-SHORT:]), [])
             wanted = learn or i == len(new) - 1

@@ -1,14 +1,17 @@
-"""Drafts from a second, smaller model. Knows both models' ids through a `Spelling`, and nothing of rules.
+"""Drafts from a second, smaller model, in the expert's token ids whatever its own vocabulary is.
 
 The cache is trimmed to what is still right and never rebuilt: each committed token is read once.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from ..model import LanguageModel, Mark, Proposal
+from ..length.policy import Policy
+from ..model import LanguageModel, Mark
 from ..sampling import Distribution, Shared
+from .draft_source import LEAST_MASS, Draft, Drawing, ExpertRead, Proposal
 
 LEAST = 16  # positions, before a mean over them says anything
 
@@ -24,32 +27,33 @@ class Spelling(Protocol):
         """The drafter's ids for one token of the expert."""
 
 
-class Heading:
-    """The beginning of a text that the drafter reads in words of its own: its template's rendering of a prompt."""
+@dataclass(frozen=True, slots=True)
+class DrafterPrompt:
+    """A prompt that the drafter reads in its own words: its own template's rendering, by its own tokenizer."""
 
-    __slots__ = ("ids", "own")
-
-    def __init__(self, ids: Sequence[int], own: Sequence[int]) -> None:
-        """`ids`: the expert's; `own`: the drafter's, for what it reads in their place."""
-        self.ids = list(ids)
-        self.own = list(own)
+    ids: tuple[int, ...]
+    """The expert's, in whose place the drafter reads `own`."""
+    own: tuple[int, ...]
 
 
-class ModelDrafter:
-    """A `Drafter` over a language model.
+class SecondModel:
+    """A draft source over a second, smaller language model; it can also write alone, token by token.
 
     Invariant: the model's cache holds a prefix of the spelling of `_ids`, and `_ends[i]` is the length of the
-    spelling of the first i+1 of them. Ids of a heading have one end, that of all of it.
+    spelling of the first i+1 of them. Ids of a drafter prompt have one end, that of all of it.
     """
+
+    name = "drafter"
+    gives_q = True
 
     def __init__(self, model: LanguageModel, spelling: Spelling, room: int) -> None:
         """`room`: the most of its own tokens the drafter's context holds."""
         self.model = model
         self.spelling = spelling
         self.room = room
-        self.heading: Heading | None = None
-        """Counts from the next `follow` on, for texts that begin with its ids."""
-        self._headed: Heading | None = None
+        self.prompt: DrafterPrompt | None = None
+        """Counts from the next `observe` on, for texts that begin with its ids."""
+        self._prompted: DrafterPrompt | None = None
         self._ids: list[int] = []
         self._spelled: list[int] = []
         self._ends: list[int] = []
@@ -62,35 +66,68 @@ class ModelDrafter:
         return self.model.seconds
 
     @property
-    def behind(self) -> int:
+    def spelled(self) -> Sequence[int]:
+        """The text in its own tokens; its cache holds a prefix of them."""
+        return tuple(self._spelled)
+
+    @property
+    def unread(self) -> int:
         """Its tokens of the text that it has not read yet."""
         return len(self._spelled) - len(self.model)
 
-    def follow(self, committed: Sequence[int]) -> None:
-        heading = self.heading
-        if heading is not None and list(committed[: len(heading.ids)]) != heading.ids:
-            heading = None
-        held = None
-        if heading is not self._headed:
-            held = self._spelled[: len(self.model)]
-            self._headed = heading
-            self._ids, self._spelled = ([], []) if heading is None else (heading.ids.copy(), heading.own.copy())
+    def observe(self, committed: Sequence[int], read: ExpertRead | None = None) -> None:
+        """Make `committed` what comes before the next proposal; keeps as much of the cache as it can."""
+        prompt = self.prompt
+        if prompt is not None and tuple(committed[: len(prompt.ids)]) != prompt.ids:
+            prompt = None
+        before = None
+        if prompt != self._prompted:
+            before = self._spelled[: len(self.model)]
+            self._ids, self._spelled = ([], []) if prompt is None else (list(prompt.ids), list(prompt.own))
             self._ends = [len(self._spelled)] * len(self._ids)
+        self._prompted = prompt
         same = common_prefix(self._ids, committed)
         length = self._ends[same - 1] if same else 0
         del self._ids[same:], self._ends[same:], self._spelled[length:]
-        if held is None:
+        if before is None:
             self._trim(length)
         for token in committed[same:]:
             self.push(token)
-        if held is not None:  # begun anew, with a heading or with none: what is spelled the same stays in the cache
-            self._trim(common_prefix(held, self._spelled))
+        if before is not None:  # begun anew: what is spelled the same stays in the cache
+            self._trim(common_prefix(before, self._spelled))
         if self.model.rollback is not None:  # a recurrent cache: read what is committed, and mark it
             for _ in self.catch_up():
                 pass
             self._mark, self._marked = self.model.mark(), len(self.model)
 
+    def propose(self, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
+        """Tokens drawn one by one from q, as long as the policy wants a further one."""
+        if not policy.begin(room):
+            return None
+        drafted: list[int] = []
+        proposals: list[Proposal] = []
+        while policy.more(len(drafted), room):
+            if drafted:
+                self.push(drafted[-1])
+            proposal = self.next()
+            if proposal is None:
+                break
+            proposals.append(proposal)
+            if proposal.mass < LEAST_MASS or not policy.takes(proposal.q1):
+                break
+            drafted.append(drawing.token(proposal.q1))
+            if drawing.last(proposal.q1):
+                break
+        return Draft(drafted, proposals, lambda: self._behind(drafted))
+
+    def _behind(self, drafted: Sequence[int]) -> Proposal | None:
+        """q behind the whole draft; costs a step."""
+        if drafted:
+            self.push(drafted[-1])
+        return self.next()
+
     def push(self, token: int) -> None:
+        """Go on as if `token` (an expert id) came next."""
         self._ids.append(token)
         self._spelled.extend(self.spelling.spell(token))
         self._ends.append(len(self._spelled))
@@ -104,11 +141,13 @@ class ModelDrafter:
             yield len(self.model), total
 
     def next(self) -> Proposal | None:
+        """The distribution of the token after what was observed and pushed; None when it has no room."""
         if not 0 < len(self._spelled) <= self.room:
             return None
         if len(self.model) == len(self._spelled):  # its row was asked for before: read the last token again
             self._trim(len(self._spelled) - 1)
         row = self.model.extend(self._spelled[len(self.model) :], rows=1)[0]
+        assert not isinstance(row, Distribution), "a drafter gives dense rows"
         shared = self.spelling.shared
         if shared is None:
             return Proposal(Distribution(row.copy()))

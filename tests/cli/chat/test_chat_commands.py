@@ -80,6 +80,16 @@ def test_what_commands_change(start: Start, saved: Saved) -> None:
     talk.say("/set temperature 0.5")
     settings = talk.say("/set")
     assert "temperature   0.5" in settings and "draft_tokens  2" in settings
+    assert "cannot be set in a chat" in talk.say("/set ctx 100")
+    assert "out of range" in talk.say("/set temperature -1")
+    talk.say("/set max_tokens 3")
+    talk.say("/set stop xyz")
+    talk.say("Count to ten.")
+    assert "3 tokens" in talk.say("/stats")
+    talk.say("/set max_tokens none")
+    talk.say("/set stop none")
+    settings = talk.say("/set")
+    assert "max_tokens    none" in settings and "stop          none" in settings
     assert "4 turns" not in talk.say("/context")
     assert "cleared" in talk.say("/clear")
     assert "0 of 4096 tokens" in talk.say("/context")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from speccas.core.conversation.template import Message
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.prompt import prompt_of
 
 Start = Callable[..., Any]
 Saved = Callable[..., dict[str, Any]]
@@ -46,7 +47,7 @@ def test_a_small_context(start: Start, saved: Saved) -> None:
     assert len(set(firsts)) - 1 == notices, "a notice for every drop"
 
 
-def test_text_that_looks_like_control(start: Start, saved: Saved, tmp_path: Path, tiny: LoadedPair) -> None:
+def test_text_that_looks_like_control(start: Start, saved: Saved, tmp_path: Path, tiny: Pair) -> None:
     path = tmp_path / "odd.json"
     talk = start(*GREEDY)
     talk.say("Hello.")
@@ -68,7 +69,7 @@ def test_text_that_looks_like_control(start: Start, saved: Saved, tmp_path: Path
     assert controls(tiny, ODD) == controls(tiny, typed) == benign
 
 
-def controls(pair: LoadedPair, text: str) -> list[int]:
+def controls(pair: Pair, text: str) -> list[int]:
     """The control tokens of a conversation with this message."""
-    ids = pair.conversation_ids([Message("user", text), Message("assistant", text), Message("user", text)])
-    return [token for token in ids if not pair.expert.piece(token)]
+    talk = [Message("user", text), Message("assistant", text), Message("user", text)]
+    return [token for token in prompt_of(pair, talk).ids if not pair.lexicon.piece(token)]

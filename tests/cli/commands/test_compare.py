@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from speccas.core.decoding.baselines import BASELINES
+from speccas.core.decoding.arms import BASELINES
 from speccas.core.decoding.rules import RULES
 from speccas.core.files.profiles import find_profile
 

@@ -7,30 +7,31 @@ import pytest
 
 from speccas.core.bench.overlap import LEAST_MASS, Overlap, measure, require_overlap, spread_over
 from speccas.core.bench.suites import Item
-from speccas.core.conversation.template import Message
+from speccas.core.decoding.sampling import distribution
 from speccas.core.errors import CannotPair, UsageError
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
+from tests.builders.loaded import asked
 
 GOOD = Overlap(2, 20, 0.9, 0.8, 0.7, 0.0)
 
 
 @pytest.mark.tiny
-def test_figures_are_those_of_the_rows(tiny: LoadedPair) -> None:
+def test_figures_are_those_of_the_rows(tiny: Pair) -> None:
     items = [Item("1", "chat", "Name three primary colours."), Item("2", "code", "Print hello in Python.")]
     told: list[tuple[int, int]] = []
     found = measure(tiny, items, 5, lambda done, of: told.append((done, of)))
     assert told == [(1, 2), (2, 2)] and (found.prompts, found.positions) == (2, 10)
     agreed, least = [], []
     for item in items:
-        ids = tiny.prompt_ids([Message("user", item.prompt)])
+        ids = list(asked(tiny, item.prompt).ids)
         for _ in range(5):
             rows = []
             for model, read in (
                 (tiny.expert, ids),
-                (tiny.small, [each for token in ids for each in tiny.vocabulary.spell(token)]),
+                (tiny.drafter, [each for token in ids for each in tiny.vocabulary.spell(token)]),
             ):
                 model.truncate(0)
-                row = model.extend(read)[0].astype(np.float64)
+                row = distribution(model.extend(read)[0]).logits.astype(np.float64)
                 rows.append(np.exp(row - row.max()) / np.exp(row - row.max()).sum())
             shared = tiny.vocabulary.shared
             assert shared is not None and shared.ids is not None
@@ -45,7 +46,7 @@ def test_figures_are_those_of_the_rows(tiny: LoadedPair) -> None:
 
 
 @pytest.mark.tiny
-def test_prompts_that_do_not_fit_are_left_out(tiny: LoadedPair) -> None:
+def test_prompts_that_do_not_fit_are_left_out(tiny: Pair) -> None:
     long, short = Item("1", "chat", "word " * 5000), Item("2", "chat", "Hello")
     assert measure(tiny, [long, short], 2).prompts == 1
     with pytest.raises(UsageError, match="no built-in prompt"):

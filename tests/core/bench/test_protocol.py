@@ -2,20 +2,32 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from speccas.core.bench.protocol import Bench, Plan, PlannedArm, Played, Progress, differing, planned_arms, sweep
+from speccas.core.bench.protocol import (
+    Bench,
+    Conditions,
+    Plan,
+    PlannedArm,
+    Played,
+    Progress,
+    differing,
+    planned_arms,
+    sweep,
+)
 from speccas.core.bench.samples import Sample, SampleFile, compared, read_samples
 from speccas.core.bench.suites import Item
 from speccas.core.decoding.answer import Request
 from speccas.core.errors import IntegrityError, Stopped, UsageError
 from speccas.core.record.metrics import Figures
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.generate import Length
+from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.prompt import Prompt
 
 
 def figures(name: str, speed: float = 10.0, text: str = "a b", rule: str | None = None) -> Figures:
@@ -147,7 +159,7 @@ def test_manifests_differ_where_it_matters() -> None:
 class Recorder:
     """A peer that notes what the caches held when it was asked."""
 
-    def __init__(self, pair: LoadedPair, stop_at: int | None = None) -> None:
+    def __init__(self, pair: Pair, stop_at: int | None = None) -> None:
         self.pair = pair
         self.asked: list[tuple[Request, int]] = []
         self.stop_at = stop_at
@@ -159,24 +171,19 @@ class Recorder:
 
 
 @pytest.fixture
-def small(tiny: LoadedPair) -> Iterator[Callable[..., Bench]]:
-    before = tiny.settings
-
+def small(tiny: Pair) -> Callable[..., Bench]:
     def make(peer: Recorder, repeats: int = 2) -> Bench:
-        tiny.settings = replace(tiny.settings, max_tokens=4)
         plan = Plan(
             (PlannedArm("expert", planned_arms([], [4], 0, 0, False)[0].arm), PlannedArm("llama.cpp", None, 2)), repeats
         )
-        return Bench(tiny, plan, [Item("a", "g", "Hello."), Item("b", "g", "Why?")], False, 0.5, peer)
+        items = [Item("a", "g", "Hello."), Item("b", "g", "Why?")]
+        return Bench(tiny, plan, items, Conditions(length=Length(4)), False, 0.5, peer)
 
-    yield make
-    tiny.settings = before
+    return make
 
 
 @pytest.mark.tiny
-def test_stopped_runs_keep_what_is_whole_and_go_on(
-    tiny: LoadedPair, small: Callable[..., Bench], tmp_path: Path
-) -> None:
+def test_stopped_runs_keep_what_is_whole_and_go_on(tiny: Pair, small: Callable[..., Bench], tmp_path: Path) -> None:
     steps: list[Progress] = []
     with SampleFile(tmp_path / "samples.jsonl", False) as file:
         with pytest.raises(Stopped):
@@ -197,20 +204,20 @@ def test_stopped_runs_keep_what_is_whole_and_go_on(
 
 @pytest.mark.tiny
 def test_every_arm_finds_the_prompt_and_no_more_than_its_own_past(
-    tiny: LoadedPair, small: Callable[..., Bench], tmp_path: Path
+    tiny: Pair, small: Callable[..., Bench], tmp_path: Path
 ) -> None:
     """The caches are cleared for each block, so the expert reads the whole prompt every time it is timed."""
     read: list[int] = []
     bench = small(Recorder(tiny), repeats=3)
     original = bench.read
 
-    def watch(ids: list[int]) -> None:
-        original(ids)
+    def watch(prompt: Prompt) -> None:
+        original(prompt)
         read.append(len(tiny.expert))
-        assert tiny.prefill_seconds["expert"] > 0 and tiny.prefill_seconds["drafter"] > 0
-        assert len(tiny.expert) == len(ids) - 1
+        assert bench.prefill_seconds["expert"] > 0 and bench.prefill_seconds["drafter"] > 0
+        assert len(tiny.expert) == len(prompt.ids) - 1
 
-    bench.read = watch  # type: ignore[method-assign,assignment]
+    bench.read = watch  # type: ignore[method-assign]
     with SampleFile(tmp_path / "samples.jsonl", False) as file:
         bench.run(file)
         seeds = {request.sampling.seed for request, _ in bench.peer.asked}  # type: ignore[union-attr]

@@ -2,20 +2,24 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from speccas.core.calibration.calibrate import FULL, Curve, Planner, alone_speed, measure_full, of_times, spread
-from speccas.core.decoding.answer import Request
-from speccas.core.decoding.arms import parse_arm
+from speccas.core.calibration.calibrate import FULL, Curve, alone_speed, measure_full, of_times, spread
+from speccas.core.calibration.planner import Planner, Wanted, key_of
+from speccas.core.decoding.arms import Arm, parse_arm
 from speccas.core.decoding.length.acceptance import BUCKETS, AcceptanceModel
 from speccas.core.decoding.length.auto import AutoPolicy
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.record.metrics import Fold
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.generate import Length, PromptRead, generate
+from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.prompt import Prompt
+from tests.builders.loaded import prefill, tokens
+
+AUTO, EXACT, GREEDY = Wanted("auto"), parse_arm("exact"), Sampling()
 
 
 def test_the_least_of_each_size_counts() -> None:
@@ -32,98 +36,92 @@ def test_times_that_spread_are_not_steady() -> None:
 
 
 @pytest.mark.tiny
-def test_measuring_leaves_the_caches_as_they_were(tiny: LoadedPair) -> None:
-    ids = tiny.expert.tokenize("The sea is", special=False)
-    for _ in tiny.prefill(ids):
-        pass
-    held = len(tiny.expert), len(tiny.small)
+def test_measuring_leaves_the_caches_as_they_were(tiny: Pair) -> None:
+    ids = tokens(tiny, "The sea is")
+    prefill(tiny, ids)
+    held = len(tiny.expert), len(tiny.drafter)
     curve = measure_full(tiny)
     assert tuple(curve.costs.seen) == FULL and min(curve.costs.seen.values()) > 0 and curve.costs.step > 0
     assert alone_speed(tiny, 2) > 0
-    assert (len(tiny.expert), len(tiny.small)) == held
+    assert (len(tiny.expert), len(tiny.drafter)) == held
     planner = Planner(tiny)
     planner.adopt(curve.costs)
-    before = tiny.settings
-    tiny.settings = replace(before, draft_tokens="auto")
-    drafting = planner.drafting(parse_arm("exact"))
-    tiny.settings = before
-    assert isinstance(drafting, AutoPolicy) and drafting.latency is curve.costs, "it is not measured again"
+    policy, _ = planner.drafting(AUTO).plan(tiny, EXACT, GREEDY)
+    assert isinstance(policy, AutoPolicy) and policy.latency is curve.costs, "it is not measured again"
 
 
 @pytest.mark.tiny
-def test_what_the_prompt_cost_a_token_goes_into_the_costs_and_outlives_the_process(
-    tiny: LoadedPair, tmp_path: Path
+def test_what_the_prompt_cost_a_token_is_known_and_outlives_the_process(
+    tiny: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, bulk, path, arm = tiny.settings, tiny.expert.bulk, tmp_path / "curves.json", parse_arm("exact")
-    tiny.settings = replace(before, draft_tokens="auto")
-    try:
-        for _ in tiny.prefill(tiny.expert.tokenize("The sea is wide, and the sky above it is", special=False)):
-            pass
-        tiny.expert.bulk = 1e-6
-        planner = Planner(tiny, path)
-        drafting = planner.drafting(arm)
-        assert isinstance(drafting, AutoPolicy) and drafting.latency.prefill_token == 1e-6
-        assert drafting.latency.verify(16) - drafting.latency.verify(4) == pytest.approx(12e-6)
-        planner.save()
-        tiny.expert.bulk = math.inf
-        again = Planner(tiny, path).drafting(arm)
-        assert isinstance(again, AutoPolicy) and again.latency.prefill_token == 1e-6
-        (saved,) = json.loads(path.read_text()).values()
-        del saved["bulk"]
-        path.write_text(json.dumps({Planner(tiny).key: saved}))
-        older = Planner(tiny, path).drafting(arm)
-        assert isinstance(older, AutoPolicy) and older.latency.prefill_token == math.inf, (
-            "figures of an earlier speccas"
-        )
-    finally:
-        tiny.settings, tiny.expert.bulk = before, bulk
+    path = tmp_path / "curves.json"
+
+    def latency(planner: Planner) -> LatencyModel:
+        policy, _ = planner.drafting(AUTO).plan(tiny, EXACT, GREEDY)
+        assert isinstance(policy, AutoPolicy)
+        return policy.latency
+
+    prefill(tiny, tokens(tiny, "The sea is wide, and the sky above it is"))
+    monkeypatch.setattr(tiny.expert, "prefill_token", 1e-6)
+    planner = Planner(tiny, path)
+    found = latency(planner)
+    assert found.prefill_token == 1e-6
+    assert found.verify(16) - found.verify(4) == pytest.approx(12e-6)
+    planner.save()
+    monkeypatch.setattr(tiny.expert, "prefill_token", math.inf)
+    assert latency(Planner(tiny, path)).prefill_token == 1e-6
+    (saved,) = json.loads(path.read_text()).values()
+    del saved["bulk"]
+    path.write_text(json.dumps({key_of(tiny): saved}))
+    assert latency(Planner(tiny, path)).prefill_token == math.inf, "figures of an earlier speccas"
 
 
-def kept(path: Path, pair: LoadedPair, accepted: float, curve: dict[str, float]) -> Planner:
+def kept(path: Path, pair: Pair, accepted: float, curve: dict[str, float]) -> Planner:
     """A planner that finds this curve, and a dozen drafts of which so many were accepted, from earlier answers."""
-    chances = AcceptanceModel(
-        [accepted] * BUCKETS, [12.0] * BUCKETS, [accepted] * (BUCKETS + 1), [12.0] * (BUCKETS + 1)
-    ).as_json()
-    figures = {"seen": curve, "step": 0.5, "catch_up": 0.1, "chances": {"exact greedy": chances}}
+    counts = [accepted] * BUCKETS, [12.0] * BUCKETS, [accepted] * (BUCKETS + 1), [12.0] * (BUCKETS + 1)
+    figures = {
+        "seen": curve,
+        "step": 0.5,
+        "catch_up": 0.1,
+        "chances": {"exact greedy": AcceptanceModel(*counts).as_json()},
+    }
     figures["rested"] = {"exact greedy": 0.0}
-    path.write_text(json.dumps({Planner(pair).key: figures}))
+    path.write_text(json.dumps({key_of(pair): figures}))
     return Planner(pair, path)
 
 
 @pytest.mark.tiny
-def test_a_drafter_that_is_left_off_does_not_read_the_prompt(tiny: LoadedPair, tmp_path: Path) -> None:
-    before, path, arm = tiny.settings, tmp_path / "curves.json", parse_arm("exact")
-    tiny.settings = replace(before, draft_tokens="auto")
-    try:
-        ids = tiny.expert.tokenize("The sea is wide, and the sky above it is", special=False)
-        steep, flat = {"1": 1.0, "16": 16.0}, {"1": 1.0, "16": 1.1}
-        assert Planner(tiny, path).reads(arm), "nothing is known yet"
-        assert kept(path, tiny, 12.0, flat).reads(arm), "drafts pay"
-        planner = kept(path, tiny, 0.0, steep)
-        assert not planner.reads(arm) and not planner.reads(parse_arm("expert"))
-        tiny.expert.truncate(0)
-        tiny.small.truncate(0)
-        read = tiny.small.evaluated
-        for _ in tiny.prefill(ids, planner.reads(arm)):
-            pass
-        request = Request(tuple(ids), Sampling(), 12, tiny.context, (), True)
+def test_a_drafter_that_is_left_off_does_not_read_the_prompt(tiny: Pair, tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    prompt = Prompt(tuple(tokens(tiny, "The sea is wide, and the sky above it is")))
+    length = Length(12, ignore_eos=True)
+    steep, flat = {"1": 1.0, "16": 16.0}, {"1": 1.0, "16": 1.1}
+
+    def reads(planner: Planner, wanted: Wanted = AUTO, arm: Arm = EXACT) -> bool:
+        return planner.drafting(wanted).reads_prompt(tiny, arm, GREEDY)
+
+    def answer(planner: Planner, wanted: Wanted = AUTO) -> Fold:
         fold = Fold()
-        for event in tiny.play(arm, request, planner.drafting(arm)):
-            fold(event)
-        assert fold.figures().rounds_off == len(fold.tokens) == 12
-        assert tiny.small.evaluated == read, "neither the prompt nor the answer"
-        planner.save()
-        (saved,) = json.loads(path.read_text()).values()
-        assert saved["rested"]["exact greedy"] > 0, "how long drafts were left off outlives the process"
-        assert not Planner(tiny, path).reads(arm)
-        drafter = tiny.drafter
-        assert drafter.behind >= len(ids)
-        tiny.settings = replace(before, draft_tokens=4)
-        assert Planner(tiny, path).reads(arm), "it is told to draft"
-        fixed = Fold()
-        for event in tiny.play(arm, request, Planner(tiny).drafting(arm)):
-            fixed(event)
-        assert tiny.small.evaluated > read + len(ids), "what was not read before is read for the first draft"
-        assert [token.id for token in fixed.tokens] == [token.id for token in fold.tokens]
-    finally:
-        tiny.settings = before
+        for event in generate(tiny, prompt, EXACT, GREEDY, length, planner.drafting(wanted)):
+            if not isinstance(event, PromptRead):
+                fold(event)
+        return fold
+
+    tiny.clear()
+    assert reads(Planner(tiny, path)), "nothing is known yet"
+    assert reads(kept(path, tiny, 12.0, flat)), "drafts pay"
+    planner = kept(path, tiny, 0.0, steep)
+    assert not reads(planner) and not reads(planner, arm=parse_arm("expert"))
+    before = tiny.drafter.evaluated
+    fold = answer(planner)
+    assert fold.figures().rounds_off == len(fold.tokens) == 12
+    assert tiny.drafter.evaluated == before, "neither the prompt nor the answer"
+    planner.save()
+    (saved,) = json.loads(path.read_text()).values()
+    assert saved["rested"]["exact greedy"] > 0, "how long drafts were left off outlives the process"
+    assert not reads(Planner(tiny, path))
+    assert tiny.second_model.unread >= len(prompt.ids)
+    assert reads(Planner(tiny, path), Wanted(4)), "it is told to draft"
+    fixed = answer(Planner(tiny), Wanted(4))
+    assert tiny.drafter.evaluated > before + len(prompt.ids), "what was not read before is read for the first draft"
+    assert [token.id for token in fixed.tokens] == [token.id for token in fold.tokens]

@@ -3,7 +3,8 @@
 import pytest
 
 from speccas.core.calibration.threads import fastest, tried, worth_trying
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
+from tests.builders.loaded import prefill, row, tokens
 
 
 def test_what_is_worth_trying() -> None:
@@ -20,15 +21,14 @@ def test_another_number_must_be_clearly_faster() -> None:
 
 
 @pytest.mark.tiny
-def test_trying_leaves_threads_caches_and_distributions_as_they_were(tiny: LoadedPair) -> None:
-    ids = tiny.expert.tokenize("The sea is", special=False)
-    for _ in tiny.prefill(ids):
-        pass
-    before = tiny.expert.threads, tiny.small.threads, len(tiny.expert), len(tiny.small)
-    row = tiny.expert.extend(ids[-1:]).copy()
+def test_trying_leaves_threads_caches_and_distributions_as_they_were(tiny: Pair) -> None:
+    ids = tokens(tiny, "The sea is")
+    prefill(tiny, ids)
+    before = tiny.expert.threads, tiny.drafter.threads, len(tiny.expert), len(tiny.drafter)
+    before_row = row(tiny.expert, ids[-1:])
     tiny.expert.truncate(before[2])
     seconds = tried(tiny, [before[0], before[0] + 1])
     assert seconds.keys() == {before[0], before[0] + 1} and min(seconds.values()) > 0
-    assert (tiny.expert.threads, tiny.small.threads, len(tiny.expert), len(tiny.small)) == before
-    assert (tiny.expert.extend(ids[-1:]) == row).all()
+    assert (tiny.expert.threads, tiny.drafter.threads, len(tiny.expert), len(tiny.drafter)) == before
+    assert (row(tiny.expert, ids[-1:]) == before_row).all()
     tiny.expert.truncate(before[2])

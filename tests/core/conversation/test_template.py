@@ -16,7 +16,7 @@ from speccas.core.conversation import template
 from speccas.core.conversation.template import Message, fingerprint, render
 from speccas.core.errors import IntegrityError, SpeccasError, UsageError
 from speccas.core.headers.gguf import read_header
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
 from tests.builders.models import QWEN_EXPERT
 
 HELLO = [Message("user", "hello")]
@@ -30,7 +30,7 @@ def rendered(text: str, messages: Sequence[Message] = HELLO) -> str:
 
 
 @pytest.mark.tiny
-def test_the_template_of_smollm2(tiny: LoadedPair) -> None:
+def test_the_template_of_smollm2(tiny: Pair) -> None:
     who = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
     assert rendered(tiny.template, TALK) == f"<|im_start|>system\n{who}<|im_end|>\n{TURNS}{OPEN}"
     asked = [Message("system", "Be brief."), *TALK]

@@ -20,7 +20,9 @@ from speccas.core.conversation.template import Message
 from speccas.core.conversation.tokenize import chat_ids
 from speccas.core.conversation.transcript import Conversation, Turn, as_markdown, for_vocabulary, load, save
 from speccas.core.errors import IntegrityError, UsageError
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.prompt import prompt_of
+from tests.builders.loaded import tokens
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 TURNS = st.builds(
@@ -180,14 +182,18 @@ def test_nobody_can_type_a_control_token(user: str, answer: str) -> None:
         assert known == written("u:", user, [0], "a:", (7, 7), [0], "u:", user, [0], "a:")
 
 
+def ids_of(pair: Pair, messages: list[Message], known: dict[int, tuple[int, ...]] | None = None) -> tuple[int, ...]:
+    return prompt_of(pair, messages, known).ids
+
+
 @pytest.mark.tiny
-def test_on_a_real_template(tiny: LoadedPair) -> None:
+def test_on_a_real_template(tiny: Pair) -> None:
     """The ids of a turn are a prefix of the next turn's, whatever was answered."""
     user = Message("user", "Say <|im_end|> <|endoftext|> and [/INST].")
-    first = tiny.conversation_ids([user])
-    answer = (1, 2, 3, *tiny.expert.tokenize(" odd <|im_start|>", special=False))
-    text = b"".join(map(tiny.expert.piece, answer)).decode("utf-8", "replace")
-    second = tiny.conversation_ids([user, Message("assistant", text), user], {1: answer})
-    benign = tiny.conversation_ids([Message("user", "x")])
-    assert second[: len(first)] == first and second[len(first) : len(first) + len(answer)] == list(answer)
-    assert sum(not tiny.expert.piece(t) for t in first) == sum(not tiny.expert.piece(t) for t in benign)
+    first = ids_of(tiny, [user])
+    answer = (1, 2, 3, *tokens(tiny, " odd <|im_start|>"))
+    text = b"".join(map(tiny.lexicon.piece, answer)).decode("utf-8", "replace")
+    second = ids_of(tiny, [user, Message("assistant", text), user], {1: answer})
+    benign = ids_of(tiny, [Message("user", "x")])
+    assert second[: len(first)] == first and second[len(first) : len(first) + len(answer)] == answer
+    assert sum(not tiny.lexicon.piece(t) for t in first) == sum(not tiny.lexicon.piece(t) for t in benign)

@@ -6,21 +6,24 @@ Knows tables whose every probability can be written down, and the tiny pair's re
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from speccas.core.conversation.template import Message
-from speccas.core.decoding import engine, verify
+from speccas.core.decoding import verify
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import Arm, parse_arm
+from speccas.core.decoding.drafts.draft_source import Draft, Drawing
+from speccas.core.decoding.drafts.second_model import SecondModel
+from speccas.core.decoding.engine import speculate
 from speccas.core.decoding.events import Event, Judged
-from speccas.core.decoding.length.policy import FixedPolicy
-from speccas.core.decoding.model import Proposal
+from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.rules import Position, Rule
-from speccas.core.decoding.sampling import Distribution, Probabilities, Sampling, draw
+from speccas.core.decoding.sampling import Distribution, Probabilities, Sampling, distribution, draw, pick
 from speccas.core.decoding.table import TableModel
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
+from tests.builders.loaded import answered, asked, prefill
 from tests.core.decoding.toys import RULES, Joint, Toy, joint, near, p_value, table
 
 SIZE, LENGTH, SAMPLES = 5, 3, 20_000
@@ -53,8 +56,8 @@ def written(arm: str, sampling: Sampling, samples: int = SAMPLES) -> Counter[tup
 
 
 def play(pair: Toy, arm: Arm, rule: Rule, k: int, request: Request) -> Iterator[Event]:
-    asked = engine.Speculation(arm.name, rule, arm.method, FixedPolicy(k))
-    return engine.speculate(asked, pair.expert, pair.drafter, request, pair.lexicon, pair.clock)
+    ruled = replace(arm, rule=rule)
+    return speculate(ruled, pair.expert, [pair.drafter], FixedPolicy(k), request, pair.lexicon, pair.clock)
 
 
 def ids(events: Iterable[Event]) -> tuple[int, ...]:
@@ -132,14 +135,16 @@ def test_sees_a_residual_that_is_p(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sees_a_drawn_token_dropped_for_its_low_q(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = engine.draft
+    whole = SecondModel.propose
 
-    def hesitant(*arguments: object) -> tuple[list[int], list[Proposal]]:
-        drafted, proposals = whole(*arguments)  # type: ignore[arg-type]
-        sure = list(itertools.takewhile(lambda i: proposals[i].q1.prob(drafted[i]) > 0.3, range(len(drafted))))
-        return drafted[: len(sure)], proposals[: len(sure)]
+    def hesitant(source: SecondModel, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
+        draft = whole(source, room, policy, drawing)
+        assert draft is not None and draft.proposals is not None
+        tokens, proposals = draft.tokens, draft.proposals
+        sure = list(itertools.takewhile(lambda i: proposals[i].q1.prob(tokens[i]) > 0.3, range(len(tokens))))
+        return Draft(tokens[: len(sure)], proposals[: len(sure)])
 
-    monkeypatch.setattr(engine, "draft", hesitant)
+    monkeypatch.setattr(SecondModel, "propose", hesitant)
     sampling = Sampling(1.0)
     assert p_value(written("exact", sampling, 6_000), promised(rule("exact").pi, sampling)) < 1e-6
 
@@ -147,13 +152,13 @@ def test_sees_a_drawn_token_dropped_for_its_low_q(monkeypatch: pytest.MonkeyPatc
 # --- the tiny pair ----------------------------------------------------------------------------------------------------
 
 
-def first_rows(pair: LoadedPair, prompt: list[int]) -> tuple[Distribution, Distribution]:
+def first_rows(pair: Pair, prompt: list[int]) -> tuple[Distribution, Distribution]:
     """q and p behind a prompt that is in the caches."""
     pair.expert.truncate(len(prompt) - 1)
-    pair.drafter.follow(prompt)
-    proposal = pair.drafter.next()
+    pair.second_model.observe(prompt)
+    proposal = pair.second_model.next()
     assert proposal is not None
-    p = pair.expert.extend(prompt[-1:], rows=1)[0].copy()
+    p = distribution(pair.expert.extend(prompt[-1:], rows=1)[0]).logits.copy()
     pair.expert.truncate(len(prompt) - 1)
     return proposal.q1, Distribution(p)
 
@@ -163,11 +168,10 @@ def against(found: Counter[tuple[int, ...]], masses: Probabilities) -> float:
 
 
 @pytest.mark.tiny
-def test_tiny_exact_writes_what_the_expert_would(tiny: LoadedPair) -> None:
+def test_tiny_exact_writes_what_the_expert_would(tiny: Pair) -> None:
     """The first token on real rows: many draws on rows evaluated once, then whole runs."""
-    prompt = tiny.prompt_ids([Message("user", "Write a poem.")])
-    for _ in tiny.prefill(prompt):
-        pass
+    prompt = list(asked(tiny, "Write a poem.").ids)
+    prefill(tiny, prompt)
     sampling, exact = Sampling(1.0), rule("exact")
     q1, p1 = first_rows(tiny, prompt)
     at = Position(q1, p1, sampling)
@@ -175,7 +179,7 @@ def test_tiny_exact_writes_what_the_expert_would(tiny: LoadedPair) -> None:
     uniform = np.random.default_rng(3).random
     found: Counter[tuple[int, ...]] = Counter()
     for _ in range(3_000):
-        drafted = engine.pick(q1, sampling, uniform)
+        drafted = pick(q1, sampling, uniform)
         verdict = verify.judge(exact, [drafted], lambda i: at, uniform)
         found[(drafted if verdict.statuses else verdict.token,)] += 1
     assert against(found, at.p) > 1e-4
@@ -183,16 +187,13 @@ def test_tiny_exact_writes_what_the_expert_would(tiny: LoadedPair) -> None:
 
 
 @pytest.mark.tiny
-def test_tiny_exact_end_to_end(tiny: LoadedPair) -> None:
-    prompt = tiny.prompt_ids([Message("user", "Write a poem.")])
-    for _ in tiny.prefill(prompt):
-        pass
+def test_tiny_exact_end_to_end(tiny: Pair) -> None:
+    prompt = list(asked(tiny, "Write a poem.").ids)
+    prefill(tiny, prompt)
     q1, p1 = first_rows(tiny, prompt)
-    arm = parse_arm("exact")
     found: Counter[tuple[int, ...]] = Counter()
     for seed in range(200):
-        request = Request(tuple(prompt), Sampling(1.0, seed=seed), max_tokens=2)
-        found[ids(tiny.play(arm, request, FixedPolicy(4)))[:1]] += 1
+        found[ids(answered(tiny, prompt, "exact", 2, sampling=Sampling(1.0, seed=seed)))[:1]] += 1
     sampling = Sampling(1.0)
     assert against(found, p1.sampled(sampling)) > 1e-4
     assert against(found, Position(q1, p1, sampling).q) < 1e-6

@@ -13,17 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.core.decoding.arms import every_arm, parse_arm
-from speccas.core.decoding.baselines import BASELINES
-from speccas.core.decoding.engine import Speculation, prefill, review
+from speccas.core.decoding.arms import BASELINES, every_arm, parse_arm
+from speccas.core.decoding.detail import review
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Started, Status
-from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling, Shared
 from speccas.core.decoding.table import TableModel
 from speccas.core.errors import NativeError, RollbackRefused, Stopped
 from speccas.core.headers.vocabulary import Tokens, Verdict, Vocabulary, compare
 from speccas.core.record.metrics import Fold
+from speccas.core.runtime.generate import extend
 from tests.builders.gguf import string_array
 from tests.core.decoding.toys import RULES, Run, Toy, near, pair, request, scripted, table, words
 
@@ -158,7 +157,7 @@ def test_a_drafter_with_some_rollback_writes_the_same(rollback: int) -> None:
 def test_prefill_keeps_what_is_there() -> None:
     model = TableModel(table(1))
     model.extend([3, 2, 1], rows=0)
-    assert list(prefill(model, [3, 2, 1, 0, 4, 5, 5], chunk=2)) == [5, 6]
+    assert list(extend(model, [3, 2, 1, 0, 4, 5, 5], chunk=2)) == [5, 6]
     assert model.ids == [3, 2, 1, 0, 4, 5]
 
 
@@ -546,7 +545,7 @@ def test_a_drafter_that_spells(subset: Vocabulary, arm: str, temperature: float,
 
 def test_a_spelled_drafter_proposes_ids_of_the_expert(subset: Vocabulary) -> None:
     toy = spelling_pair(subset, 1)
-    toy.drafter.follow([6, 4])  # "cab", "bc": neither is a token of the drafter
+    toy.drafter.observe([6, 4])  # "cab", "bc": neither is a token of the drafter
     proposal = toy.drafter.next()
     assert proposal is not None
     assert [DRAFTER_TEXTS[entry] for entry in toy.small.ids] == ["c", "ab", "b", "c"]
@@ -664,11 +663,10 @@ def test_a_round_reviewed_is_the_round_with_every_number(arm: str, temperature: 
     assert detailed.ids == plain.ids
     parsed = parse_arm(arm)
     assert parsed.rule is not None
-    spoken_of = Speculation(parsed.name, parsed.rule, parsed.method, FixedPolicy(4))
     for one, other in zip(plain.rounds, detailed.rounds, strict=True):
         before = [0, 1, *plain.ids[: one.at]]
         toy.prefill(before)
-        again = review(spoken_of, toy.expert, toy.drafter, request(before, temperature), toy.lexicon, one)
+        again = review(parsed, toy.expert, toy.drafter, request(before, temperature), toy.lexicon, one)
         for token, live in zip(again.tokens, other.tokens, strict=True):
             assert (token.id, token.status, token.turned_down) == (live.id, live.status, live.turned_down)
             assert token.p == pytest.approx(math.exp(token.log_p or 0.0))

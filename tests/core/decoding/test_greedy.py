@@ -8,17 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from speccas.core.conversation.template import Message
 from speccas.core.decoding.answer import Request
-from speccas.core.decoding.arms import every_arm, parse_arm, play
+from speccas.core.decoding.arms import every_arm, parse_arm
 from speccas.core.decoding.events import Status
 from speccas.core.decoding.length.acceptance import LookupStatistics
 from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Sampling
+from speccas.core.files.profiles import Profile
+from speccas.core.files.source import Source
 from speccas.core.record.metrics import Figures, Fold, against
-from speccas.core.runtime.pair import LoadedPair, chosen_pair
-from speccas.core.settings import Settings
-from tests.core.decoding.toys import Run
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.pair import Pair, load_pair
+from tests.builders.loaded import asked, prefill
+from tests.core.decoding.toys import Run, play
 
 NEAR_TIE = 0.5
 """The two best logits of the expert alone, where its answer and that of `exact` may part on other experts."""
@@ -45,15 +47,14 @@ PROMPTS = [
 assert len(PROMPTS) == 50
 
 
-def prefilled(pair: LoadedPair, text: str) -> tuple[int, ...]:
-    prompt = pair.prompt_ids([Message("user", text)])
-    for _ in pair.prefill(prompt):
-        pass
-    return tuple(prompt)
+def prefilled(pair: Pair, text: str) -> tuple[int, ...]:
+    prompt = asked(pair, text)
+    prefill(pair, prompt)
+    return prompt.ids
 
 
 def played(
-    pair: LoadedPair,
+    pair: Pair,
     arm: str,
     prompt: tuple[int, ...],
     tokens: int,
@@ -63,7 +64,7 @@ def played(
 ) -> Run:
     request = Request(prompt, Sampling(temperature), tokens)
     events = play(
-        parse_arm(arm), FixedPolicy(k, record), pair.expert, pair.drafter, request, pair.lexicon, time.perf_counter
+        parse_arm(arm), FixedPolicy(k, record), pair.expert, pair.second_model, request, pair.lexicon, time.perf_counter
     )
     return Run(list(events))
 
@@ -76,7 +77,7 @@ def told(run: Run) -> Figures:
 
 
 @pytest.mark.tiny
-def test_exact_is_the_expert_alone(tiny: LoadedPair) -> None:
+def test_exact_is_the_expert_alone(tiny: Pair) -> None:
     accepted = 0
     for i, text in enumerate(PROMPTS):
         prompt = prefilled(tiny, text)
@@ -91,7 +92,7 @@ def test_exact_is_the_expert_alone(tiny: LoadedPair) -> None:
 
 
 @pytest.mark.tiny
-def test_exact_with_looked_up_drafts_is_the_expert_alone(tiny: LoadedPair) -> None:
+def test_exact_with_looked_up_drafts_is_the_expert_alone(tiny: Pair) -> None:
     """Texts that ask for what stands in them; the drafter is asked nothing in a round that was looked up."""
     song = "The wheels on the bus go round and round, round and round, round and round, all through the town."
     found = 0
@@ -108,16 +109,15 @@ def test_exact_with_looked_up_drafts_is_the_expert_alone(tiny: LoadedPair) -> No
 
 
 @pytest.fixture(scope="module")
-def twins(tiny: LoadedPair) -> Iterator[LoadedPair]:
+def twins(tiny: Pair) -> Iterator[Pair]:
     """The tiny expert as its own drafter."""
-    path = str(tiny.files["expert"][0])
-    chosen = Settings(threads=1, drafter=path, expert=path)
-    with LoadedPair(chosen_pair(chosen), chosen) as pair:
+    source = Source(path=str(tiny.files["expert"].path))
+    with load_pair(Profile("twins", source, source), LoadOptions(threads=1)) as pair:
         yield pair
 
 
 @pytest.mark.tiny
-def test_the_expert_as_its_own_drafter_is_always_right(twins: LoadedPair) -> None:
+def test_the_expert_as_its_own_drafter_is_always_right(twins: Pair) -> None:
     for i, text in enumerate(PROMPTS[:8]):
         prompt = prefilled(twins, text)
         run = played(twins, "exact", prompt, 24, k=i + 1)
@@ -131,7 +131,7 @@ def test_the_expert_as_its_own_drafter_is_always_right(twins: LoadedPair) -> Non
 @pytest.mark.tiny
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 @pytest.mark.parametrize("arm", [arm.name for arm in every_arm()])
-def test_every_arm_runs(tiny: LoadedPair, arm: str, temperature: float) -> None:
+def test_every_arm_runs(tiny: Pair, arm: str, temperature: float) -> None:
     prompt = prefilled(tiny, PROMPTS[0])
     run = played(tiny, arm, prompt, 12, temperature=temperature)
     figures = told(run)
@@ -147,7 +147,7 @@ def test_every_arm_runs(tiny: LoadedPair, arm: str, temperature: float) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize("text", PROMPTS[:6])
-def test_exact_on_the_qwen_pair_parts_only_at_near_ties(real: LoadedPair, text: str) -> None:
+def test_exact_on_the_qwen_pair_parts_only_at_near_ties(real: Pair, text: str) -> None:
     prompt = prefilled(real, text)
     alone = played(real, "expert", prompt, 24)
     baseline = told(alone)

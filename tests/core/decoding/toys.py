@@ -1,7 +1,4 @@
-"""Toy pairs for the decoding tests: tables for models and a few bytes for each token.
-
-Knows the engine's front door and `LoadedPair.prefill` in miniature; not what any test wants of them.
-"""
+"""Toy pairs for the decoding tests: tables for models and a few bytes for each token."""
 
 import itertools
 import math
@@ -13,10 +10,15 @@ import numpy as np
 from scipy.stats import chisquare
 
 from speccas.core.decoding.answer import Lexicon, Request
-from speccas.core.decoding.arms import parse_arm, play
-from speccas.core.decoding.drafts.second_model import ModelDrafter, Spelling
+from speccas.core.decoding.arms import Arm, parse_arm
+from speccas.core.decoding.baselines import sequential
+from speccas.core.decoding.drafts.lookup import PromptLookup
+from speccas.core.decoding.drafts.second_model import SecondModel, Spelling
+from speccas.core.decoding.engine import speculate
 from speccas.core.decoding.events import Drafted, Event, Finished, Judged, Token
-from speccas.core.decoding.length.policy import FixedPolicy
+from speccas.core.decoding.length.policy import FixedPolicy, Policy
+from speccas.core.decoding.meter import Clock
+from speccas.core.decoding.model import LanguageModel
 from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Distribution, Floats, Probabilities, Sampling, Shared
 from speccas.core.decoding.table import Row, TableModel, VirtualClock
@@ -48,6 +50,23 @@ def near(other: Floats, seed: int, spread: float = 0.7) -> Floats:
     return other + np.random.default_rng(seed).normal(0.0, spread, other.shape).astype(np.float32)
 
 
+def play(
+    arm: Arm,
+    policy: Policy,
+    expert: LanguageModel,
+    drafter: SecondModel,
+    request: Request,
+    lexicon: Lexicon,
+    clock: Clock,
+) -> Generator[Event]:
+    """The events of one arm over these models; drafts are looked up too where the policy has statistics of it. Both
+    caches hold the prompt but its last token."""
+    if arm.rule is None:
+        return sequential(arm, expert, drafter, request, lexicon, clock)
+    looked_up = [] if policy.lookup is None else [PromptLookup(policy.lookup)]
+    return speculate(arm, expert, [*looked_up, drafter], policy, request, lexicon, clock)
+
+
 @dataclass
 class Toy:
     """A pair of tables that decode for each other."""
@@ -63,7 +82,7 @@ class Toy:
 
     def __post_init__(self) -> None:
         self.expert.clock = self.small.clock = self.clock
-        self.drafter = ModelDrafter(self.small, self.spelling, self.room)
+        self.drafter = SecondModel(self.small, self.spelling, self.room)
         self.lexicon = Lexicon(self.pieces.__getitem__, self.ends.__contains__)
 
     def prefill(self, prompt: Sequence[int]) -> None:
@@ -71,7 +90,7 @@ class Toy:
         self.expert.truncate(0)
         if len(prompt) > 1:
             self.expert.extend(prompt[:-1], rows=0)
-        self.drafter.follow(list(prompt))
+        self.drafter.observe(list(prompt))
         for _ in self.drafter.catch_up():
             pass
 

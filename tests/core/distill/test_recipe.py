@@ -17,7 +17,7 @@ from speccas.core.distill.lessons import order
 from speccas.core.distill.train import share
 from speccas.core.distill.weights import read_weights
 from speccas.core.headers.gguf import read_header
-from speccas.core.runtime.llama import LlamaModel
+from tests.builders.loaded import llama_model
 from tests.builders.models import TINY
 from tests.core.distill.conftest import compared
 
@@ -81,10 +81,10 @@ def test_the_network_is_llama_cpps(torch: Any) -> None:
     weights = to_network(arrays, shape.head)
     back = from_network(weights, shape.head)
     assert all(np.array_equal(arrays[name], back[name]) for name in arrays)
-    model = LlamaModel(TINY, header, context=64, max_rows=1, threads=1)
-    ids = model.tokenize("Rain is water that falls from the sky because clouds", special=False)
+    model = llama_model(TINY, context=64)
+    ids = model.weights.tokenize("Rain is water that falls from the sky because clouds", special=False)
     rows = np.stack([model.extend([token])[0].copy() for token in ids])
-    model.close()
+    model.weights.close()
     whole = read(weights, shape, torch.tensor([ids]), rope(shape, 64, torch.device("cpu")), torch.float32)[0]
     writer = Writer(weights, shape, 2, 64, torch.float32)
     one = torch.stack([writer.step(torch.tensor([token, token])) for token in ids])

@@ -17,7 +17,7 @@ from speccas.core.headers.vocabulary import (
     compare,
     require_pair,
 )
-from speccas.core.runtime.pair import LoadedPair
+from speccas.core.runtime.pair import Pair
 from tests.builders.gguf import model_header
 
 MakeTokens = Callable[..., Tokens]
@@ -163,7 +163,7 @@ def test_a_broken_vocabulary() -> None:
 
 
 @pytest.mark.tiny
-def test_the_tiny_drafter_spells_every_token_of_its_expert(tiny: LoadedPair) -> None:
+def test_the_tiny_drafter_spells_every_token_of_its_expert(tiny: Pair) -> None:
     vocabulary = tiny.vocabulary
     drafter, expert = vocabulary.drafter, vocabulary.expert
     assert (vocabulary.verdict, len(drafter), len(expert)) == (Verdict.SUBSET, 14_336, 49_152)
@@ -177,14 +177,14 @@ def test_the_tiny_drafter_spells_every_token_of_its_expert(tiny: LoadedPair) -> 
 
 
 @pytest.mark.tiny
-def test_bytes_and_spellings_are_those_of_llama_cpp(tiny: LoadedPair) -> None:
+def test_bytes_and_spellings_are_those_of_llama_cpp(tiny: Pair) -> None:
     drafter, expert = tiny.vocabulary.drafter, tiny.vocabulary.expert
     for token in range(len(expert)):
         control = expert.type(token) == CONTROL
         assert tiny.lexicon.piece(token) == (b"" if control else expert.stands_for(token))
     words = [expert.stands_for(token).decode("utf-8", "replace") for token in range(300, len(expert), 7)]
     for word in (word for word in words if word.lstrip(" ").isalpha() and word.isascii()):
-        assert drafter.spell(word.encode()) == tiny.small.tokenize(word, special=False)
+        assert drafter.spell(word.encode()) == tiny.weights["drafter"].tokenize(word, special=False)
 
 
 def test_the_turn_is_mapped_by_role_and_what_has_the_same_text_by_text() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from speccas.cli.settings import Settings, resolve
 from speccas.core.errors import DoesNotFit, Unavailable
 from speccas.core.files.local import locate
 from speccas.core.files.profiles import find_profile
 from speccas.core.headers.gguf import read_header
 from speccas.core.machine import memory as machine
-from speccas.core.machine.fit import Model, Room, estimate, largest_context, need, require_fit
-from speccas.core.settings import Settings, resolve
+from speccas.core.machine.fit import Footprint, Room, estimate, largest_context, need, require_fit
 from tests.builders.models import QWEN_DRAFTER, QWEN_EXPERT, TINY
 
 QWEN = [str(QWEN_DRAFTER), str(QWEN_EXPERT)]
@@ -22,23 +22,25 @@ QWEN = [str(QWEN_DRAFTER), str(QWEN_EXPERT)]
 # Loads a pair, reads a prompt, judges a draft of 16, and prints what it took beside the estimate.
 PROGRAM = """
 import sys
+from speccas.core.files.profiles import Profile
+from speccas.core.files.source import Source
 from speccas.core.machine.fit import estimate
-from speccas.core.runtime.pair import LoadedPair, chosen_pair
 from speccas.core.machine.memory import resident
-from speccas.core.files.local import size_of
-from speccas.core.runtime.room import as_loaded, differing
-from speccas.core.conversation.template import Message
-from speccas.core.settings import Settings
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.backends import backend_of
+from speccas.core.runtime.pair import load_pair
+from speccas.core.runtime.room import differing, footprints
+from tests.builders.loaded import asked, prefill
 drafter, expert, ctx = sys.argv[1:]
-settings = Settings(threads=1, ctx=int(ctx), drafter=drafter, expert=expert)
-with LoadedPair(chosen_pair(settings), settings) as pair:
-    ids = pair.prompt_ids([Message("user", "Name three colours. " * 40)])
-    for _ in pair.prefill(ids):
-        pass
-    pair.expert.extend(ids[:17], rows=17)
-    pair.small.extend(ids[:1], rows=1)
-    files = {role: (size_of(path), header) for role, (path, header) in pair.files.items()}
-    found = estimate(as_loaded(files, pair.vocabulary, settings), pair.context, differing(pair.vocabulary))
+profile = Profile("made", Source(path=drafter), Source(path=expert))
+options = LoadOptions(threads=1, ctx=int(ctx))
+with load_pair(profile, options) as pair:
+    prompt = asked(pair, "Name three colours. " * 40)
+    prefill(pair, prompt)
+    pair.expert.extend(prompt.ids[:17], rows=17)
+    pair.drafter.extend(prompt.ids[:1], rows=1)
+    files = {role: (backend_of(profile.expert), file) for role, file in pair.files.items()}
+    found = estimate(footprints(files, pair.vocabulary, options), pair.context, differing(pair.vocabulary))
     print(resident(), found.total)
 """
 
@@ -63,7 +65,7 @@ def test_within_15_percent_of_what_a_process_took(name: str, context: int) -> No
     assert estimated == pytest.approx(took, rel=0.1)  # 15 % is promised; without its smaller parts it is 13 % off
 
 
-MODEL = Model(read_header(TINY), TINY.stat().st_size, rows=17, chunk=128)
+MODEL = Footprint(read_header(TINY), TINY.stat().st_size, rows=17, chunk=128)
 
 
 def test_the_parts_of_an_estimate() -> None:

@@ -38,9 +38,9 @@ END = Finished("a", Finish.LENGTH, "tail", 0.4, 0.05, 0.25, 0.04)
 
 
 def folded(events: list[Event], prefill_seconds: float = 0.0, scored: float | None = None) -> Figures:
-    fold = Fold(prefill_seconds, scored=scored)
+    fold = Fold(scored=scored)
     for event in events:
-        fold(event)
+        fold(replace(event, prefill_seconds=prefill_seconds) if isinstance(event, Started) else event)
     return fold.figures()
 
 

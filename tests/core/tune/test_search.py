@@ -5,7 +5,7 @@ keeps it, at a loss that is known.
 """
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from speccas.core.bench.protocol import Bench, Plan, PlannedArm, Progress
+from speccas.core.bench.protocol import Bench, Conditions, Plan, PlannedArm, Progress
 from speccas.core.bench.samples import Sample, SampleFile
 from speccas.core.bench.suites import Item
 from speccas.core.decoding.answer import Lexicon, Request
-from speccas.core.decoding.arms import play
-from speccas.core.decoding.drafts.second_model import ModelDrafter
+from speccas.core.decoding.drafts.second_model import SecondModel
 from speccas.core.decoding.length.acceptance import AcceptanceModel
 from speccas.core.decoding.length.auto import AutoPolicy
 from speccas.core.decoding.length.constants import CONSTANTS
@@ -30,12 +29,13 @@ from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.errors import Stopped, UsageError
 from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.metrics import Fold
+from speccas.core.runtime.prompt import Prompt
 from speccas.core.tune.candidates import FALLBACK, Candidate, candidates
 from speccas.core.tune.decide import Choice, finding
 from speccas.core.tune.halving import answers
 from speccas.core.tune.search import BLOCK, HalvingRound, Search, pick
 from tests.core.decoding.length.machines import flat, steep
-from tests.core.decoding.toys import Same
+from tests.core.decoding.toys import Same, play
 
 WORDS = 32
 SECOND = 0.1
@@ -85,34 +85,35 @@ class Simulated(Bench):
 
     def __init__(self, machine: Machine, prompts: int = 24, stop_at: int | None = None) -> None:
         items = [Item(f"p{i}", "ab"[i % 2], "?") for i in range(prompts)]
-        super().__init__(None, Plan((), 1), items, False, 0.0)  # type: ignore[arg-type]
+        super().__init__(None, Plan((), 1), items, Conditions(), False, 0.0)  # type: ignore[arg-type]
         self.machine = machine
         self.acceptance: dict[str, AcceptanceModel] = {}
         self.stop_at = stop_at
         self.played: list[tuple[str, str]] = []
 
-    def prompts(self) -> Iterator[tuple[Item, list[int]]]:
+    def prompts(self) -> Iterator[tuple[Item, Prompt]]:
         for number, item in enumerate(self.items):
-            yield item, [int(word) for word in np.random.default_rng(number).integers(0, WORDS, 8)]
+            yield item, Prompt(tuple(int(word) for word in np.random.default_rng(number).integers(0, WORDS, 8)))
 
-    def read(self, ids: Sequence[int]) -> None:
+    def read(self, prompt: Prompt) -> None:
         pass
 
-    def warm_up(self, ids: Sequence[int]) -> None:
+    def warm_up(self, prompt: Prompt) -> None:
         pass
 
-    def sample(self, planned: PlannedArm, item: Item, ids: Sequence[int], repeat: int, order: int) -> Sample:
+    def sample(self, planned: PlannedArm, item: Item, prompt: Prompt, repeat: int, order: int) -> Sample:
         self.played.append((item.id, f"{planned.name} {planned.k}"))
         if len(self.played) == self.stop_at:
             raise Stopped("interrupted")
         assert planned.arm is not None
+        ids = prompt.ids
         machine, clock, seed = self.machine, VirtualClock(), int(item.id[1:])
         expert_row, drafter_row = rows(machine, seed)
         expert = TableModel(expert_row, order=3, cost=machine.curve, clock=clock)
         small = TableModel(drafter_row, order=3, max_rows=1, cost=lambda n: machine.step * n, clock=clock)
-        drafter = ModelDrafter(small, Same(), 10**6)
+        drafter = SecondModel(small, Same(), 10**6)
         expert.extend(ids[:-1], rows=0)
-        drafter.follow(ids)
+        drafter.observe(ids)
         for _ in drafter.catch_up():
             pass
         fold = Fold()

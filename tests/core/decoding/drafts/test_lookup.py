@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speccas.core.decoding.answer import Lexicon, Request
-from speccas.core.decoding.arms import parse_arm, play
-from speccas.core.decoding.drafts.lookup import DEEPEST, PLACES, SHORT, Lookup
-from speccas.core.decoding.drafts.second_model import ModelDrafter
-from speccas.core.decoding.engine import Speculation, review
+from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.detail import review
+from speccas.core.decoding.drafts.lookup import DEEPEST, PLACES, SHORT, PromptLookup
+from speccas.core.decoding.drafts.second_model import SecondModel
 from speccas.core.decoding.events import Status
 from speccas.core.decoding.length.acceptance import AcceptanceModel, LookupStatistics
 from speccas.core.decoding.length.auto import AutoPolicy
@@ -27,7 +27,7 @@ from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.record.metrics import Figures, Fold
-from tests.core.decoding.toys import RULES, Joint, Run, Same, Toy, p_value, pair, request, table
+from tests.core.decoding.toys import RULES, Joint, Run, Same, Toy, p_value, pair, play, request, table
 
 TRUSTING = ("exact", "token", "token-margin:0.3", "token-safe", "top-k:2")
 """The rules that do not look at q."""
@@ -52,28 +52,28 @@ def found(ids: Sequence[int], count: int) -> list[int]:
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 40), st.integers(1, 20))
 def test_a_draft_is_what_stood_behind_the_place_that_agrees_longest(ids: list[int], half: int, count: int) -> None:
-    lookup = Lookup(LookupStatistics())
-    lookup.follow(ids[:half], learn=False)
-    lookup.follow(ids)
+    lookup = PromptLookup(LookupStatistics())
+    lookup.observe(ids[:half])
+    lookup.observe(ids)
     assert lookup.draft(count) == found(ids, count)
     assert (lookup.length > 0) == bool(lookup.draft(1))
 
 
 def test_the_length_of_a_match_is_counted_back_from_both_places() -> None:
-    lookup = Lookup(LookupStatistics())
-    lookup.follow([9, 1, 2, 3, 4, 5, 6, 8, 1, 2, 3, 4, 5, 6])
+    lookup = PromptLookup(LookupStatistics())
+    lookup.observe([9, 1, 2, 3, 4, 5, 6, 8, 1, 2, 3, 4, 5, 6])
     assert lookup.length == 6 and lookup.draft(3) == [8, 1, 2]
-    lookup.follow([9, 1, 2, 3, 4, 5, 6, 8, 1, 2, 3, 4, 5, 6, *[0] * 40])
+    lookup.observe([9, 1, 2, 3, 4, 5, 6, 8, 1, 2, 3, 4, 5, 6, *[0] * 40])
     assert lookup.length == DEEPEST
 
 
 def test_the_record_learns_from_what_is_written_and_not_from_the_prompt() -> None:
     record = LookupStatistics()
-    lookup = Lookup(record)
-    lookup.follow([1, 2, 3, 1, 2, 3, 1, 2], learn=False)
+    lookup = PromptLookup(record)
+    lookup.observe([1, 2, 3, 1, 2, 3, 1, 2])
     assert sum(record.tries) == 0
     before = record.chance(5)
-    lookup.follow([1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 9])
+    lookup.observe([1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 9])
     assert sum(record.tries) == 4 and sum(record.hits) == 3
     assert record.chance(5) != before and record.faded(1).tries == [min(1.0, n) for n in record.tries]
     for _ in range(100):
@@ -192,8 +192,7 @@ def test_a_looked_up_round_is_explained_without_q() -> None:
     judged = next(each for each in run.rounds if each.source == "lookup")
     before = (*asked.prompt, *run.ids[: judged.at])
     toy.prefill(before)
-    arm = Speculation("token", parse_arm("token").rule, "token", FixedPolicy(4))  # type: ignore[arg-type]
-    told = review(arm, toy.expert, toy.drafter, request(before), toy.lexicon, judged)
+    told = review(parse_arm("token"), toy.expert, toy.drafter, request(before), toy.lexicon, judged)
     assert [token.id for token in told.tokens] == [token.id for token in judged.tokens]
     assert all(token.q is None and token.p is not None for token in told.tokens)
 
@@ -218,9 +217,9 @@ def machine(answer: Sequence[int], prompt: Sequence[int], drafting: Policy, curv
 
     expert = TableModel(right, order=10**6, cost=curve, clock=clock)
     small = TableModel(wrong, order=10**6, max_rows=1, cost=lambda n: 0.1 * n, clock=clock)
-    drafter = ModelDrafter(small, Same(), 10**6)
+    drafter = SecondModel(small, Same(), 10**6)
     expert.extend(prompt[:-1], rows=0)
-    drafter.follow(prompt)
+    drafter.observe(prompt)
     for _ in drafter.catch_up():
         pass
     fold = Fold()

@@ -15,19 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from speccas.core.conversation.template import Message
 from speccas.core.decoding.answer import Lexicon, Request
-from speccas.core.decoding.arms import parse_arm, play
-from speccas.core.decoding.drafts.second_model import Heading, ModelDrafter, common_prefix
+from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.drafts.second_model import DrafterPrompt, SecondModel, common_prefix
 from speccas.core.decoding.events import Judged
 from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel
+from speccas.core.files.profiles import Profile
+from speccas.core.files.source import Source
 from speccas.core.headers.vocabulary import CONTROL, LETTER, NORMAL, Tokens, Verdict, Vocabulary, compare
-from speccas.core.runtime.pair import LoadedPair, chosen_pair
-from speccas.core.settings import Settings
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.gguf import string_array
+from tests.builders.loaded import answered, asked
 from tests.builders.models import FETCHED
+from tests.core.decoding.toys import play
 
 END = "<end>"
 
@@ -69,7 +72,7 @@ def test_sampled_output_has_the_rules_distribution(rule: str, k: int) -> None:
     """First token by chi-square for every rule, and three tokens for exact, whose joint is the expert's own."""
     vocabulary = compare(DRAFTER, EXPERT)
     expert, small = TableModel(logits(1, 6), order=2), TableModel(logits(2, 7), order=2, max_rows=1)
-    drafter = ModelDrafter(small, vocabulary, 10**6)
+    drafter = SecondModel(small, vocabulary, 10**6)
     prompt = (0, 1, 4)
     lexicon = Lexicon(EXPERT.stands_for, lambda token: False)
     expert.extend(prompt[:-1], rows=0)
@@ -105,7 +108,7 @@ def test_a_draft_ends_before_a_position_that_is_mostly_not_shared() -> None:
     sure = np.zeros(7, dtype=np.float32)
     sure[3] = 9  # "ca"
     expert, small = TableModel(logits(1, 6), order=2), TableModel(lambda last: sure, max_rows=1)
-    drafter = ModelDrafter(small, vocabulary, 10**6)
+    drafter = SecondModel(small, vocabulary, 10**6)
     expert.extend((0, 1), rows=0)
     lexicon = Lexicon(EXPERT.stands_for, lambda token: False)
     request = Request((0, 1, 4), Sampling(), 6, 10**6)
@@ -138,46 +141,47 @@ def vocabularies(draw: st.DrawFn) -> Tokens:
 def test_the_drafters_cache_spells_what_is_committed(drafter: Tokens, expert: Tokens, data: st.DataObject) -> None:
     vocabulary = compare(drafter, expert)
     small = TableModel(lambda last: np.zeros(len(drafter)), max_rows=1)
-    model = ModelDrafter(small, vocabulary, 10**6)
+    model = SecondModel(small, vocabulary, 10**6)
     committed: list[int] = [97]
     for _ in range(data.draw(st.integers(1, 6))):
         committed = committed[: data.draw(st.integers(1, len(committed)))]
         committed += data.draw(st.lists(st.integers(0, len(expert) - 1), max_size=6))
-        model.follow(committed)
+        model.observe(committed)
         for token in data.draw(st.lists(st.integers(0, len(expert) - 1), max_size=3)):
             model.push(token)  # a draft that will be turned down
             model.next()
-        model.follow(committed)
+        model.observe(committed)
         model.next()
         assert b"".join(drafter.stands_for(token) for token in small.ids) == b"".join(map(expert.stands_for, committed))
 
 
 @settings(max_examples=60)
 @given(vocabularies(), vocabularies(), st.data())
-def test_a_heading_of_its_own_comes_before_the_spelling(drafter: Tokens, expert: Tokens, data: st.DataObject) -> None:
-    """Headings set, replaced and taken away between texts and truncations: the cache is the heading's ids and then the
-    bytes of the rest, and what is the same stays in it."""
+def test_a_prompt_of_its_own_comes_before_the_spelling(drafter: Tokens, expert: Tokens, data: st.DataObject) -> None:
+    """Drafter prompts set, replaced and taken away between texts and truncations: the cache is the prompt's own ids and
+    then the bytes of the rest, and what is the same stays in it."""
     vocabulary = compare(drafter, expert)
     small = TableModel(lambda last: np.zeros(len(drafter)), max_rows=1)
-    model = ModelDrafter(small, vocabulary, 10**6)
+    model = SecondModel(small, vocabulary, 10**6)
     some = st.lists(st.integers(97, 99), min_size=1, max_size=3)
     for _ in range(data.draw(st.integers(1, 6))):
         ids = data.draw(some)
         if data.draw(st.booleans()):
-            model.heading = Heading(data.draw(st.sampled_from([ids, ids[:1]])), data.draw(some))
+            theirs = data.draw(st.sampled_from([ids, ids[:1]]))
+            model.prompt = DrafterPrompt(tuple(theirs), tuple(data.draw(some)))
         elif data.draw(st.booleans()):
-            model.heading = None
+            model.prompt = None
         if data.draw(st.booleans()):
             small.truncate(data.draw(st.integers(0, len(small))))
         before, held = small.evaluated, list(small.ids)
-        model.follow(ids)
+        model.observe(ids)
         for token in data.draw(st.lists(st.integers(0, len(expert) - 1), max_size=3)):
             model.push(token)
-        model.follow(ids)
+        model.observe(ids)
         model.next()
-        heading = model.heading
-        applies = heading is not None and ids[: len(heading.ids)] == heading.ids
-        own, rest = (heading.own, ids[len(heading.ids) :]) if applies and heading is not None else ([], ids)
+        prompt = model.prompt
+        applies = prompt is not None and tuple(ids[: len(prompt.ids)]) == prompt.ids
+        own, rest = (list(prompt.own), ids[len(prompt.ids) :]) if applies and prompt is not None else ([], ids)
         assert small.ids[: len(own)] == own
         assert b"".join(map(drafter.stands_for, small.ids[len(own) :])) == b"".join(map(expert.stands_for, rest))
         same = common_prefix(held, small.ids)
@@ -190,8 +194,8 @@ def strangers() -> object:
     files = {"drafter": "smollm2-135m-instruct-q4_1.gguf", "expert": "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"}
     if not all((FETCHED / name).is_file() for name in files.values()):
         pytest.skip(f"no Qwen in {FETCHED}")
-    chosen = Settings(threads=1, **{role: str(FETCHED / name) for role, name in files.items()})  # type: ignore[arg-type]
-    with LoadedPair(chosen_pair(chosen), chosen) as pair:
+    drafter, expert = (Source(path=str(FETCHED / name)) for name in files.values())
+    with load_pair(Profile("strangers", drafter, expert), LoadOptions(threads=1)) as pair:
         yield pair
 
 
@@ -200,7 +204,7 @@ def spelled(vocabulary: Vocabulary, token: int) -> bytes:
 
 
 @pytest.mark.real
-def test_every_token_of_qwen_is_spelled_by_its_bytes(strangers: LoadedPair) -> None:
+def test_every_token_of_qwen_is_spelled_by_its_bytes(strangers: Pair) -> None:
     """All 151,936 of them, half characters included, but for bytes that SmolLM2 has no token for."""
     vocabulary = strangers.vocabulary
     assert len(vocabulary.expert) == 151_936
@@ -287,16 +291,14 @@ PROMPTS = [*CODE, *DIGITS, *CHINESE, *EMOJI, *SPACES]
 
 @pytest.mark.real
 @pytest.mark.parametrize("number", range(len(PROMPTS)))
-def test_exact_is_the_expert_alone_up_to_near_ties(strangers: LoadedPair, number: int) -> None:
+def test_exact_is_the_expert_alone_up_to_near_ties(strangers: Pair, number: int) -> None:
     """50 prompts, k from 1 to 8: where they first differ the expert alone has a near-tie (design, 3, invariant 4)."""
     pair = strangers
-    ids = pair.prompt_ids([Message("user", PROMPTS[number])])
-    request = Request(tuple(ids), Sampling(), 10, pair.context)
+    prompt = asked(pair, PROMPTS[number])
+    assert prompt.drafter is not None, "it reads the prompt in its own template"
     answers = []
     for arm, k in (("expert", 1), ("exact", 1 + number % 8)):
-        for _ in pair.prefill(ids):
-            pass
-        events = pair.play(parse_arm(arm), request, FixedPolicy(k))
+        events = answered(pair, prompt, arm, 10, k)
         answers.append([token for event in events if isinstance(event, Judged) for token in event.tokens])
     alone, exact = answers
     first = next((i for i, (a, b) in enumerate(zip(alone, exact, strict=False)) if a.id != b.id), None)
@@ -306,7 +308,5 @@ def test_exact_is_the_expert_alone_up_to_near_ties(strangers: LoadedPair, number
     else:
         assert len(alone) == len(exact)
     committed = b"".join(map(pair.tokens.stands_for, [token.id for token in exact]))
-    heading = pair.heading(ids)
-    assert heading is not None, "it reads the prompt in its own template"
-    behind = pair.drafter._spelled[len(heading.own) :]
+    behind = pair.second_model.spelled[len(prompt.drafter.own) :]
     assert committed.startswith(b"".join(map(pair.vocabulary.drafter.stands_for, behind)))

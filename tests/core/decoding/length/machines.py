@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from speccas.core.decoding.answer import Lexicon, Request
-from speccas.core.decoding.arms import parse_arm, play
-from speccas.core.decoding.drafts.second_model import ModelDrafter
+from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.drafts.second_model import SecondModel
 from speccas.core.decoding.length.acceptance import AcceptanceModel
 from speccas.core.decoding.length.auto import AutoPolicy
 from speccas.core.decoding.length.latency import LatencyModel
@@ -17,7 +17,7 @@ from speccas.core.decoding.length.policy import Policy
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.record.metrics import Figures, Fold
-from tests.core.decoding.toys import Same
+from tests.core.decoding.toys import Same, play
 
 WORDS = 32
 Curve = Callable[[int], float]
@@ -95,10 +95,10 @@ def decode(machine: Machine, drafting: Policy, seed: int, curve: Curve | None = 
         cost=lambda n: machine.step * (1 + 0.15 * (n - 1)),
         clock=clock,
     )
-    drafter = ModelDrafter(small, Same(), 10**6)
+    drafter = SecondModel(small, Same(), 10**6)
     prompt = tuple(int(word) for word in np.random.default_rng(seed).integers(0, WORDS, 12))
     expert.extend(prompt[:-1], rows=0)
-    drafter.follow(prompt)
+    drafter.observe(prompt)
     for _ in drafter.catch_up():
         pass
     fold = Fold()

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 from platformdirs import user_config_path
 
-from .errors import UsageError
-from .nearest import did_you_mean
+from speccas.core.errors import UsageError
+from speccas.core.nearest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speccas.cli.play import chosen_profile
+from speccas.cli.settings import CHECKS, Settings, read_config, resolve
 from speccas.core.errors import UsageError
-from speccas.core.settings import CHECKS, Settings, read_config, resolve
 
 Layer = Mapping[str, Any]
 
@@ -194,3 +195,14 @@ def test_a_config_file_that_cannot_be_read(tmp_path: Path, content: str | bytes,
     with pytest.raises(UsageError, match=says) as caught:
         read_config(path)
     assert str(path) in caught.value.message and "\n" not in caught.value.message
+
+
+def test_which_pair_the_settings_mean() -> None:
+    assert chosen_profile(Settings()).name == "tiny"
+    two = chosen_profile(Settings(drafter="a/small.gguf", expert="b/large.gguf"))
+    assert (two.name, two.drafter.path, two.expert.path) == ("small + large", "a/small.gguf", "b/large.gguf")
+    for drafter, expert, missing in (("x", "", "--expert"), ("", "x", "--drafter")):
+        with pytest.raises(UsageError, match=f"{missing} is missing"):
+            chosen_profile(Settings(drafter=drafter, expert=expert))
+    with pytest.raises(UsageError, match="there is no pair 'none'"):
+        chosen_profile(Settings(pair="none"))

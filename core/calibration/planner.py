@@ -1,0 +1,150 @@
+"""The automatic draft length of a pair on this machine: what calls cost here and how often drafts are accepted, kept
+between runs."""
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from ..atomic import read_json, update_json
+from ..decoding.arms import Arm
+from ..decoding.length.acceptance import AcceptanceModel, LookupStatistics
+from ..decoding.length.auto import AutoPolicy
+from ..decoding.length.constants import CONSTANTS
+from ..decoding.length.latency import LatencyModel
+from ..decoding.sampling import Sampling
+from ..runtime.generate import Drafting, FixedDrafting, Plan, lookups
+from ..runtime.pair import Pair
+from .calibrate import QUICK, REPEATS, measure
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much to draft, as a user says it. `k`: 1 to 16 tokens, or "auto": as many as pay. `lookup`: "auto" (with
+    `k` auto, where it pays), "on" (wherever the text repeats) or "off"."""
+
+    k: int | str = "auto"
+    lookup: str = "auto"
+
+
+class Planner:
+    """Plans the drafts of each answer on one pair. `path` is where figures are kept; None keeps them in memory."""
+
+    def __init__(self, pair: Pair, path: Path | None = None) -> None:
+        self.pair = pair
+        self.path = path
+        kept = read_json(path).get(key_of(pair), {}) if path else {}
+        self.latency = latency_from(kept)
+        self.acceptance = {name: AcceptanceModel.from_json(data) for name, data in kept.get("chances", {}).items()}
+        """By arm and kind of sampling."""
+        self.idle = {name: float(seconds) for name, seconds in kept.get("rested", {}).items()}
+        """Seconds decoded without drafts since they were last tried, as earlier processes left them."""
+        self.policies: dict[str, AutoPolicy] = {}
+        self.lookups: dict[str, LookupStatistics] = {}
+
+    def drafting(self, wanted: Wanted) -> Drafting:
+        """How to draft, for `generate`."""
+        if wanted.k == "auto":
+            return AutoDrafting(self, wanted.lookup)
+        return FixedDrafting(int(wanted.k), wanted.lookup == "on")
+
+    def adopt(self, latency: LatencyModel) -> None:
+        """Plan with these latencies from the next answer on: they were measured in full."""
+        latency.learn_prefill(self.pair.expert.prefill_token)
+        self.latency = latency
+
+    def save(self) -> None:
+        """Keep what was measured and learned. A file that cannot be written is no reason to fail an answer."""
+        if self.path is None or self.latency is None:
+            return
+        latency = self.latency
+        figures = {
+            "seen": {str(n): seconds for n, seconds in sorted(latency.seen.items())},
+            "step": latency.step,
+            "catch_up": latency.catch_up,
+            **({} if math.isinf(latency.prefill_token) else {"bulk": latency.prefill_token}),
+            "chances": {name: each.as_json() for name, each in self.acceptance.items()},
+            "rested": {**self.idle, **{name: each.idle_seconds for name, each in self.policies.items()}},
+        }
+        with suppress(OSError):
+            update_json(self.path, lambda curves: curves.update({key_of(self.pair): figures}))
+
+
+@dataclass(frozen=True, slots=True)
+class AutoDrafting:
+    """As many tokens as pay, by the planner's latencies and acceptance; `lookup` as in `Wanted`."""
+
+    planner: Planner
+    lookup: str = "auto"
+
+    def reads_prompt(self, pair: Pair, arm: Arm, sampling: Sampling) -> bool:
+        """Not where drafts would be left off at once: reading the prompt would be for nothing."""
+        if arm.rule is None:
+            return "drafter" in arm.models
+        planner, name = self.planner, name_of(arm, sampling)
+        if planner.latency is None or name not in planner.acceptance:
+            return True
+        return self._policy(planner.latency, name, LookupStatistics()).would_draft
+
+    def plan(self, pair: Pair, arm: Arm, sampling: Sampling) -> Plan:
+        """What is not known yet is measured here, in a fraction of a second, and taken back."""
+        planner, name = self.planner, name_of(arm, sampling)
+        if arm.rule is None:
+            return FixedDrafting().plan(pair, arm, sampling)
+        if planner.latency is None:
+            planner.latency = measure(pair, QUICK, REPEATS)
+        planner.latency.learn_prefill(pair.expert.prefill_token)
+        planner.acceptance[name] = planner.acceptance.get(name, AcceptanceModel()).faded(CONSTANTS.remembered_drafts)
+        statistics = planner.lookups[name] = planner.lookups.get(name, LookupStatistics()).faded(
+            CONSTANTS.remembered_drafts
+        )
+        policy = planner.policies[name] = self._policy(planner.latency, name, statistics)
+        return policy, [*lookups(policy.lookup), pair.second_model]
+
+    def _policy(self, latency: LatencyModel, name: str, statistics: LookupStatistics) -> AutoPolicy:
+        planner = self.planner
+        acceptance, before = planner.acceptance[name], planner.policies.get(name)
+        idle = before.idle_seconds if before else planner.idle.get(name)
+        return AutoPolicy(
+            latency=latency,
+            acceptance=acceptance,
+            idle_seconds=idle if acceptance.known else None,
+            lookup=None if self.lookup == "off" else statistics,
+            lookup_always=self.lookup == "on",
+            unread=planner.pair.second_model.unread,
+        )
+
+
+def name_of(arm: Arm, sampling: Sampling) -> str:
+    """What acceptance is kept by: greedy drafts and sampled ones are accepted differently."""
+    return f"{arm.name} {'greedy' if sampling.greedy else 'sampled'}"
+
+
+def key_of(pair: Pair) -> str:
+    """What the figures hold for: both files, threads, layers and this build of llama.cpp."""
+    parts = [f"llama-cpp-python {version('llama-cpp-python')}", f"threads {pair.expert.threads}"]
+    parts.append(f"layers {pair.options.gpu_layers} {pair.options.drafter_gpu_layers}")
+    for file in pair.files.values():
+        parts.append(f"{file.path.name} {file.header.file_bytes} {file.modified_ns}")
+    return " | ".join(parts)
+
+
+def latency_from(kept: Mapping[str, Any]) -> LatencyModel | None:
+    """What an earlier process measured; None where it measured nothing."""
+    if "seen" not in kept:
+        return None
+    return LatencyModel(
+        seen={int(n): float(seconds) for n, seconds in kept["seen"].items()},
+        step=float(kept["step"]),
+        catch_up=float(kept["catch_up"]),
+        prefill_token=float(kept.get("bulk", math.inf)),
+    )
+
+
+def curves_file() -> Path:
+    return user_cache_path("speccas") / "curves.json"

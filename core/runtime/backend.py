@@ -1,0 +1,104 @@
+"""The seam to an engine that runs models: llama.cpp is one, a table of numbers another.
+
+A backend opens a file (what it says, without loading), loads its weights, and makes contexts over them; several
+contexts may share weights.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..conversation.tokenize import Tokenizer
+from ..decoding.answer import Lexicon
+from ..decoding.model import LanguageModel
+from ..files.source import Source
+from ..headers.gguf import Header
+from ..machine.fit import Footprint
+from .stop import StopFlag
+
+ROLES = ("drafter", "expert")
+MAX_DRAFT = 16  # tokens that a draft holds at most: the expert's rows are reserved for them
+
+OnLoad = Callable[[str, float], None]
+"""Hears the role that is being loaded and the share of it that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a pair is loaded. `ctx` in tokens: 0 is the largest that fits, None the smaller trained length, at most
+    4096. `threads` None: one for each physical core. Layers on a GPU: -1 is all."""
+
+    ctx: int | None = None
+    threads: int | None = None
+    gpu_layers: int = -1
+    drafter_gpu_layers: int = -1
+
+    def layers(self, role: str) -> int:
+        return self.gpu_layers if role == "expert" else self.drafter_gpu_layers
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model as its file describes it. `bytes` counts every part of a split one."""
+
+    path: Path
+    header: Header
+    bytes: int
+    modified_ns: int = 0
+    """When the file was changed last; with its name and size it stands for its content."""
+
+
+class Context(LanguageModel, Protocol):
+    """A cache over loaded weights: a language model that also says what it costs."""
+
+    @property
+    def context(self) -> int:
+        """Positions that the cache has."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that it computes with."""
+
+    @property
+    def evaluated(self) -> int:
+        """Tokens read since it was made."""
+
+    @property
+    def prefill_token(self) -> float:
+        """Least seconds a token of those that were read many together; infinite before any were."""
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many from the next call on."""
+
+
+class Weights(Tokenizer, Protocol):
+    """Loaded weights with their vocabulary. Tokenises; makes contexts."""
+
+    def context(self, length: int, max_rows: int, threads: int | None = None) -> Context:
+        """A cache of `length` positions whose calls return at most `max_rows` rows. Raises DoesNotFit."""
+
+    def lexicon(self) -> Lexicon:
+        """Bytes of each token, and which tokens end an answer."""
+
+    def close(self) -> None:
+        """Free the weights and every context over them."""
+
+
+class Backend(Protocol):
+    """Opens, sizes and loads models."""
+
+    def open(self, source: Source, pull: str = "") -> ModelFile:
+        """Find a model on this machine and read what it says of itself; nothing is loaded. `pull`: the name of the pair
+        to pull where the model is not here. Raises Unavailable, UsageError, IntegrityError, CannotPair."""
+
+    def footprint(self, file: ModelFile, max_rows: int, gpu_layers: int, stretch: float) -> Footprint:
+        """What its memory depends on once it is loaded. `stretch`: its context in terms of the pair's."""
+
+    def free_gpu_bytes(self) -> int | None:
+        """Free memory of the GPUs that it uses; None where it uses none."""
+
+    def load(
+        self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
+    ) -> Weights:
+        """Load the weights; `on_load` hears the share that is loaded. Raises CannotPair, NativeError, Stopped."""

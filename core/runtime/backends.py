@@ -1,0 +1,22 @@
+"""The backends by the scheme of a source: `scheme:rest` goes to the one of that name, anything else to `gguf`."""
+
+from collections.abc import Callable
+
+from ..files.source import Source
+from .backend import Backend
+
+
+def _llama() -> Backend:
+    from .llama import LlamaBackend
+
+    return LlamaBackend()
+
+
+BACKENDS: dict[str, Callable[[], Backend]] = {"gguf": _llama}
+"""To add one: a class that is a `Backend`, and a line here."""
+
+
+def backend_of(source: Source) -> Backend:
+    """What runs the model of this source."""
+    scheme = str(source).partition(":")[0]
+    return BACKENDS.get(scheme, BACKENDS["gguf"])()

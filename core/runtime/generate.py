@@ -1,0 +1,170 @@
+"""The one way to run: read the prompt, plan the drafts, play an arm, and yield what happens as events."""
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ..decoding.answer import Request
+from ..decoding.arms import Arm
+from ..decoding.baselines import sequential
+from ..decoding.drafts.draft_source import DraftSource
+from ..decoding.drafts.lookup import PromptLookup
+from ..decoding.drafts.second_model import common_prefix
+from ..decoding.engine import speculate
+from ..decoding.events import Event, Judged, Started
+from ..decoding.length.acceptance import LookupStatistics
+from ..decoding.length.policy import FixedPolicy, Policy
+from ..decoding.model import LanguageModel
+from ..decoding.sampling import Sampling
+from ..errors import RollbackRefused
+from .pair import Pair
+from .prompt import Prompt
+
+CHUNK = 512  # tokens of a prompt that are read together
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """When an answer ends. `max_tokens` None: at its end or with the context."""
+
+    max_tokens: int | None = 256
+    stop: tuple[str, ...] = ()
+    """Texts that end the answer; they are no part of it."""
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRead:
+    """How far the prompt is read: tokens of one model's cache, of how many."""
+
+    role: str
+    done: int
+    total: int
+
+
+Plan = tuple[Policy, Sequence[DraftSource]]
+"""How much to draft in one answer, and from where, the first source first."""
+
+
+class Drafting(Protocol):
+    """How an arm drafts on a pair."""
+
+    def reads_prompt(self, pair: Pair, arm: Arm, sampling: Sampling) -> bool:
+        """Whether the drafter had best read the prompt before the answer begins."""
+
+    def plan(self, pair: Pair, arm: Arm, sampling: Sampling) -> Plan:
+        """For one answer; both caches hold the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedDrafting:
+    """At most `k` tokens a round: with `lookup` from the text itself where it repeats, else from the drafter. `first`
+    are other sources, which are asked before both."""
+
+    k: int = 4
+    lookup: bool = False
+    first: Sequence[DraftSource] = field(default=())
+
+    def reads_prompt(self, pair: Pair, arm: Arm, sampling: Sampling) -> bool:
+        return "drafter" in arm.models
+
+    def plan(self, pair: Pair, arm: Arm, sampling: Sampling) -> Plan:
+        statistics = LookupStatistics() if self.lookup else None
+        return FixedPolicy(self.k, statistics), [*self.first, *lookups(statistics), pair.second_model]
+
+
+def lookups(statistics: LookupStatistics | None) -> list[DraftSource]:
+    """A source that looks drafts up in the text; none where there are no statistics to keep of it."""
+    return [] if statistics is None else [PromptLookup(statistics)]
+
+
+def generate(
+    pair: Pair,
+    prompt: Prompt,
+    arm: Arm,
+    sampling: Sampling | None = None,
+    length: Length | None = None,
+    drafting: Drafting | None = None,
+    *,
+    detail: bool = False,
+    prefill_seconds: Mapping[str, float] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[PromptRead | Event]:
+    """Answer a prompt under an arm: `PromptRead` while the prompt is read, then Started, Drafted and Judged by rounds,
+    and Finished. What the caches hold of the prompt is kept.
+
+    `detail` fills in every probability, for a trace or to explain a token; such a run is not timed. `prefill_seconds`:
+    by role, what reading this prompt took when arms before this one read it; else it is what it takes now. Closing the
+    generator leaves both caches usable. Raises Stopped while the prompt is read; later it is an event.
+    """
+    sampling, length, drafting = sampling or Sampling(), length or Length(), drafting or FixedDrafting()
+    seconds = yield from read_prompt(pair, prompt, drafting.reads_prompt(pair, arm, sampling))
+    policy, sources = drafting.plan(pair, arm, sampling)
+    request = Request(
+        prompt=prompt.ids,
+        sampling=sampling,
+        max_tokens=length.max_tokens,
+        context=pair.context,
+        stop=length.stop,
+        ignore_eos=length.ignore_eos,
+        detail=detail,
+    )
+    if arm.rule is None:
+        events = sequential(arm, pair.expert, pair.second_model, request, pair.lexicon, clock)
+    else:
+        events = speculate(arm, pair.expert, sources, policy, request, pair.lexicon, clock)
+    known = seconds if prefill_seconds is None else prefill_seconds
+    with contextlib.closing(events):
+        for event in events:
+            if isinstance(event, Started):
+                event = replace(event, prefill_seconds=sum(known[role] for role in arm.models))
+            elif isinstance(event, Judged):
+                pair.cached += [token.id for token in event.tokens]
+            yield event
+
+
+def read_prompt(pair: Pair, prompt: Prompt, drafter: bool = True) -> Generator[PromptRead, None, dict[str, float]]:
+    """Read all of a prompt but its last token on both models; returns the seconds by role. Without `drafter` the
+    drafter reads it when it is first asked for a draft. Raises Stopped."""
+    ids, total = list(prompt.ids), len(prompt.ids) - 1
+    seconds = {}
+    before = pair.expert.seconds
+    rewind(pair.expert, min(len(pair.expert), common_prefix(pair.cached, ids), total))
+    pair.cached = ids
+    for done in extend(pair.expert, ids):
+        yield PromptRead("expert", done, total)
+    seconds["expert"] = pair.expert.seconds - before
+    before = pair.drafter.seconds
+    pair.second_model.prompt = prompt.drafter
+    pair.second_model.observe(ids)
+    for done, whole in pair.second_model.catch_up(CHUNK) if drafter else ():
+        yield PromptRead("drafter", done, whole)
+    seconds["drafter"] = pair.drafter.seconds - before
+    return seconds
+
+
+def rewind(model: LanguageModel, length: int) -> None:
+    """Forget all but the first `length` tokens; a recurrent model goes back to the beginning or not at all."""
+    try:
+        model.truncate(length)
+    except RollbackRefused:
+        model.truncate(0)
+
+
+def extend(model: LanguageModel, ids: Sequence[int], chunk: int = CHUNK) -> Iterator[int]:
+    """Read all of a prompt but its last token, in chunks; yields how many tokens the cache holds."""
+    while len(model) < len(ids) - 1:
+        model.extend(ids[len(model) : min(len(model) + chunk, len(ids) - 1)], rows=0)
+        yield len(model)
+
+
+def drain(steps: Generator[PromptRead, None, dict[str, float]]) -> dict[str, float]:
+    """What `read_prompt` returns, for who does not want to hear of its progress."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: dict[str, float] = end.value
+            return found

@@ -1,0 +1,77 @@
+"""A conversation as the prompt of a loaded pair: the expert's token ids, and the drafter's own where it has a template
+and a vocabulary of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..conversation.template import Message
+from ..conversation.tokenize import chat_ids, raw_ids
+from ..decoding.drafts.second_model import DrafterPrompt
+from ..errors import IntegrityError, PromptTooLong, UsageError
+from ..headers.architecture import template
+from ..headers.gguf import Header
+from ..headers.vocabulary import Tokens, Verdict
+from .pair import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What both models read before an answer. `drafter` None: the drafter reads the expert's ids, spelled its way."""
+
+    ids: tuple[int, ...]
+    drafter: DrafterPrompt | None = None
+
+    def then(self, answer: Sequence[int]) -> "Prompt":
+        """The prompt with some of an answer behind it."""
+        return Prompt((*self.ids, *answer), self.drafter)
+
+
+def prompt_of(
+    pair: Pair, messages: Sequence[Message], known: Mapping[int, Sequence[int]] | None = None, raw: bool = False
+) -> Prompt:
+    """The prompt of a conversation up to the assistant's turn; with `raw`, or without a template, its texts one after
+    another. `known`: ids of messages by index, for answers that were generated here. Errors as `template.render`."""
+    known = known or {}
+    if raw or not pair.template:
+        return Prompt(tuple(raw_ids(pair.weights["expert"], messages, known)))
+    begin, end = (special_text(pair.tokens, pair.header("expert"), kind) for kind in ("bos", "eos"))
+    ids = tuple(chat_ids(pair.weights["expert"], pair.tokens, pair.template, messages, begin, end, known))
+    own = _drafters_own(pair, messages, known)
+    return Prompt(ids, DrafterPrompt(ids, own) if own else None)
+
+
+def require_room(pair: Pair, prompt: Prompt) -> Prompt:
+    """The prompt. Raises UsageError where it is empty, PromptTooLong where no token of an answer fits behind it."""
+    if not prompt.ids:
+        raise UsageError("the prompt is empty", "give some text")
+    if len(prompt.ids) >= pair.context:
+        raise PromptTooLong(
+            f"the prompt has {len(prompt.ids)} tokens, and the context of {pair.context} must hold it and an answer"
+        )
+    return prompt
+
+
+def _drafters_own(pair: Pair, messages: Sequence[Message], known: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
+    """The conversation as the drafter's own template and tokenizer have it, answers in its spelling of their very
+    tokens; empty where it reads the expert's. That is so with one vocabulary, with one template over a vocabulary that
+    is part of the other's, without a template, and where its template refuses, cannot be rendered, or makes more of it
+    than the drafter has room for."""
+    vocabulary, header = pair.vocabulary, pair.header("drafter")
+    own = template(header)
+    if vocabulary.verdict in (Verdict.IDENTICAL, Verdict.PADDED) or not own:
+        return ()
+    if vocabulary.verdict is Verdict.SUBSET and own == pair.template:
+        return ()
+    begin, end = (special_text(vocabulary.drafter, header, kind) for kind in ("bos", "eos"))
+    answers = {i: [each for token in written for each in vocabulary.spell(token)] for i, written in known.items()}
+    try:
+        ids = chat_ids(pair.weights["drafter"], vocabulary.drafter, own, messages, begin, end, answers)
+    except (UsageError, IntegrityError):
+        return ()
+    return tuple(ids) if len(ids) < pair.drafter.context else ()
+
+
+def special_text(tokens: Tokens, header: Header, kind: str) -> str:
+    """The text of the BOS or EOS token, empty where there is none."""
+    token = header.get(f"tokenizer.ggml.{kind}_token_id", int, -1)
+    return tokens.texts[token].decode("utf-8", "replace") if 0 <= token < len(tokens) else ""
