@@ -1,4 +1,4 @@
-.PHONY: install check test slow lint types format snapshots pictures
+.PHONY: docs install check test slow lint types format snapshots pictures
 
 install:
 	pip install -e '.[tiny,dev]'
@@ -32,3 +32,7 @@ snapshots:
 # speccas compare "Explain what a cascade is." --rule token --rule confidence -n 64 -k 4 --trace docs/cascade.jsonl
 pictures:
 	python scripts/pictures.py
+
+# docs/rules.md, from the rules' classes.
+docs:
+	python scripts/rule_docs.py

@@ -32,7 +32,7 @@ def sequential(
     lexicon: Lexicon,
     clock: Clock,
 ) -> Generator[Event]:
-    """Run one ancestor. Both caches must hold the prompt but its last token."""
+    """Run one baseline. Both caches must hold the prompt but its last token."""
     writers = Writers(arm, expert, drafter, request, lexicon)
     steps = {
         "expert": writers.expert_alone,

@@ -7,6 +7,7 @@ and p are scaled and filtered and serve sampling. Equations: Narasimhan et al., 
 A rule keeps v when the two sides of its inequality stand as `sense` says (equality keeps). A token that it does not
 keep is not yet turned down: `verify.py` accepts v with probability min(1, pi(v) / q(v)).
 To add one: a class here, a line in RULES, a row of vectors in tests/core/decoding/test_rules.py.
+`make docs` then writes docs/rules.md.
 """
 
 import math
@@ -326,6 +327,7 @@ class TokenSafe(TokenRule):
     alpha: float
     formula = "p(v) >= (1 - alpha) * max p, or else the exact test"
     paper = "Token V3 with the exact test off the list"
+    samples = "accepts the list, tests the others exactly, replaces from norm(max(0, p - q))"
     ends = "0: exact, but the expert's first choice is free; 1: keeps every draft"
     dial = Dial(0.5)
     reads_p = True
