@@ -72,7 +72,7 @@ class FixedDrafting:
 
     def plan(self, pair: Pair, arm: Arm, sampling: Sampling) -> Plan:
         statistics = LookupStatistics() if self.lookup else None
-        return FixedPolicy(self.k, statistics), [*self.first, *lookups(statistics), pair.second_model]
+        return FixedPolicy(self.k), [*self.first, *lookups(statistics), pair.second_model]
 
 
 def lookups(statistics: LookupStatistics | None) -> list[DraftSource]:

@@ -4,7 +4,6 @@ from typing import Protocol
 
 from ..rules import Position, Rule, keeps
 from ..sampling import Distribution, Sampling
-from .acceptance import LookupStatistics
 
 
 def ends_draft(rule: Rule, q1: Distribution, sampling: Sampling) -> bool:
@@ -24,8 +23,6 @@ class Policy(Protocol):
 
     k: int | str
     """Draft length as it is reported: a number, or "auto"."""
-    lookup: LookupStatistics | None
-    """For looked-up drafts; None where there are none."""
 
     def lookup_length(self, match: int, room: int) -> int:
         """How many tokens to draft from an earlier place in the text whose last `match` tokens are the text's own, with
@@ -50,10 +47,9 @@ class Policy(Protocol):
 class FixedPolicy:
     """Always k tokens, as far as there is room."""
 
-    def __init__(self, k: int, lookup: LookupStatistics | None = None) -> None:
+    def __init__(self, k: int) -> None:
         self.k: int | str = k
         self.length = k
-        self.lookup = lookup
 
     def lookup_length(self, match: int, room: int) -> int:
         return min(self.length, room)

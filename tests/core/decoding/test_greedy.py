@@ -60,11 +60,18 @@ def played(
     tokens: int,
     k: int = 4,
     temperature: float = 0.0,
-    record: LookupStatistics | None = None,
+    lookup: LookupStatistics | None = None,
 ) -> Run:
     request = Request(prompt, Sampling(temperature), tokens)
     events = play(
-        parse_arm(arm), FixedPolicy(k, record), pair.expert, pair.second_model, request, pair.lexicon, time.perf_counter
+        parse_arm(arm),
+        FixedPolicy(k),
+        pair.expert,
+        pair.second_model,
+        request,
+        pair.lexicon,
+        time.perf_counter,
+        lookup,
     )
     return Run(list(events))
 
@@ -99,7 +106,7 @@ def test_exact_with_looked_up_drafts_is_the_expert_alone(tiny: Pair) -> None:
     for i, text in enumerate([f"Repeat this text: {song} {song}", "Repeat after me: la la la la la", *PROMPTS[:8]]):
         prompt = prefilled(tiny, text)
         alone = played(tiny, "expert", prompt, 48)
-        exact = played(tiny, "exact", prompt, 48, k=i % 8 + 1, record=LookupStatistics())
+        exact = played(tiny, "exact", prompt, 48, k=i % 8 + 1, lookup=LookupStatistics())
         assert exact.ids == alone.ids
         figures = told(exact)
         assert figures.drafted is not None and figures.looked_up is not None and figures.looked_up <= figures.drafted

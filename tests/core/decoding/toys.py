@@ -16,6 +16,7 @@ from speccas.core.decoding.drafts.lookup import PromptLookup
 from speccas.core.decoding.drafts.second_model import SecondModel, Spelling
 from speccas.core.decoding.engine import speculate
 from speccas.core.decoding.events import Drafted, Event, Finished, Judged, Token
+from speccas.core.decoding.length.acceptance import LookupStatistics
 from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.meter import Clock
 from speccas.core.decoding.model import LanguageModel
@@ -58,12 +59,13 @@ def play(
     request: Request,
     lexicon: Lexicon,
     clock: Clock,
+    lookup: LookupStatistics | None = None,
 ) -> Generator[Event]:
-    """The events of one arm over these models; drafts are looked up too where the policy has statistics of it. Both
-    caches hold the prompt but its last token."""
+    """The events of one arm over these models; drafts are looked up too where there are statistics for it. Both caches
+    hold the prompt but its last token."""
     if arm.rule is None:
         return sequential(arm, expert, drafter, request, lexicon, clock)
-    looked_up = [] if policy.lookup is None else [PromptLookup(policy.lookup)]
+    looked_up = [] if lookup is None else [PromptLookup(lookup)]
     return speculate(arm, expert, [*looked_up, drafter], policy, request, lexicon, clock)
 
 

@@ -86,9 +86,9 @@ def echoing(seed: int) -> Toy:
     return pair(seed, size=4, order=2, spread=2.0)
 
 
-def decoded(toy: Toy, arm: str, asked: Request, drafting: Policy) -> Run:
+def decoded(toy: Toy, arm: str, asked: Request, drafting: Policy, lookup: LookupStatistics | None = None) -> Run:
     toy.prefill(asked.prompt)
-    events = play(parse_arm(arm), drafting, toy.expert, toy.drafter, asked, toy.lexicon, toy.clock)
+    events = play(parse_arm(arm), drafting, toy.expert, toy.drafter, asked, toy.lexicon, toy.clock, lookup)
     return Run(list(events))
 
 
@@ -101,7 +101,7 @@ def test_caches_and_counts_hold_with_looked_up_drafts_and_rules_that_read_q_take
     for seed in range(6):
         toy = echoing(seed)
         asked = request((0, 1, 2, 0, 1, 3, 1, 0), temperature, seed=seed, detail=True)
-        run = decoded(toy, arm, asked, FixedPolicy(3, LookupStatistics()))
+        run = decoded(toy, arm, asked, FixedPolicy(3), LookupStatistics())
         toy.holds([*asked.prompt, *run.ids])
         for judged in run.rounds:
             looked_up += judged.source == "lookup"
@@ -116,10 +116,10 @@ def test_caches_and_counts_hold_with_looked_up_drafts_and_rules_that_read_q_take
 def test_greedy_exact_is_the_expert_alone_and_the_drafter_sleeps_through_looked_up_rounds() -> None:
     for seed in range(20):
         toy, asked = echoing(seed), request((0, 1, 2, 0, 1), max_tokens=40)
-        run = decoded(toy, "exact", asked, FixedPolicy(5, LookupStatistics()))
+        run = decoded(toy, "exact", asked, FixedPolicy(5), LookupStatistics())
         assert run.ids == toy.run("expert", asked).ids
     steps = len(toy.small.extends)
-    run = decoded(toy, "exact", asked, FixedPolicy(5, LookupStatistics()))
+    run = decoded(toy, "exact", asked, FixedPolicy(5), LookupStatistics())
     by_drafter = sum(each.drafted for each in run.rounds if each.source == "drafter")
     assert len(toy.small.extends) - steps <= by_drafter + 1  # and one for the prompt
     assert any(each.source == "lookup" for each in run.rounds)
@@ -179,7 +179,7 @@ def test_looked_up_drafts_are_point_masses(rule: str, temperature: float) -> Non
             assert expected[answer] == pytest.approx(np.prod([rows[a][b] for a, b in itertools.pairwise(ids)]))
     drawn: Counter[tuple[int, ...]] = Counter()
     for seed in range(20_000):
-        run = decoded(toy, rule, request(ALL_PAIRS, temperature, 3, seed), FixedPolicy(2, LookupStatistics()))
+        run = decoded(toy, rule, request(ALL_PAIRS, temperature, 3, seed), FixedPolicy(2), LookupStatistics())
         assert all(each.source == "lookup" or not each.drafted for each in run.rounds)
         drawn[tuple(run.ids)] += 1
     full = {answer: expected.get(answer, 0.0) for answer in itertools.product(range(3), repeat=3)}
@@ -188,7 +188,7 @@ def test_looked_up_drafts_are_point_masses(rule: str, temperature: float) -> Non
 
 def test_a_looked_up_round_is_explained_without_q() -> None:
     toy, asked = echoing(3), request((0, 1, 2, 0, 1), max_tokens=40)
-    run = decoded(toy, "token", asked, FixedPolicy(4, LookupStatistics()))
+    run = decoded(toy, "token", asked, FixedPolicy(4), LookupStatistics())
     judged = next(each for each in run.rounds if each.source == "lookup")
     before = (*asked.prompt, *run.ids[: judged.at])
     toy.prefill(before)
@@ -202,7 +202,9 @@ def test_a_looked_up_round_is_explained_without_q() -> None:
 WORDS = 300
 
 
-def machine(answer: Sequence[int], prompt: Sequence[int], drafting: Policy, curve: Callable[[int], float]) -> Figures:
+def machine(
+    answer: Sequence[int], prompt: Sequence[int], drafting: AutoPolicy, curve: Callable[[int], float]
+) -> Figures:
     """An expert that writes `answer` and a drafter that never agrees, on a virtual clock."""
     clock = VirtualClock()
     script = [*prompt, *answer]
@@ -225,7 +227,7 @@ def machine(answer: Sequence[int], prompt: Sequence[int], drafting: Policy, curv
     fold = Fold()
     asked = Request(tuple(prompt), Sampling(), len(answer), 10**6)
     lexicon = Lexicon(lambda token: b"x", lambda token: False)
-    for event in play(parse_arm("exact"), drafting, expert, drafter, asked, lexicon, clock):
+    for event in play(parse_arm("exact"), drafting, expert, drafter, asked, lexicon, clock, drafting.lookup):
         fold(event)
     assert [token.id for token in fold.tokens] == list(answer)
     return fold.figures()
@@ -288,7 +290,7 @@ def test_rows_wasted_on_new_text_stay_under_a_hundredth(curve: Callable[[int], f
 def test_fixed_drafts_look_up_only_where_they_are_told_to() -> None:
     toy, asked = echoing(3), request((0, 1, 2, 0, 1), max_tokens=30)
     assert {each.source for each in decoded(toy, "exact", asked, FixedPolicy(3)).rounds} == {"drafter"}
-    assert "lookup" in {each.source for each in decoded(toy, "exact", asked, FixedPolicy(3, LookupStatistics())).rounds}
+    assert "lookup" in {each.source for each in decoded(toy, "exact", asked, FixedPolicy(3), LookupStatistics()).rounds}
 
 
 def test_a_text_that_looks_like_a_copy_and_is_none_loses_little() -> None:
