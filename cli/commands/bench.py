@@ -1,16 +1,25 @@
 """`speccas bench`: how much faster, at what cost in quality, and how sure: paired measurement over a prompt set."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speccas.core.errors import SpeccasError, Stopped, Unavailable, UsageError
+from speccas.core.errors import IntegrityError, SpeccasError, Stopped, Unavailable, UsageError
 
+from ..hints import hinted
 from ..options import read_settings, shared_flags
 from ..view.safe import json_text, one_line
+
+if TYPE_CHECKING:
+    from speccas.core.bench.protocol import Conditions, Plan
+    from speccas.core.bench.report import Report
+    from speccas.core.bench.samples import SampleFile
+    from speccas.core.bench.suites import Item, Suite
+    from speccas.core.bench.summary import ArmSummary
 
 EXTRA = ("scipy", "sacrebleu", "rouge_score")
 
@@ -63,70 +72,126 @@ def bench(
         show_comparison(*compare, as_json)
         return
     slower = percent("--fail-if-slower", fail_if_slower)
+    settings, ks = settings_and_lengths(flags, rule)
+    if peer not in (None, "llama.cpp"):
+        raise UsageError(f"there is no peer {peer!r}", "write --peer llama.cpp")
 
+    from speccas.core.bench.peer import load_library
+    from speccas.core.bench.protocol import Plan, planned_arms, sweep
+    from speccas.core.bench.samples import RunExists, SampleFile
+    from speccas.core.bench.suites import load_suite, spread
+
+    from ..view.bench import report_console, show_report
+
+    if allow_code:
+        require_sandbox()
+    if peer:
+        load_library()
+    named = sweep(settings.rule)
+    arms = planned_arms(named, ks, settings.temperature, settings.min_p, peer is not None)
+    suite = load_suite(prompts, settings.raw)
+    items = spread(suite.items, limit)
+    require_interval(slower, len(items))
+    make_directory(report)
+    hint = "continue it with --resume, or give another directory: --report DIR"
+    with hinted({RunExists: hint}), SampleFile(report / "samples.jsonl", resume) as file:
+        run = BenchRun(settings, ks, suite, items, Plan(arms, repeats, settings.seed), allow_code, peer is not None)
+        found = play(run, file, resume, quiet or as_json)
+    if as_json:
+        print(json_text(found.as_json()))
+    else:
+        console = report_console()
+        show_report(console, found)
+        console.print(f"\nreport: {one_line(str(report / 'report.html'))}", soft_wrap=True)
+    if not found.complete:
+        raise Stopped("interrupted", f"--resume goes on: {len(file.samples)} answers are in {file.path}")
+    if slower is not None:
+        fail_where_slower(found.arms, named, slower)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRun:
+    """What was asked for: settings, draft lengths, prompts and arms."""
+
+    settings: Any
+    ks: Sequence[Any]
+    suite: "Suite"
+    items: Sequence["Item"]
+    plan: "Plan"
+    allow_code: bool
+    peer: bool
+
+
+def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Report":
+    """Load the pair, play what the file lacks, and write the report; it is not complete where the run was stopped."""
+    from speccas.core.bench.peer import with_peer
+    from speccas.core.bench.protocol import Bench
+    from speccas.core.bench.run_directory import OtherRun, bench_facts, build, check_manifest
+
+    from ..play import manifest_of, opened
+    from ..view.bench import progress
+    from ..view.theme import make_console
+
+    other = "give another directory: --report DIR"
+    hints = {OtherRun: "use the same flags, or another --report DIR", IntegrityError: other}
+    directory, began, stopped = file.path.parent, time.perf_counter(), False
+    with hinted(hints), opened(run.settings) as pair:
+        conditions, load_seconds = conditions_of(run.settings), time.perf_counter() - began
+        bench = Bench(pair, run.plan, run.items, conditions, run.allow_code, load_seconds)
+        facts = bench_facts(conditions, run.suite, run.items, run.plan.arms, run.plan.repeats, run.ks, run.allow_code)
+        if run.peer:
+            with_peer(bench, run.ks, facts)
+        manifest = check_manifest(directory, manifest_of(pair, run.settings), facts, resume)
+        with progress(make_console(stderr=True), quiet) as tell:
+            try:
+                bench.run(file, tell)
+            except Stopped:
+                stopped = True
+        return build(directory, manifest, file, bench, not stopped)
+
+
+def conditions_of(settings: Any) -> "Conditions":
+    """What is the same for every answer of a bench or a search."""
+    from speccas.core.bench.protocol import Conditions
+
+    from ..play import length_of, sampling_of
+
+    return Conditions(
+        sampling=sampling_of(settings),
+        length=length_of(settings),
+        lookup=settings.lookup,
+        system=settings.system,
+        raw=settings.raw,
+    )
+
+
+def settings_and_lengths(flags: dict[str, Any], rule: list[str] | None) -> tuple[Any, list[Any]]:
+    """The settings with the first draft length, and all draft lengths: `-k 2,4`. Raises UsageError."""
     from ..settings import CHECKS
 
     lengths = [each.strip() for each in flags.pop("draft_tokens", "").split(",")]
     given = {"draft_tokens": lengths[0]} if lengths != [""] else {}
     settings = read_settings({**flags, **given, "rule": rule}, {"rule": ("token", "confidence")})
     more = [CHECKS["draft_tokens"]("--draft-tokens", each) for each in lengths[1:]]
-    ks = list(dict.fromkeys((settings.draft_tokens, *more)))
-    if peer not in (None, "llama.cpp"):
-        raise UsageError(f"there is no peer {peer!r}", "write --peer llama.cpp")
+    return settings, list(dict.fromkeys((settings.draft_tokens, *more)))
 
-    from speccas.core.bench import sandbox
-    from speccas.core.bench.peer import load_library, with_peer
-    from speccas.core.bench.protocol import Bench, Conditions, Plan, planned_arms, sweep
-    from speccas.core.bench.run_directory import bench_facts, build, check_manifest
-    from speccas.core.bench.samples import SampleFile
+
+def require_interval(slower: float | None, prompts: int) -> None:
+    """Raises UsageError where there is a limit, and so few prompts have no interval: nothing could ever exceed it."""
     from speccas.core.bench.stats import LEAST
-    from speccas.core.bench.suites import load_suite, spread
 
-    from ..play import length_of, manifest_of, opened, sampling_of
-    from ..view.bench import progress, report_console, show_report
-    from ..view.theme import make_console
-
-    if allow_code:
-        sandbox.supported()
-    if peer:
-        load_library()
-    named = sweep(settings.rule)
-    planned = planned_arms(named, ks, settings.temperature, settings.min_p, peer is not None)
-    suite = load_suite(prompts, settings.raw)
-    items = spread(suite.items, limit)
-    if slower is not None and len(items) < LEAST:  # it would never fail
+    if slower is not None and prompts < LEAST:
         raise UsageError(
-            f"--fail-if-slower shows nothing with {len(items)} prompts", f"give {LEAST} or more: fewer have no interval"
+            f"--fail-if-slower shows nothing with {prompts} prompts", f"give {LEAST} or more: fewer have no interval"
         )
-    make_folder(report)
-    began = time.perf_counter()
-    stopped = False
-    with SampleFile(report / "samples.jsonl", resume) as file, opened(settings) as pair:
-        conditions = Conditions(
-            sampling_of(settings), length_of(settings), settings.lookup, settings.system, settings.raw
-        )
-        load_seconds = time.perf_counter() - began
-        run = Bench(pair, Plan(planned, repeats, settings.seed), items, conditions, allow_code, load_seconds)
-        facts = bench_facts(conditions, suite, items, planned, repeats, ks, allow_code)
-        if peer:
-            with_peer(run, ks, facts)
-        manifest = check_manifest(report, manifest_of(pair, settings), facts, resume)
-        with progress(make_console(stderr=True), quiet or as_json) as tell:
-            try:
-                run.run(file, tell)
-            except Stopped:
-                stopped = True
-        found = build(report, manifest, file, run, not stopped)
-    console = report_console()
-    if as_json:
-        print(json_text(found.as_json()))
-    else:
-        show_report(console, found)
-        console.print(f"\nreport: {one_line(str(report / 'report.html'))}", soft_wrap=True)
-    if stopped:
-        raise Stopped("interrupted", f"--resume goes on: {len(file.samples)} answers are in {file.path}")
-    if slower is not None:
-        fail_where_slower(found.arms, set(named), slower)
+
+
+def require_sandbox() -> None:
+    """Raises UsageError where programs cannot be run in a limited child process."""
+    from speccas.core.bench import sandbox
+
+    if not sandbox.supported():
+        raise UsageError("--allow-code needs a system with resource limits (Linux, macOS)", "leave it out")
 
 
 def needs_extra(command: str) -> None:
@@ -138,7 +203,7 @@ def needs_extra(command: str) -> None:
         raise Unavailable(f"{command} needs {', '.join(missing)}", "pip install 'speccas[bench]'")
 
 
-def make_folder(path: Path) -> None:
+def make_directory(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -158,10 +223,11 @@ def percent(flag: str, text: str | None) -> float | None:
     return value
 
 
-def fail_where_slower(arms: Sequence[Any], named: set[str], limit: float) -> None:
-    """Raises SpeccasError (exit 1) where the whole interval of a named rule lies below the limit."""
-    least = 1 - limit / 100
-    slow = [arm for arm in arms if arm.name in named and arm.speedup.high is not None and arm.speedup.high < least]
+def fail_where_slower(arms: Sequence["ArmSummary"], named: Collection[str], limit: float) -> None:
+    """Raises SpeccasError (exit 1) where a named rule is shown to be more than `limit` % slower than the expert."""
+    from speccas.core.bench.summary import shown_slower
+
+    slow = shown_slower([arm for arm in arms if arm.name in named], 1 - limit / 100)
     if slow:
         told = ", ".join(f"{arm.label} {arm.speedup.value:.2f}x (at most {arm.speedup.high:.2f}x)" for arm in slow)
         raise SpeccasError(f"more than {limit:g} % slower than the expert alone: {told}", "this is --fail-if-slower")

@@ -1,25 +1,26 @@
 """`speccas tune`: which rule, alpha and draft length a pair is best used with on this machine; saved to its profile."""
 
-import json
-import re
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speccas.core.errors import IntegrityError, Stopped, UsageError
 
+from ..hints import hinted
 from ..options import read_settings, shared_flags
-from ..view.safe import json_text, visible
+from ..view.safe import json_text
 
 if TYPE_CHECKING:
-    from speccas.core.bench.protocol import Bench
+    from rich.console import Console
+
     from speccas.core.bench.samples import SampleFile
-    from speccas.core.calibration.calibrate import Curve
-    from speccas.core.decoding.length.latency import LatencyModel
-    from speccas.core.runtime.pair import Pair
+    from speccas.core.tune.run import TunePlan, TuneResult
+    from speccas.core.tune.store import Tuned
+
+ANEW = "leave out --resume to start anew"
 
 
 @shared_flags
@@ -63,116 +64,100 @@ def tune(
     These are judged on the prompts the search did not use. A loss is accepted where its 95 % interval ends within the
     floor. Answers have at most 64 tokens unless -n says otherwise. Ctrl-C saves nothing; --resume goes on.
     """
-    from .bench import needs_extra, percent
+    from .bench import needs_extra, percent, require_sandbox
 
     needs_extra("tune")
     floor = (percent("--max-quality-loss", max_quality_loss) or 0.0) / 100
-    lengths = draft_lengths(flags.pop("draft_tokens", None))
-    read = read_settings(flags, {"max_tokens": 64})
-    settings = replace(read, rule=("exact",), draft_tokens="auto")  # what it tries does not depend on what it found
+    settings, lengths = search_settings(flags)
 
-    from speccas.core.bench import sandbox
-    from speccas.core.bench.suites import load_suite, spread
+    from speccas.core.bench.suites import load_suite
     from speccas.core.tune.candidates import LENGTHS, RULES, candidates
-    from speccas.core.tune.halving import answers, search_half
-    from speccas.core.tune.search import BLOCK
+    from speccas.core.tune.run import TunePlan, samples_in, search_directory, tune_items
+    from speccas.core.tune.save import save_result
     from speccas.core.tune.store import require_name, tuned_of
 
     from ..play import chosen_profile
     from ..view.theme import make_console
-    from ..view.tune import plan_lines
+    from ..view.tune import plan_lines, show_outcome
 
     if allow_code:
-        sandbox.supported()
+        require_sandbox()
     chosen = chosen_profile(settings)
     name = save_as or (settings.pair if chosen.origin else None)
     if name is not None:
         require_name(chosen, name)
-    by_tune = settings.sources.get("threads") in ("tune", "profile")
-    if by_tune and (before := tuned_of(chosen)) and before.threads is not None:
-        settings = replace(settings, threads=None)
-    tried = candidates(rule_names(rule or RULES), lengths or LENGTHS)
-    suite = load_suite(prompts, settings.raw)
-    items = spread(suite.items, limit)
-    if not search_half(items):
-        raise UsageError(f"tune needs at least two prompts, and {suite.name} has {len(items)}", "give more prompts")
+    settings = without_tuned_threads(settings, tuned_of(chosen))
+    tried, suite = candidates(rule_names(rule or RULES), lengths or LENGTHS), load_suite(prompts, settings.raw)
+    plan = TunePlan(suite, tune_items(suite, limit), tried, floor, repeats, allow_code, settings.threads)
     console, aside = make_console(), make_console(stderr=True)
     if dry_run:
-        most = answers(len(tried), 0, len(search_half(items)), len(items), repeats, BLOCK)
-        for line in plan_lines(tried, len(items), most):
+        for line in plan_lines(tried, len(plan.items), plan.most_answers):
             console.print(line, soft_wrap=True)
         return
+    directory = search_directory(name or chosen.name)
+    with samples_in(directory, resume) as file:
+        result = search(plan, settings, file, resume, aside, quiet or as_json)
+        with hinted({UsageError: "mend it; --resume asks no model again"}):
+            saved = save_result(result, chosen, name, directory)
+    if as_json:
+        print(json_text(saved.document.as_json()))
+    else:
+        show_outcome(console, aside, result, saved, settings.sources)
 
-    from speccas.core.bench.protocol import Bench, Conditions, Plan
-    from speccas.core.bench.run_directory import check_manifest
-    from speccas.core.record.manifest import machine_of
-    from speccas.core.tune.candidates import unprofitable_lengths
-    from speccas.core.tune.search import Search
 
-    from ..play import length_of, manifest_of, opened, sampling_of
-    from ..tune_save import Found, document, overruled, save_found, saved_lines
+def search(
+    plan: "TunePlan", settings: Any, file: "SampleFile", resume: bool, aside: "Console", quiet: bool
+) -> "TuneResult":
+    """Load the pair and search, telling on stderr how it goes. Raises Stopped with what is known by then."""
+    from speccas.core.bench.protocol import Bench, Plan
+    from speccas.core.bench.run_directory import OtherRun
+    from speccas.core.tune.machine_times import keep_curve
+    from speccas.core.tune.run import prepare, result_of
+    from speccas.core.tune.search import TooFewPrompts
+
+    from ..play import manifest_of, opened
     from ..view.bench import progress
-    from ..view.tune import known_line, show_curve, show_result, show_round, show_threads
+    from ..view.tune import known_line, show_curve, show_round, show_threads
+    from .bench import conditions_of
 
-    told = None if quiet or as_json else aside
-    folder = folder_for(name or chosen.name)
+    hints = {
+        OtherRun: f"use the same flags, or {ANEW}",
+        TooFewPrompts: "give more, or a larger --limit",
+        IntegrityError: ANEW,
+    }
     began = time.perf_counter()
-    with samples_in(folder, resume) as file, opened(settings) as pair:
-        conditions = Conditions(
-            sampling_of(settings), length_of(settings), settings.lookup, settings.system, settings.raw
-        )
+    with hinted(hints), opened(settings) as pair:
         load_seconds = time.perf_counter() - began
-        bench = Bench(pair, Plan((), 1, settings.seed), items, conditions, allow_code, load_seconds)
-        measured = measured_in(folder / CURVE) or measure_all(bench, settings.threads)
-        adopt(bench, measured, settings.threads)
-        facts = {
-            "prompts": suite.name,
-            "prompts_sha256": suite.sha256,
-            "played": len(items),
-            "max_tokens": settings.max_tokens,
-            "ignore_eos": settings.ignore_eos,
-            "stop": list(settings.stop),
-            "system": settings.system,
-            "raw": settings.raw,
-            "allow_code": allow_code,
-        }
-        other = "or leave out --resume to start anew"
-        manifest = check_manifest(folder, manifest_of(pair, settings), facts, resume, other)
-        if not (folder / CURVE).exists():
-            keep_measured(measured, folder / CURVE)
-        curve = measured.curve
-        sound = curve.steady and settings.lookup != "on"  # a draft that is looked up takes no step of the drafter
-        left_out = unprofitable_lengths(curve.costs, {each.k for each in tried}) if sound else {}
-        if told is not None:
-            show_threads(told, measured.threads, pair.expert.threads)
-            show_curve(told, curve, pair, left_out)
-        search = Search(bench, [each for each in tried if each.k not in left_out], floor, repeats)
+        conditions = conditions_of(settings)
+        bench = Bench(pair, Plan((), 1, settings.seed), plan.items, conditions, plan.allow_code, load_seconds)
+        prepared = prepare(plan, bench, file.path.parent, manifest_of(pair, settings), resume)
+        if not quiet:
+            show_threads(aside, prepared.times.threads, pair.expert.threads)
+            show_curve(aside, prepared.times.curve, pair, prepared.left_out)
         try:
-            with progress(aside, quiet or as_json) as tell:
-                choice = search.run(file, tell, lambda halving: None if told is None else show_round(told, halving))
+            with progress(aside, quiet) as tell:
+                choice = prepared.search.run(file, tell, lambda each: None if quiet else show_round(aside, each))
         except Stopped:
-            aside.print(known_line(file.samples, search.candidates), soft_wrap=True)
+            aside.print(known_line(file.samples, prepared.search.candidates), soft_wrap=True)
             kept = f"--resume goes on: {len(file.samples)} answers are in {file.path}"
             raise Stopped("interrupted; nothing was saved", kept) from None
-        found = Found(
-            search, choice, floor, left_out, curve, manifest, settings, machine_of(pair), bench.skipped,
-            pair.expert.threads, measured.threads,
-        )  # fmt: skip
-        if curve.steady:
-            keep_curve(pair, curve.costs)
-        where = save_found(found, chosen, name, file.path)
-    if as_json:
-        print(json_text(document(found, where)))
-    else:
-        show_result(console, choice, floor)
-        for line in saved_lines(found, chosen, where):
-            console.print(visible(line), soft_wrap=True)
-    for line in overruled(settings):
-        if not as_json:
-            aside.print(f"warning: {line}", style="yellow", soft_wrap=True)
+        keep_curve(pair, prepared.times.curve)
+        return result_of(prepared, choice)
 
 
-CURVE = "curve.json"
+def search_settings(flags: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """The settings and the draft lengths to try. Rule and draft length of the settings are not those that an earlier
+    search saved: what this one tries does not depend on them."""
+    lengths = draft_lengths(flags.pop("draft_tokens", None))
+    return replace(read_settings(flags, {"max_tokens": 64}), rule=("exact",), draft_tokens="auto"), lengths
+
+
+def without_tuned_threads(settings: Any, before: "Tuned | None") -> Any:
+    """The settings without the threads that an earlier search saved: they do not bind this one."""
+    by_tune = settings.sources.get("threads") in ("tune", "profile")
+    return (
+        replace(settings, threads=None) if by_tune and before is not None and before.threads is not None else settings
+    )
 
 
 def draft_lengths(text: str | None) -> list[Any]:
@@ -182,7 +167,7 @@ def draft_lengths(text: str | None) -> list[Any]:
     return [] if text is None else [CHECKS["draft_tokens"]("--draft-tokens", each.strip()) for each in text.split(",")]
 
 
-def rule_names(texts: Any) -> list[str]:
+def rule_names(texts: Sequence[str]) -> list[str]:
     """Rules as typed, sweeps unfolded. Raises UsageError for one that is none, ancestors included."""
     from speccas.core.bench.protocol import sweep
     from speccas.core.decoding.arms import parse_arm
@@ -194,91 +179,3 @@ def rule_names(texts: Any) -> list[str]:
     if wrong is not None:
         raise UsageError(f"{wrong} is no rule: it drafts nothing that a draft length could change", "see speccas rules")
     return [arm.name for arm in arms]
-
-
-def folder_for(name: str) -> Path:
-    """Where the samples of this pair's search are."""
-    from platformdirs import user_state_path
-
-    folder = user_state_path("speccas") / "tune" / re.sub(r"[^\w.-]+", "_", name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make {folder}: {error.strerror}", "set XDG_STATE_HOME to a folder of yours") from None
-    return folder
-
-
-def samples_in(folder: Path, resume: bool) -> "SampleFile":
-    """The samples of the search in this folder; those of one before are dropped unless it is to go on."""
-    from speccas.core.bench.samples import SampleFile
-
-    file = folder / "samples.jsonl"
-    if not resume:
-        for each in (file, folder / "manifest.json", folder / CURVE):
-            each.unlink(missing_ok=True)
-    return SampleFile(file, resume=True)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured before the first answer: seconds by number of threads (none where it was given), the curve."""
-
-    threads: dict[int, float]
-    curve: "Curve"
-
-
-def measured_in(file: Path) -> Measured | None:
-    """What the search that goes on measured; None where there is none. Raises IntegrityError."""
-    from speccas.core.calibration.calibrate import Curve
-    from speccas.core.decoding.length.latency import LatencyModel
-
-    try:
-        data = json.loads(file.read_bytes())
-        costs = LatencyModel(
-            {int(n): float(s) for n, s in data["seen"].items()}, float(data["step"]), float(data["catch_up"])
-        )
-        threads = {int(n): float(s) for n, s in data["threads"].items()}
-        return Measured(threads, Curve(costs, float(data["spread"])))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"{file} is no curve: {error}", "leave out --resume to start anew") from None
-
-
-def measure_all(bench: "Bench", threads: int | None) -> Measured:
-    """Which number of threads serves best, unless it is given, and with it the whole curve, behind the first prompt."""
-    from speccas.core.calibration.calibrate import measure_full
-    from speccas.core.calibration.threads import candidates, fastest, tried
-
-    pair = bench.pair
-    for _, prompt in bench.prompts():
-        bench.read(prompt)
-        break
-    seconds = {} if threads else tried(pair, candidates())
-    pair.use_threads(threads or fastest(seconds, pair.expert.threads))
-    return Measured(seconds, measure_full(pair))
-
-
-def adopt(bench: "Bench", measured: Measured, threads: int | None) -> None:
-    """Compute with that number of threads; `auto` decides by the curve from the first answer on."""
-    from speccas.core.calibration.threads import fastest
-
-    bench.pair.use_threads(threads or fastest(measured.threads, bench.pair.expert.threads))
-    costs = measured.curve.costs
-    bench.planner.adopt(type(costs)(dict(costs.seen), costs.step, costs.catch_up))  # the run keeps its own current
-
-
-def keep_measured(measured: Measured, file: Path) -> None:
-    curve = measured.curve
-    costs = {"seen": curve.costs.seen, "step": curve.costs.step, "catch_up": curve.costs.catch_up}
-    data = {**costs, "spread": curve.spread, "threads": measured.threads}
-    file.write_text(json.dumps(data), encoding="utf-8")
-
-
-def keep_curve(pair: "Pair", costs: "LatencyModel") -> None:
-    """For `-k auto` of later runs."""
-    from speccas.core.calibration.planner import Planner, curves_file
-
-    planner = Planner(pair, curves_file())
-    planner.adopt(costs)
-    planner.save()

@@ -1,4 +1,4 @@
-"""What `speccas tune` shows: a line a round with the frontier so far, the finalists. Knows figures; decides nothing."""
+"""What `speccas tune` shows: the machine's times, a line a round with the frontier, the finalists, what was saved."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,13 @@ from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.runtime.pair import Pair
 from speccas.core.tune.candidates import Candidate
 from speccas.core.tune.decide import NOTES, Choice, FinalistVerdict, finding
+from speccas.core.tune.run import TuneResult
+from speccas.core.tune.save import SavedResult
 from speccas.core.tune.search import HalvingRound
 from speccas.core.tune.standing import Standing, front, standings
 
 from .bench import show_notes, show_table
-from .safe import one_line
+from .safe import one_line, visible
 from .theme import make_console
 
 WIDE = 200  # columns of a pipe or a file: tables stay tables there
@@ -38,7 +40,7 @@ def show_threads(console: Console, seconds: Mapping[int, float], chosen: int) ->
         quiet(console, f"threads, for a token and a round of four: {told}; {chosen} from now on")
 
 
-def show_curve(console: Console, curve: Curve, pair: Pair, left_out: dict[int, float]) -> None:
+def show_curve(console: Console, curve: Curve, pair: Pair, left_out: Mapping[int, float]) -> None:
     """What the machine's calls cost, and what follows from that alone."""
     costs = curve.costs
     quiet(console, curve_line(costs))
@@ -124,3 +126,52 @@ def middle(standing: Standing) -> float:
 def plan_lines(candidates: Sequence[Candidate], prompts: int, most: int) -> list[str]:
     names = ", ".join(each.label for each in candidates)
     return [f"{len(candidates)} settings: {names}", f"{prompts} prompts, at most {most} answers"]
+
+
+def show_outcome(
+    console: Console, aside: Console, result: TuneResult, saved: SavedResult, sources: Mapping[str, str]
+) -> None:
+    """The finalists, and what was saved where; on stderr a warning where that is not used."""
+    show_result(console, result.choice, result.prepared.plan.floor)
+    for line in saved_lines(result, saved):
+        console.print(visible(line), soft_wrap=True)
+    for line in overruled(sources):
+        aside.print(f"warning: {line}", style="yellow", soft_wrap=True)
+
+
+def saved_lines(result: TuneResult, saved: SavedResult) -> list[str]:
+    """What was saved where, or why not."""
+    evidence = f"evidence: {saved.evidence}"
+    if saved.stands is not None:
+        before, standing = saved.stands, result.choice.standing
+        now = 0 if standing is None else standing.prompts
+        return [
+            f"nothing saved: {now} prompts can show nothing, and what stands in the profile was found over "
+            f"{before.prompts} on {before.date}: --rule {before.rule} -k {before.draft_tokens}",
+            evidence,
+        ]
+    if saved.profile is None:
+        return [
+            "These files have no profile. Save this as pairs/NAME.yaml in the config directory, or run the same again "
+            "with --resume --save-as NAME (nothing is played again):",
+            "",
+            saved.text.rstrip(),
+            "",
+            evidence,
+        ]
+    chosen = result.choice.candidate
+    return [
+        f"saved: --rule {chosen.name} -k {chosen.k} --threads {result.threads} in {saved.saved}",
+        f"compare, run and chat --pair {saved.profile.stem} use it from now on",
+        evidence,
+    ]
+
+
+def overruled(sources: Mapping[str, str]) -> list[str]:
+    """Where something that goes before a profile hides what was saved. `sources`: where each setting comes from."""
+    found = [(key, source) for key in ("rule", "draft_tokens") if (source := sources.get(key)) is not None]
+    return [
+        f"{key} from the {source} goes before the profile: what was saved is not used until it is gone"
+        for key, source in found
+        if source in ("environment", "config file")
+    ]

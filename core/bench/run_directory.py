@@ -1,13 +1,13 @@
-"""The directory of a run: its manifest, its samples, its report. Knows files; plays nothing.
+"""The directory of a run: its manifest, its samples and its report.
 
-manifest.json is written before the first answer; `--resume` goes on only where everything that matters is the same.
+manifest.json is written before the first answer; a run goes on only where everything that matters is the same.
 """
 
 import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,34 +64,33 @@ def bench_facts(
     return facts
 
 
-def check_manifest(
-    folder: Path,
-    about: dict[str, Any],
-    facts: dict[str, Any],
-    resume: bool,
-    other: str = "or another --report DIR",
-) -> dict[str, Any]:
-    """The manifest of this run, written down. Where the directory holds samples of another one: UsageError that names
-    what differs. `about`: the manifest; `other`: what the user may do instead of repeating the flags."""
+class OtherRun(UsageError):
+    """The directory holds samples that were made in another way; the message names what differs."""
+
+
+def check_manifest(directory: Path, about: Mapping[str, Any], facts: Mapping[str, Any], resume: bool) -> dict[str, Any]:
+    """The manifest of this run, written down; that of the run before where it goes on. `about`: what every manifest
+    says; `facts`: what this kind of run adds. Raises OtherRun where the
+    directory holds samples of another one, and IntegrityError."""
     own: dict[str, Any] = json.loads(json.dumps({**about, "bench": facts}))
-    file = folder / "manifest.json"
+    file = directory / "manifest.json"
     if resume and file.exists():
         try:
             before = dict(json.loads(file.read_bytes()))
         except (ValueError, TypeError) as error:
-            raise IntegrityError(f"{file} is no manifest: {error}", "give another directory: --report DIR") from None
+            raise IntegrityError(f"{file} is no manifest: {error}") from None
         if found := differing(before, own):
-            raise UsageError(f"{folder} holds another run: {'; '.join(found[:4])}", f"use the same flags, {other}")
+            raise OtherRun(f"{directory} holds another run: {'; '.join(found[:4])}")
         return before
     atomic_write(file, json.dumps(own, ensure_ascii=False, indent=1) + "\n")
     return own
 
 
-def build(folder: Path, facts: dict[str, Any], file: SampleFile, run: Bench, complete: bool) -> Report:
+def build(directory: Path, facts: dict[str, Any], file: SampleFile, run: Bench, complete: bool) -> Report:
     """Report of what the samples hold by now, written to the directory."""
     file.complete()
     report = report_of(facts, file.samples, run.skipped, complete)
-    write(report, folder)
+    write(report, directory)
     return report
 
 

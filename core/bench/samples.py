@@ -91,17 +91,18 @@ def read_samples(path: Path) -> tuple[list[Sample], int]:
     return samples, whole
 
 
+class RunExists(UsageError):
+    """The directory holds samples of a run that is not to go on."""
+
+
 class SampleFile:
     """samples.jsonl while a run writes it: what it holds already, and one more line at a time."""
 
     def __init__(self, path: Path, resume: bool) -> None:
-        """Raises UsageError where there is a run already (without `resume`), or another one writes here."""
+        """Raises RunExists (without `resume`), and UsageError where another process writes here."""
         self.path = path
         if path.exists() and path.stat().st_size and not resume:
-            raise UsageError(
-                f"{path.parent} holds a run already",
-                "continue it with --resume, or give another directory: --report DIR",
-            )
+            raise RunExists(f"{path.parent} holds a run already")
         try:
             self.file = path.open("ab")
         except OSError as error:

@@ -135,6 +135,11 @@ def summarise(samples: Sequence[Sample]) -> list[ArmSummary]:
     return [summarise_arm(label, arms[label]) for label in sorted(arms, key=lambda label: rank(arms[label][0].own))]
 
 
+def shown_slower(arms: Iterable[ArmSummary], least: float) -> list[ArmSummary]:
+    """The arms whose whole interval of the speed-up lies below `least`."""
+    return [arm for arm in arms if arm.speedup.high is not None and arm.speedup.high < least]
+
+
 def rank(sample: Sample) -> tuple[int, str, float, str]:
     """Order of rows: the baselines, exact, the rules by name and alpha, then filters and the peer."""
     figures = sample.figures

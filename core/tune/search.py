@@ -24,6 +24,10 @@ BLOCK = 7
 Asked = tuple[Item, Prompt]
 
 
+class TooFewPrompts(UsageError):
+    """Fewer than two prompts fit the context."""
+
+
 @dataclass(frozen=True, slots=True)
 class HalvingRound:
     """What is known after a round; `confirmed`: the finalists on the other prompts."""
@@ -55,12 +59,11 @@ class Search:
         tell: Callable[[Progress], None] = lambda _: None,
         show: Callable[[HalvingRound], None] = lambda _: None,
     ) -> Choice:
-        """Search, confirm, choose. Raises UsageError where there are too few prompts, and Stopped; what was finished
-        before it is in the file."""
+        """Search, confirm, choose. Raises TooFewPrompts, and Stopped; what was finished before it is in the file."""
         prompts = list(self.bench.prompts())
         search = search_half([item for item, _ in prompts])
         if not search:
-            raise UsageError("tune needs at least two prompts that fit the context", "give more, or a larger --limit")
+            raise TooFewPrompts("tune needs at least two prompts that fit the context")
         mine = [prompt for prompt in prompts if prompt[0] in search]
         alive, played = self.candidates, 0
         for size in halving_sizes(len(mine)):
