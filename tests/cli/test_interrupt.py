@@ -102,6 +102,7 @@ def test_control_c_while_it_writes(start: Start, speccas: Run) -> None:
     assert packed(speccas("run", STORY[0], "-n", str(count), "--ignore-eos").stdout) == written
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_control_c_in_a_comparison_still_gives_the_table(start: Start) -> None:
     session = start("compare", *STORY)
@@ -112,6 +113,7 @@ def test_control_c_in_a_comparison_still_gives_the_table(start: Start) -> None:
     assert "tokens/s" in table and "same as expert" in table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["expert", "drafter"])
 def test_control_c_while_it_reads_the_prompt(start: Start, model: str) -> None:
     session = start("run", "word " * 3000, "--drafter", str(TINY), "--expert", str(TINY))
@@ -131,6 +133,7 @@ def test_control_c_while_it_loads(start: Start) -> None:
     assert session.seen.rstrip().endswith("error: stopped while loading")
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.tiny
 @pytest.mark.parametrize("pause", [0.0, 0.05, 0.1, 0.2, 0.4, 0.8])
@@ -143,6 +146,7 @@ def test_control_c_at_any_time(start: Start, pause: float) -> None:
     assert session.seen.count("error:") <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_second_control_c(start: Start) -> None:
     session = start("run", *STORY)
@@ -152,6 +156,7 @@ def test_a_second_control_c(start: Start) -> None:
     assert session.end() == 130
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_an_interrupted_answer_in_json(script: str, clean: Mapping[str, str]) -> None:
     command = [script, "run", *STORY, "--json"]
@@ -167,6 +172,7 @@ def test_an_interrupted_answer_in_json(script: str, clean: Mapping[str, str]) ->
         assert err.startswith(b"error: stopped") and err.count(b"\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
 def test_other_signals(start: Start, number: signal.Signals) -> None:
@@ -176,6 +182,7 @@ def test_other_signals(start: Start, number: signal.Signals) -> None:
     assert session.end() == 128 + number
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.tiny
 @pytest.mark.parametrize("name", ["SIGABRT", "SIGSEGV", "SIGKILL"])
@@ -190,6 +197,7 @@ def test_a_crash_of_native_code(start: Start, name: str) -> None:
     assert error.endswith("lack of memory" if name == "SIGKILL" else f"({name})")
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.tiny
 def test_a_killed_parent_takes_its_child_along(script: str, clean: Mapping[str, str]) -> None:

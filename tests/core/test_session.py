@@ -85,6 +85,7 @@ def test_a_turn_reads_only_what_is_new(make: Make) -> None:
     assert last is not None and last.read["expert"] < 20 < len(last.prompt.ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["exact", "expert"])
 def test_undone_and_stopped_turns_leave_no_trace(make: Make, rule: str) -> None:
     plain = make(rule)
@@ -110,6 +111,7 @@ def test_undone_and_stopped_turns_leave_no_trace(make: Make, rule: str) -> None:
     assert session.pair.cached == plain.pair.cached
 
 
+@pytest.mark.slow
 def test_an_undone_turn_is_read_over_in_the_same_batches(make: Make) -> None:
     """What two prompts share is not kept: a batch of another length would round differently."""
     reads = []
@@ -125,6 +127,7 @@ def test_an_undone_turn_is_read_over_in_the_same_batches(make: Make) -> None:
     assert reads[0] == reads[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [{"temperature": 0.9}, {"temperature": 0.9, "top_k": 20, "min_p": 0.1}])
 def test_sampled_answers_too(make: Make, given: dict[str, float]) -> None:
     plain = make("token", **given)
@@ -139,6 +142,7 @@ def test_sampled_answers_too(make: Make, given: dict[str, float]) -> None:
     assert answers(session) == answers(plain)
 
 
+@pytest.mark.slow
 def test_asking_again_draws_anew_every_time(make: Make) -> None:
     session = make("expert", temperature=1.5)
     ask(session, ASKED[0])
@@ -152,6 +156,7 @@ def test_asking_again_draws_anew_every_time(make: Make) -> None:
     assert answers(session) == seen[:1]
 
 
+@pytest.mark.slow
 def test_the_rule_may_change_between_turns(make: Make) -> None:
     plain = make("exact")
     ask(plain, ASKED[0])
@@ -163,6 +168,7 @@ def test_the_rule_may_change_between_turns(make: Make) -> None:
     assert [turn.rule for turn in session.conversation.turns] == ["exact"]
 
 
+@pytest.mark.slow
 def test_stopped_in_a_long_prefill(make: Make) -> None:
     session = make("exact")
     ask(session, ASKED[0])
@@ -180,6 +186,7 @@ def test_stopped_in_a_long_prefill(make: Make) -> None:
     assert answers(session) == answers(plain)
 
 
+@pytest.mark.slow
 def test_a_full_context_lets_the_oldest_turns_go(small: Pair, tmp_path: Path) -> None:
     session = Session(small, SHORT, Conversation("You count lamps."), tmp_path / "talk.json")
     system = session.prompt().ids[:8]
@@ -201,6 +208,7 @@ def test_a_full_context_lets_the_oldest_turns_go(small: Pair, tmp_path: Path) ->
     assert len(load(tmp_path / "talk.json").turns) == 30, "the file keeps what the models no longer see"
 
 
+@pytest.mark.slow
 def test_undoing_the_turn_that_let_others_go_brings_them_back(small: Pair) -> None:
     session = Session(small, SHORT, Conversation())
     ask(session, "How many lamps are there in the red house, and what colour is each of them? Name them all, please.")
@@ -215,6 +223,7 @@ def test_undoing_the_turn_that_let_others_go_brings_them_back(small: Pair) -> No
     assert session.last.prompt.ids[: len(first.prompt.ids)] == first.prompt.ids
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_is_refused_and_changes_nothing(small: Pair) -> None:
     session = Session(small, SHORT, Conversation())
     ask(session, ASKED[0])
@@ -235,6 +244,7 @@ def test_ids_of_a_loaded_session_are_checked(make: Make) -> None:
     assert session.conversation.turns[0].ids is None
 
 
+@pytest.mark.slow
 def test_a_loaded_session_goes_on_as_the_one_that_was_saved(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "talk.json"
     session = make(path=path)
@@ -283,6 +293,7 @@ def test_why_evaluates_the_round_again(make: Make, rule: str) -> None:
     assert session.conversation.turns[0].answer == text
 
 
+@pytest.mark.slow
 def test_the_expert_alone_is_measured_without_a_trace(make: Make) -> None:
     plain = make()
     ask(plain, ASKED[0])
@@ -298,6 +309,7 @@ def test_the_expert_alone_is_measured_without_a_trace(make: Make) -> None:
     assert answers(session) == answers(plain)
 
 
+@pytest.mark.slow
 def test_a_recurrent_expert_is_read_again_after_it_was_measured(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot take three single steps back, only go back to the beginning."""
     session = make()

@@ -28,6 +28,7 @@ def answers(document: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
     return [(turn["user"], turn["ids"]) for turn in document["turns"] if turn["finish"] != "interrupted"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["exact", "expert"])
 def test_ten_turns(start: Start, saved: Saved, tmp_path: Path, rule: str) -> None:
     one, two, three = (tmp_path / f"{name}.json" for name in ("one", "two", "three"))
@@ -73,6 +74,7 @@ def test_ten_turns(start: Start, saved: Saved, tmp_path: Path, rule: str) -> Non
     assert plain == answers(saved(two)), "on this pair also after /load"
 
 
+@pytest.mark.slow
 def test_stopped_while_it_reads_and_while_it_writes(start: Start, saved: Saved) -> None:
     talk = start("--temperature", "0", "--min-p", "0")
     talk.say("/set max_tokens 8")
@@ -101,6 +103,7 @@ def test_stopped_while_it_reads_and_while_it_writes(start: Start, saved: Saved) 
     assert answers(saved(path)) == answers({"turns": turns})
 
 
+@pytest.mark.slow
 def test_twice_ctrl_c_leaves(start: Start) -> None:
     talk = start(*GREEDY)
     talk.child.send(CTRL_C)
@@ -108,6 +111,7 @@ def test_twice_ctrl_c_leaves(start: Start) -> None:
     assert talk.leave(CTRL_C) == 130
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_in_an_answer_leaves(start: Start) -> None:
     talk = start("--temperature", "0")
     talk.child.send("Write a long story about the sea.\r")
@@ -117,6 +121,7 @@ def test_ctrl_c_twice_in_an_answer_leaves(start: Start) -> None:
     assert talk.leave(CTRL_C) == 130
 
 
+@pytest.mark.slow
 def test_the_echo_of_a_stop_is_no_second_one(start: Start) -> None:
     """The guarding parent passes the terminal's SIGINT on: a signal that comes at the prompt is no key."""
     talk = start("--temperature", "0")
@@ -141,6 +146,7 @@ def test_between_answers_a_signal_does_nothing() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 def test_terminated(start: Start) -> None:
     talk = start("--temperature", "0")
     talk.child.send("Write a long story about the sea.\r")
@@ -150,6 +156,7 @@ def test_terminated(start: Start) -> None:
     assert "\x1b[?25h" in talk.child.before, "the cursor is shown again"
 
 
+@pytest.mark.slow
 def test_killed_during_an_answer(start: Start, saved: Saved) -> None:
     before = os.umask(0)
     try:
@@ -187,6 +194,7 @@ def test_closed_and_empty_stdin(script: str, home: Mapping[str, str]) -> None:
         assert "prompt is" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_fast_typist_may_stop_a_second_answer(start: Start) -> None:
     """Two stops are a second Ctrl-C only when nothing was asked in between."""
     talk = start("--temperature", "0")

@@ -51,6 +51,7 @@ def test_help_completion_and_mistakes(start: Start) -> None:
     assert talk.leave() == 0
 
 
+@pytest.mark.slow
 def test_what_commands_change(start: Start, saved: Saved) -> None:
     talk = start(*GREEDY)
     talk.say("/k 2")
@@ -109,6 +110,7 @@ class Names(HTMLParser):
         self.names.add(tag)
 
 
+@pytest.mark.slow
 def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
     talk = start(*GREEDY)
     talk.say("Name a fruit. <script>alert(1)</script>")
@@ -135,6 +137,7 @@ def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
     assert talk.leave() == 0
 
 
+@pytest.mark.slow
 def test_another_pair(start: Start, home: Mapping[str, str]) -> None:
     """A profile of the user's own with the same files: the conversation goes on, its ids too, by the profile's rule
     and draft length unless others were given here."""
@@ -175,6 +178,7 @@ defaults: {rule: "token:0.3", draft_tokens: 2}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "environment", "config", "expected"),
     [

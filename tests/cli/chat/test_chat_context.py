@@ -25,6 +25,7 @@ ODD = (
 )
 
 
+@pytest.mark.slow
 def test_a_small_context(start: Start, saved: Saved) -> None:
     talk = start(*GREEDY, "--ctx", "256", "--system", "You count lamps.")
     talk.say("Name a fruit.")
@@ -47,6 +48,7 @@ def test_a_small_context(start: Start, saved: Saved) -> None:
     assert len(set(firsts)) - 1 == notices, "a notice for every drop"
 
 
+@pytest.mark.slow
 def test_text_that_looks_like_control(start: Start, saved: Saved, tmp_path: Path, tiny: Pair) -> None:
     path = tmp_path / "odd.json"
     talk = start(*GREEDY)

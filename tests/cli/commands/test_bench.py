@@ -66,6 +66,7 @@ def key(sample: Mapping[str, Any]) -> tuple[Any, ...]:
     return sample["prompt_id"], sample["repeat"], sample["name"], sample["k"]
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_killed_run_goes_on_without_losing_or_repeating_a_sample(killed: Killed) -> None:
     assert 9 <= len(killed.before) < ANSWERS
@@ -76,6 +77,7 @@ def test_a_killed_run_goes_on_without_losing_or_repeating_a_sample(killed: Kille
     assert killed.report["complete"] and [arm["label"] for arm in killed.report["arms"]] == ARMS
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_answers_after_the_kill_are_those_of_before(killed: Killed) -> None:
     """Greedy: every repeat of an arm gives the same tokens, whichever process wrote them."""
@@ -86,6 +88,7 @@ def test_answers_after_the_kill_are_those_of_before(killed: Killed) -> None:
     assert all(texts[prompt, "exact"] == texts[prompt, "expert"] for prompt, _ in texts)
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_arms_are_interleaved_and_the_second_repeat_is_the_mirror(killed: Killed) -> None:
     orders: dict[tuple[str, int], list[str]] = {}
@@ -97,6 +100,7 @@ def test_arms_are_interleaved_and_the_second_repeat_is_the_mirror(killed: Killed
     assert len({tuple(orders[prompt, 0]) for prompt in prompts}) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_every_arm_starts_from_the_same_prompt_and_none_is_warm(killed: Killed) -> None:
     for sample in killed.samples:
@@ -106,6 +110,7 @@ def test_every_arm_starts_from_the_same_prompt_and_none_is_warm(killed: Killed) 
         assert sample["round_ends_ms"] == sorted(sample["round_ends_ms"])
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_the_page_is_self_contained_and_shows_the_frontier(killed: Killed) -> None:
     page = (killed.folder / "report.html").read_text()
@@ -119,6 +124,7 @@ def test_the_page_is_self_contained_and_shows_the_frontier(killed: Killed) -> No
         assert sha in page
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_browser_shows_the_frontier(killed: Killed, tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -130,6 +136,7 @@ def test_a_browser_shows_the_frontier(killed: Killed, tmp_path: Path) -> None:
     assert "<polyline" in shown and "<h2>Acceptance by group</h2>" in shown and "token:0.9</text>" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_lossy_speed_up_never_stands_without_quality(killed: Killed) -> None:
     title, columns, rows = tables(killed.folder)[0]
@@ -139,6 +146,7 @@ def test_a_lossy_speed_up_never_stands_without_quality(killed: Killed) -> None:
     assert "tokens/s = tokens / seconds" in killed.resumed.stdout and "peak memory" in killed.resumed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_resuming_a_finished_run_plays_nothing_and_says_the_same(killed: Killed, speccas: Run) -> None:
     before = (killed.folder / "samples.jsonl").read_bytes()
@@ -148,6 +156,7 @@ def test_resuming_a_finished_run_plays_nothing_and_says_the_same(killed: Killed,
     assert json.loads(done.stdout)["arms"] == killed.report["arms"]
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_other_flags_do_not_go_on_in_the_same_directory(killed: Killed, speccas: Run) -> None:
     done = speccas("bench", *FLAGS, "--report", str(killed.folder), "--resume", "--temperature", "0.5")
@@ -156,6 +165,7 @@ def test_other_flags_do_not_go_on_in_the_same_directory(killed: Killed, speccas:
     assert done.returncode == 2 and "--resume" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_fail_if_slower_goes_by_the_interval(killed: Killed, speccas: Run) -> None:
     """The samples of a finished run with their times changed: only the interval decides, not this machine."""
@@ -177,6 +187,7 @@ def test_fail_if_slower_goes_by_the_interval(killed: Killed, speccas: Run) -> No
             assert "confidence 0.50x" in done.stderr and "exact" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_two_runs_compare_prompt_by_prompt(killed: Killed, speccas: Run) -> None:
     other = json.loads(json.dumps(killed.report))
@@ -197,6 +208,7 @@ def test_two_runs_compare_prompt_by_prompt(killed: Killed, speccas: Run) -> None
     assert speccas("bench", "--compare", "none.json", "none.json").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_above_temperature_0_each_token_rule_has_its_filter_beside_it(speccas: Run, tmp_path: Path) -> None:
     prompts = tmp_path / "two.jsonl"
@@ -387,6 +399,7 @@ def check_score(samples: Lines, arm: str, kind: str, value: str, change: str) ->
         near(change, *interval(differences, np.mean))
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_every_figure_of_the_tables_can_be_made_again_from_the_samples(killed: Killed) -> None:
     found = {title: (columns, rows) for title, columns, rows in tables(killed.folder)}
@@ -484,6 +497,7 @@ def check_groups(samples: Lines, columns: list[str], rows: list[list[str]]) -> N
             near(cell.replace("x", "").replace("(-", ""), *wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_csv_and_json_say_what_the_samples_say(killed: Killed) -> None:
     with (killed.folder / "report.csv").open() as file:

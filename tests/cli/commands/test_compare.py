@@ -118,6 +118,7 @@ def test_exact_is_the_expert_and_confidence_defers(poem: dict[str, Any]) -> None
     assert arms["exact"]["prefill_seconds"] > arms["expert"]["prefill_seconds"]
 
 
+@pytest.mark.slow
 def test_all_runs_every_rule_and_ancestor(speccas: Run) -> None:
     arms = read(speccas("compare", POEM, "--all", "-n", "12", "--json"))["arms"]
     assert {arm["name"] for arm in arms} == {*RULES, *BASELINES}
@@ -127,6 +128,7 @@ def test_all_runs_every_rule_and_ancestor(speccas: Run) -> None:
         assert arm["alpha"] == (method.dial and method.dial.default)
 
 
+@pytest.mark.slow
 def test_above_temperature_0_nothing_is_compared_with_the_expert(speccas: Run) -> None:
     flags = ["--temperature", "0.8", "--top-k", "40", "--top-p", "0.95", "--min-p", "0.05", "--seed", "7", "-n", "16"]
     document = read(speccas("compare", POEM, *flags, "--rule", "lossy:0.5", "--json"))
@@ -136,6 +138,7 @@ def test_above_temperature_0_nothing_is_compared_with_the_expert(speccas: Run) -
     assert document["arms"][2]["alpha"] == 0.5
 
 
+@pytest.mark.slow
 def test_an_arm_asked_for_twice_runs_once(speccas: Run) -> None:
     rules = ["--rule", "exact", "--rule", "token:0.5,token:0.5", "--rule", "expert"]
     arms = read(speccas("compare", POEM, *rules, "-n", "2", "--json"))["arms"]
@@ -156,6 +159,7 @@ def readable(text: str, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.slow
 def test_off_a_terminal(speccas: Run) -> None:
     for width in (80, 40):
         done = speccas("compare", POEM, "--rule", "comparative", "-n", "16", env={"COLUMNS": str(width)})
@@ -163,6 +167,7 @@ def test_off_a_terminal(speccas: Run) -> None:
         readable(done.stdout, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PLAIN)
 def test_on_a_terminal_that_wants_no_colour(terminal: Terminal, case: str) -> None:
     code, text = terminal("compare", POEM, "--rule", "comparative", "-n", "16", env=PLAIN[case])
@@ -179,6 +184,7 @@ def test_quiet_is_the_table_only(speccas: Run) -> None:
     assert "──" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves(script: str, clean: dict[str, str]) -> None:
     command = [script, "compare", POEM, "-n", "48"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean) as writer:
@@ -189,6 +195,7 @@ def test_a_reader_that_leaves(script: str, clean: dict[str, str]) -> None:
         assert writer.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_a_stream_that_knows_only_ascii(speccas: Run) -> None:
     done = speccas("compare", POEM, "-n", "4", env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")

@@ -66,6 +66,7 @@ def cached(folder: Path) -> list[str]:
 # --- pull ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_pull_that_is_killed_at_40_percent_goes_on(hub: Hub, tmp_path: Path) -> None:
     served = hub.add(REPO, {FILE: DATA}).files[FILE]
     served.pause_at = len(DATA) * 4 // 10
@@ -85,6 +86,7 @@ def test_a_pull_that_is_killed_at_40_percent_goes_on(hub: Hub, tmp_path: Path) -
     assert cached(tmp_path) == [served.sha256]
 
 
+@pytest.mark.slow
 def test_two_pulls_at_once_leave_one_good_file(hub: Hub, tmp_path: Path) -> None:
     served = hub.add(REPO, {FILE: DATA}).files[FILE]
     served.pause_at = len(DATA) // 2
@@ -110,6 +112,7 @@ def test_a_pull_of_what_is_here_asks_nobody(hub: Hub, tmp_path: Path) -> None:
     assert log.read_text() == ""
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_cached_pair_answers_with_the_network_closed(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: TINY.read_bytes()})
@@ -158,6 +161,7 @@ ENDS: dict[str, tuple[Callable[[Hub], object], str, int, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ENDS)
 def test_how_a_pull_ends(hub: Hub, case: str) -> None:
     prepare, name, code, says = ENDS[case]
@@ -168,6 +172,7 @@ def test_how_a_pull_ends(hub: Hub, case: str) -> None:
     assert "\x1b" not in found.stdout + found.stderr
 
 
+@pytest.mark.slow
 def test_a_wrong_byte_ends_in_exit_5_and_the_next_run_is_good(hub: Hub, tmp_path: Path) -> None:
     served = hub.add(REPO, {FILE: DATA}).files[FILE]
     served.claimed, served.data = served.sha256, DATA[:-1] + bytes([DATA[-1] ^ 1])
@@ -178,6 +183,7 @@ def test_a_wrong_byte_ends_in_exit_5_and_the_next_run_is_good(hub: Hub, tmp_path
     assert speccas("pull", NAME).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounting a tmpfs needs root")
 @pytest.mark.parametrize("late", [False, True])
 def test_a_disk_that_is_too_small(hub: Hub, tmp_path: Path, late: bool) -> None:
@@ -202,6 +208,7 @@ def test_a_disk_that_is_too_small(hub: Hub, tmp_path: Path, late: bool) -> None:
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.mark.slow
 def test_the_token_is_nowhere(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: b"not a model"})
     hub.token = "hf_secretsecretsecretsecret"
@@ -300,6 +307,7 @@ def test_rm_never_touches_files_that_were_not_downloaded() -> None:
 # --- check, show, doctor ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_check_reads_only_headers_of_hub_files(hub: Hub, tmp_path: Path) -> None:
     if not QWEN_DRAFTER.is_file():
         pytest.skip("no Qwen file")
@@ -350,6 +358,7 @@ print([each for each in {heavy} if each in sys.modules], file=sys.stderr)"""
 # --- memory -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_too_large_a_context_is_refused_before_loading() -> None:
     found = speccas("run", "x", "--ctx", "16000000", "-n", "1")
@@ -359,6 +368,7 @@ def test_too_large_a_context_is_refused_before_loading() -> None:
     assert speccas("run", "x", "--ctx", "car", "-n", "1").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_check_measures_where_it_is_asked_to() -> None:
     found = speccas("check", "tiny", "--measure", "--threads", "1", "--json")

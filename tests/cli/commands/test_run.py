@@ -49,6 +49,7 @@ def test_a_pipe_gets_the_answer_and_nothing_else(speccas: Run, plain: dict[str, 
         assert (done.returncode, done.stdout, done.stderr) == (0, plain["text"] + "\n", "")
 
 
+@pytest.mark.slow
 def test_characters_of_several_bytes(speccas: Run) -> None:
     done = speccas("run", "漢字 漢字 漢字 漢", "--raw", "-n", "16")
     assert (done.returncode, done.stderr) == (0, "")
@@ -63,6 +64,7 @@ def test_a_rule_with_its_alpha(speccas: Run, plain: dict[str, Any]) -> None:
     assert plain["text"].startswith(arm["text"])
 
 
+@pytest.mark.slow
 def test_a_seed_fixes_the_answer(speccas: Run) -> None:
     flags = ["-n", "24", "-k", "4", "--temperature", "0.8", "--rule", "token"]
     seeds = ("3", "3", "99999999999999999999")
@@ -70,6 +72,7 @@ def test_a_seed_fixes_the_answer(speccas: Run) -> None:
     assert first == again != other and first
 
 
+@pytest.mark.slow
 def test_stop_ends_the_answer_before_the_text(speccas: Run, plain: dict[str, Any]) -> None:
     whole = plain["text"]
     stop = whole[len(whole) // 2 :][:7]  # wherever that is: at no token's edge
@@ -77,23 +80,27 @@ def test_stop_ends_the_answer_before_the_text(speccas: Run, plain: dict[str, Any
     assert arm["text"] == whole[: whole.index(stop)] and arm["finish"] == "stop"
 
 
+@pytest.mark.slow
 def test_raw_takes_the_prompt_as_it_is(speccas: Run, plain: dict[str, Any]) -> None:
     turns = TURN.format("system", WHO) + TURN.format("user", ASK) + "<|im_start|>assistant\n"
     assert answer(speccas, turns, "--raw", "-n", "24")["text"] == plain["text"]
 
 
+@pytest.mark.slow
 def test_system_replaces_the_system_turn(speccas: Run, plain: dict[str, Any]) -> None:
     turns = TURN.format("system", "You speak like a pirate.") + TURN.format("user", ASK) + "<|im_start|>assistant\n"
     arm = answer(speccas, ASK, "--system", "You speak like a pirate.", "-n", "24")
     assert arm["text"] == answer(speccas, turns, "--raw", "-n", "24")["text"] != plain["text"]
 
 
+@pytest.mark.slow
 def test_one_token(speccas: Run, plain: dict[str, Any]) -> None:
     arm = answer(speccas, ASK, "-n", "1", "-k", "4")
     assert (arm["tokens"], arm["expert_calls"], arm["drafted"], arm["bonus"], arm["finish"]) == (1, 1, 0, 1, "length")
     assert arm["acceptance"] is None and plain["text"].startswith(arm["text"])
 
 
+@pytest.mark.slow
 def test_the_ends_of_an_answer(speccas: Run) -> None:
     ended = answer(speccas, "Hi", "-n", "24")
     assert ended["finish"] == "end" and ended["tokens"] < 24
@@ -135,6 +142,7 @@ def peak(command: list[str], env: dict[str, str]) -> int:
     return int(told.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB only on Linux")
 def test_memory_is_measured_without_ours(clean: dict[str, str]) -> None:
     """The measure below sees what a command takes, in a child of its own too, and nothing of this process."""
@@ -144,6 +152,7 @@ def test_memory_is_measured_without_ours(clean: dict[str, str]) -> None:
     assert peak([sys.executable, "-c", take], clean) > 150_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB only on Linux")
 def test_memory_is_files_and_caches_and_a_constant(script: str, clean: dict[str, str]) -> None:
     """At most 200 MB besides, Python included; above all no logits of every position, which would be 192 KiB each."""

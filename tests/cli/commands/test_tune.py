@@ -67,6 +67,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, patient: Run) -> Tuned:
     return Tuned(folder, homes(folder), json.loads(done.stdout))
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_the_document_says_what_was_tried_and_why_it_is_out(tuned: Tuned) -> None:
     found = tuned.document
@@ -88,6 +89,7 @@ def test_the_document_says_what_was_tried_and_why_it_is_out(tuned: Tuned) -> Non
     assert found["manifest"]["bench"]["max_tokens"] == 8
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_nothing_shown_faster_keeps_the_fallback_and_says_so(tuned: Tuned) -> None:
     chosen = tuned.document["chosen"]
@@ -96,6 +98,7 @@ def test_nothing_shown_faster_keeps_the_fallback_and_says_so(tuned: Tuned) -> No
     assert "give more" in tuned.document["finding"]
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_the_users_profile_is_left_alone(tuned: Tuned) -> None:
     assert profile(tuned.folder).read_text() == (TINY.parent / "tiny.yaml").read_text() + MINE
@@ -111,6 +114,7 @@ def test_the_users_profile_is_left_alone(tuned: Tuned) -> None:
     assert "tiny" in {path.stem for path in profile(tuned.folder).parent.glob("*.yaml")}
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_commands_use_what_was_saved_and_say_so_once(tuned: Tuned, patient: Run) -> None:
     said = "tuned: --rule exact -k auto (nothing was faster than the expert alone;"
@@ -130,6 +134,7 @@ def test_commands_use_what_was_saved_and_say_so_once(tuned: Tuned, patient: Run)
         assert patient(command, "Hello.", "-n", "4", "-q", env=tuned.env).stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_flag_goes_before_the_profile_and_is_warned_of(tuned: Tuned, patient: Run) -> None:
     done = patient("compare", "Hello.", "-n", "4", "-k", "3", "--json", env=tuned.env)
@@ -141,6 +146,7 @@ def test_a_flag_goes_before_the_profile_and_is_warned_of(tuned: Tuned, patient: 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_slow_comparison_is_warned_of_on_stderr(patient: Run, tmp_path: Path) -> None:
     """The pair the wrong way round: each draft token costs several of the expert's, so nothing can win."""
@@ -157,6 +163,7 @@ def test_a_slow_comparison_is_warned_of_on_stderr(patient: Run, tmp_path: Path) 
     assert patient("run", "The sea", *flags, "--json", env=homes(tmp_path)).stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_what_goes_before_the_profile_is_pointed_out(patient: Run, tmp_path: Path) -> None:
     env = {**homes(tmp_path), "SPECCAS_RULE": "token", "COLUMNS": "200"}
@@ -170,6 +177,7 @@ def test_what_goes_before_the_profile_is_pointed_out(patient: Run, tmp_path: Pat
     assert saved(tmp_path).read_text().startswith("# What `speccas tune` found.") and not profile(tmp_path).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_stopped_saves_nothing_says_what_is_known_and_goes_on(
     script: str, clean: Mapping[str, str], patient: Run, tmp_path: Path
@@ -209,6 +217,7 @@ def test_stopped_saves_nothing_says_what_is_known_and_goes_on(
     assert same["searched"] == found["searched"] and same["finalists"] == found["finalists"]
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_files_without_a_profile_are_told_what_to_save(patient: Run, tmp_path: Path) -> None:
     env, model = homes(tmp_path), str(TINY)
@@ -229,6 +238,7 @@ def test_files_without_a_profile_are_told_what_to_save(patient: Run, tmp_path: P
     assert done.returncode == 0 and done.stderr.startswith("tuned: --rule exact -k auto")
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_threads_are_tried_unless_they_are_given(script: str, clean: Mapping[str, str], tmp_path: Path) -> None:
     given = {name: value for name, value in clean.items() if name != "SPECCAS_THREADS"}
@@ -250,6 +260,7 @@ def test_threads_are_tried_unless_they_are_given(script: str, clean: Mapping[str
     assert again["threads_tried"].keys() == found["threads_tried"].keys(), "what it saved itself does not bind it"
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_few_prompts_do_not_replace_what_many_found(patient: Run, tmp_path: Path) -> None:
     env = {**homes(tmp_path), "COLUMNS": "200"}
@@ -312,6 +323,7 @@ def test_a_dry_run_says_what_would_be_tried(speccas: Run, tmp_path: Path) -> Non
     assert "12 prompts, at most" in done.stdout and not list(tmp_path.rglob("*.json*"))
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_doctor_measures_the_curve_and_keeps_it(patient: Run, tmp_path: Path) -> None:
     done = patient("doctor", "--curve", "--json", env=homes(tmp_path))

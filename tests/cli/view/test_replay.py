@@ -51,6 +51,7 @@ def text_of(rows: list[list[Any]]) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 @pytest.mark.parametrize("width", [80, 140])
 def test_a_replay_is_the_run(speccas: Run, on_screen: Any, tmp_path: Path, width: int) -> None:
@@ -81,6 +82,7 @@ def test_why_and_views_from_the_trace_alone(speccas: Run, trace: Path) -> None:
     assert speccas("replay", str(trace), "--view", "off").stdout == ""
 
 
+@pytest.mark.slow
 def test_two_traces_side_by_side(speccas: Run, trace: Path) -> None:
     done = speccas("replay", str(trace), str(trace), "--side-by-side", "--no-live", env={"COLUMNS": "400"})
     heading = next(line for line in done.stdout.splitlines() if "── exact" in line)
@@ -107,6 +109,7 @@ def test_mistakes(speccas: Run, trace: Path, arguments: list[str], code: int, me
     assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("width", [80, 140])
 def test_stopped(script: str, clean: Mapping[str, str], trace: Path, number: int, width: int) -> None:
@@ -128,6 +131,7 @@ def test_stopped(script: str, clean: Mapping[str, str], trace: Path, number: int
     assert SHOW in child.before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 def test_resized_in_a_terminal_that_wraps_lines_anew(script: str, clean: Mapping[str, str], trace: Path) -> None:
     """tmux wraps what is on its screen again when it is resized; the emulator of the other tests cuts it off."""

@@ -96,6 +96,7 @@ def arms(speccas: Run) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 @pytest.mark.parametrize(("rows", "columns"), [(24, 80), (12, 40)])
 def test_every_line_once_in_order(arms: list[dict[str, Any]], terminal: Terminal, rows: int, columns: int) -> None:

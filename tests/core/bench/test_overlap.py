@@ -15,6 +15,7 @@ from tests.builders.loaded import asked
 GOOD = Overlap(2, 20, 0.9, 0.8, 0.7, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_figures_are_those_of_the_rows(tiny: Pair) -> None:
     items = [Item("1", "chat", "Name three primary colours."), Item("2", "code", "Print hello in Python.")]

@@ -182,6 +182,7 @@ def small(tiny: Pair) -> Callable[..., Bench]:
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_stopped_runs_keep_what_is_whole_and_go_on(tiny: Pair, small: Callable[..., Bench], tmp_path: Path) -> None:
     steps: list[Progress] = []
@@ -202,6 +203,7 @@ def test_stopped_runs_keep_what_is_whole_and_go_on(tiny: Pair, small: Callable[.
         assert not again.asked, "nothing is missing, so nothing is warmed up either"
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_every_arm_finds_the_prompt_and_no_more_than_its_own_past(
     tiny: Pair, small: Callable[..., Bench], tmp_path: Path

@@ -39,6 +39,7 @@ def ratios(truth: float, seed: int, prompts: int = PROMPTS, repeats: int = 3) ->
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", [0.8, 1.4])
 def test_the_interval_covers_a_known_ratio(truth: float) -> None:
     covered = 0
@@ -49,6 +50,7 @@ def test_the_interval_covers_a_known_ratio(truth: float) -> None:
     assert covered >= 0.9 * RUNS
 
 
+@pytest.mark.slow
 def test_two_identical_arms_show_no_difference() -> None:
     undecided = 0
     for seed in range(RUNS):

@@ -35,6 +35,7 @@ def test_times_that_spread_are_not_steady() -> None:
     assert Curve(costs, 1.3).steady and not Curve(costs, 1.31).steady
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_measuring_leaves_the_caches_as_they_were(tiny: Pair) -> None:
     ids = tokens(tiny, "The sea is")

@@ -66,6 +66,7 @@ SCRAPS = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<repo_name>", "<|im_",
 MARKS = ["\ue000", "\ue0000\ue000", "\ue000<0\ue000", "\ue001"]
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([*SCRAPS, *MARKS]), max_size=8).map("".join))
 def test_no_typing_makes_a_control_token(tiny: Pair, text: str) -> None:

@@ -172,6 +172,7 @@ def test_a_template_that_changes_an_answer() -> None:
     assert ids(loud, [("assistant", "ab<end>")], {0: (7, 8)}) == written("a:aB<end>", [0], "a:")
 
 
+@pytest.mark.slow
 @settings(max_examples=25)  # four processes each: templates are rendered in a child
 @given(st.text(st.sampled_from("a<end>{}%\ue000\ue001[/INST]\x1b🙂")), st.text(st.sampled_from("a<end>\ue000")))
 def test_nobody_can_type_a_control_token(user: str, answer: str) -> None:

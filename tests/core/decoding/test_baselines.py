@@ -28,7 +28,8 @@ def told(run: Run) -> Figures:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_token_cascade_is_sequential_chow(temperature: float) -> None:
+@pytest.mark.parametrize("answers", [500, pytest.param(8_000, marks=pytest.mark.slow)])
+def test_token_cascade_is_sequential_chow(temperature: float, answers: int) -> None:
     """The same distribution as `confidence`, reached one token at a time."""
     large = table(2, SIZE, order=2)
     small = near(large, 3, spread=1.2)
@@ -36,7 +37,7 @@ def test_token_cascade_is_sequential_chow(temperature: float) -> None:
     assert 4 < sum(Distribution(row).max >= 0.55 for row in small.reshape(-1, SIZE)) < 12
     toy.prefill((0, 1))
     found: Counter[tuple[int, ...]] = Counter()
-    for seed in range(8_000):
+    for seed in range(answers):
         events = toy.events("token-cascade:0.45", request(temperature=temperature, max_tokens=3, seed=seed))
         found[tuple(Run(list(events)).ids)] += 1
     assert p_value(found, joint(large, small, (0, 1), 3, Confidence(0.45).pi, Sampling(temperature))) > 1e-4

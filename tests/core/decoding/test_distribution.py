@@ -73,6 +73,13 @@ def rule(name: str) -> Rule:
 # --- every rule -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_few_answers_follow_the_rule(name: str) -> None:
+    sampling = Sampling(0.7)
+    assert p_value(written(name, sampling, 500), promised(rule(name).pi, sampling)) > 1e-4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("name", RULES)
 def test_output_follows_the_rule(name: str, temperature: float) -> None:
@@ -90,6 +97,7 @@ def test_the_rules_promise_different_things() -> None:
         assert distance > 0.08, (one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampling",
     [
@@ -103,12 +111,14 @@ def test_exact_is_the_filtered_expert(sampling: Sampling) -> None:
     assert p_value(written("exact", sampling, 6_000), promised(lambda at: at.p, sampling)) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["token", "comparative:-0.1", "lossy"])
 def test_filters_and_a_rule(name: str) -> None:
     sampling = Sampling(0.8, top_p=0.85)
     assert p_value(written(name, sampling, 6_000), promised(rule(name).pi, sampling)) > 1e-4
 
 
+@pytest.mark.slow
 def test_a_drafter_without_room_leaves_the_expert() -> None:
     """Nothing is known of q where the drafter's context is full: the token comes from p, whatever the rule."""
     pair = toy()
@@ -122,18 +132,21 @@ def test_a_drafter_without_room_leaves_the_expert() -> None:
 # --- the same test, on a loop that somebody broke: it must see it ----------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sees_a_bonus_drawn_from_p(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "extra", lambda rule, at, uniform: draw(at.p, uniform()))
     sampling = Sampling(1.0)
     assert p_value(written("comparative:-0.1", sampling, 6_000), promised(rule("comparative:-0.1").pi, sampling)) < 1e-6
 
 
+@pytest.mark.slow
 def test_sees_a_residual_that_is_p(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "replacement", lambda rule, at, uniform: draw(at.p, uniform()))
     sampling = Sampling(1.0)
     assert p_value(written("exact", sampling, 6_000), promised(rule("exact").pi, sampling)) < 1e-6
 
 
+@pytest.mark.slow
 def test_sees_a_drawn_token_dropped_for_its_low_q(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = SecondModel.propose
 
@@ -186,6 +199,7 @@ def test_tiny_exact_writes_what_the_expert_would(tiny: Pair) -> None:
     assert against(found, at.q) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_tiny_exact_end_to_end(tiny: Pair) -> None:
     prompt = list(asked(tiny, "Write a poem.").ids)

@@ -69,6 +69,7 @@ def test_blocks_are_those_that_llama_cpp_writes(
         assert np.array_equal(array, theirs[name]), name
 
 
+@pytest.mark.slow
 def test_it_loads_pairs_as_a_subset_and_exact_is_lossless(drafter: Path, expert: Path) -> None:
     arms = compared(drafter, expert, "Name three colours of the rainbow.")
     assert arms["exact"]["identical_to_expert"] is True

@@ -72,6 +72,7 @@ def torch() -> Any:
     return pytest.importorskip("torch", reason="torch is not installed: pip install 'speccas[distill]'")
 
 
+@pytest.mark.slow
 def test_the_network_is_llama_cpps(torch: Any) -> None:
     """Whole texts, one token each at a time, and llama.cpp: the same distributions."""
     from speccas.core.distill.network import Shape, Writer, from_network, read, rope, to_network
@@ -119,6 +120,7 @@ def small(torch: Any) -> tuple[Any, Any]:
     return drafter, lessons
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_divergence(torch: Any) -> None:
     """The hand-written slope of the loss, held against differences of the loss."""
     drafter, lessons = small(torch)
@@ -137,6 +139,7 @@ def test_gradients_are_those_of_the_divergence(torch: Any) -> None:
         assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(float(slope[place]), rel=0.05), name
 
 
+@pytest.mark.slow
 def test_leaning_to_the_likeliest_token_makes_it_likelier(torch: Any) -> None:
     drafter, lessons = small(torch)
     best = (drafter.expert_states(lessons) @ drafter.rows.T).argmax(-1, keepdim=True)
@@ -162,6 +165,7 @@ def test_leaning_to_the_likeliest_token_makes_it_likelier(torch: Any) -> None:
     assert after(1.0) < after(0.5) < after(0.0) and after(1.0) < before
 
 
+@pytest.mark.slow
 def test_rounding_in_training_is_that_of_the_file(torch: Any) -> None:
     from speccas.core.distill.learn import through
     from speccas.core.distill.weights import dequantise, quantise
@@ -190,6 +194,7 @@ def made(torch: Any, tmp_path_factory: pytest.TempPathFactory, expert: Path) -> 
 TRAINING = ("--layers", "0,29", "--vocabulary", "600", "--batch", "2", "--every", "1", "--float32")
 
 
+@pytest.mark.slow
 def test_waves_hold_the_experts_own_conversations(made: Path, torch: Any, expert: Path) -> None:
     from speccas.core.distill.conversations import Part
 
@@ -206,6 +211,7 @@ def test_waves_hold_the_experts_own_conversations(made: Path, torch: Any, expert
     assert same.mean() > 0.9, "kept states give the expert's choice again, up to rounding"
 
 
+@pytest.mark.slow
 def test_waves_that_are_there_are_left_and_a_missing_one_is_the_same_again(made: Path, expert: Path) -> None:
     folder = made / "data"
     kept, lost = folder / "wave-00001.npz", folder / "wave-00000.npz"
@@ -217,6 +223,7 @@ def test_waves_that_are_there_are_left_and_a_missing_one_is_the_same_again(made:
     assert recipe("data", made, expert, "--waves", "3", "--texts", "4", "--length", "72") == 2
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_was_cut_off(made: Path, torch: Any, expert: Path, tmp_path: Path) -> None:
     """Two steps and two more are four steps in one go."""
     name = ("--name", "whole", "--steps", "4")
@@ -233,6 +240,7 @@ def test_training_goes_on_where_it_was_cut_off(made: Path, torch: Any, expert: P
     assert recipe("train", made, expert, *TRAINING, *half, "--rate", "1") == 2, "another rate is another run"
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_drafter(made: Path, torch: Any, expert: Path) -> None:
     """Each learns from one of the two texts of a step, and what is kept is the mean of both."""
     start = [sys.executable, "-m", "speccas.core.distill", "train", "--work", str(made), "--expert", str(expert)]
@@ -252,6 +260,7 @@ def test_two_processes_train_one_drafter(made: Path, torch: Any, expert: Path) -
     assert not torch.equal(left["blk.0.attn_q.weight"], right["blk.0.attn_q.weight"])
 
 
+@pytest.mark.slow
 def test_the_exported_file_is_a_drafter(made: Path, expert: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = made / "drafter.gguf"
     assert recipe("export", made, expert, "--out", str(out)) == 0
@@ -260,6 +269,7 @@ def test_the_exported_file_is_a_drafter(made: Path, expert: Path, capsys: pytest
     assert arms["exact"]["identical_to_expert"] is True and arms["exact"]["drafted"] > 20
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_an_exported_drafter(made: Path, expert: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is added says nothing at first: the score is the same with and without new layers."""
     out = made / "start.gguf"
@@ -274,6 +284,7 @@ def test_a_run_goes_on_from_an_exported_drafter(made: Path, expert: Path, capsys
     assert read_header(out).parameters < 1 << 24
 
 
+@pytest.mark.slow
 def test_a_step_without_the_one_before_says_which_to_run(torch: Any, tmp_path: Path, expert: Path) -> None:
     assert recipe("train", tmp_path, expert) == 2
     assert recipe("export", tmp_path, expert) == 2

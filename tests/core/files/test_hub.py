@@ -295,6 +295,7 @@ def test_a_name_that_could_leave_the_cache_is_refused_before_anything_is_made(
     assert not hub.asked("files")
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="./\\ab:C~ \0", max_size=12) | st.text(max_size=20))
 def test_every_name_that_passes_stays_inside(name: str) -> None:
     root = Path("/root/of/cache")

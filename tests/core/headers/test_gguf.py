@@ -612,6 +612,7 @@ patches = st.one_of(st.binary(min_size=1, max_size=12), numbers, numbers.map(lam
 places = st.integers(0, len(GOOD) - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.tuples(places, patches), min_size=1, max_size=4), st.none() | places, st.none() | places)
 def test_changed_bytes(changes: list[tuple[int, bytes]], cut: int | None, at_hand: int | None) -> None:
@@ -636,6 +637,7 @@ def test_noise_behind_a_sound_beginning(noise: bytes) -> None:
     survives(data, len(data))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,
@@ -703,6 +705,7 @@ print(json.dumps(outcomes))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory and files with holes")
 def test_hostile_files_stay_below_200_megabytes(tmp_path: Path) -> None:
     hostile = {name: (data, 0, says) for name, (data, says) in MALFORMED.items()} | monsters()

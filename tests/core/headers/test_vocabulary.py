@@ -162,6 +162,7 @@ def test_a_broken_vocabulary() -> None:
     assert [bare.type(0), bare.ranks, bare.model] == [NORMAL, {}, ""]
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_the_tiny_drafter_spells_every_token_of_its_expert(tiny: Pair) -> None:
     vocabulary = tiny.vocabulary

@@ -54,6 +54,7 @@ def pairs() -> dict[str, Sequence[str]]:
     return found | ({"qwen": QWEN} if all(Path(path).is_file() for path in QWEN) else {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", [2048, 8192])
 @pytest.mark.parametrize("name", ["tiny", "smol", "qwen"])
 def test_within_15_percent_of_what_a_process_took(name: str, context: int) -> None:

@@ -70,6 +70,7 @@ def test_the_drafter_reads_its_own_rendering(stranger: Pair) -> None:
     assert len(stranger.expert) == len(prompt.ids) - 1
 
 
+@pytest.mark.slow
 def test_exact_is_the_expert_alone_and_the_answer_follows_byte_by_byte(stranger: Pair) -> None:
     prompt = prompt_of(stranger, TALK)
     own = read(stranger, prompt)
@@ -112,6 +113,7 @@ def test_a_prompt_that_was_cleared_is_read_in_the_same_words(stranger: Pair) -> 
     assert read(stranger, prompt) == own
 
 
+@pytest.mark.slow
 def test_a_chat_reads_only_what_is_new_and_undo_is_as_if_it_never_was(stranger: Pair) -> None:
     def ask(session: Session, text: str) -> str:
         for _ in session.ask(text):

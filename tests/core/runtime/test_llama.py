@@ -136,6 +136,7 @@ def test_a_full_context_leaves_a_true_prefix(model: LlamaContext, ids: list[int]
     same(row, fresh(model, ids[:-2], ids[-2:]))
 
 
+@pytest.mark.slow
 def test_a_stop_from_another_thread_leaves_a_true_prefix(model: LlamaContext, ids: list[int]) -> None:
     def stop_when(read: int) -> None:
         until = time.monotonic() + 60

@@ -166,11 +166,13 @@ def test_a_lenient_rule_wins_where_its_loss_is_within_the_floor(tmp_path: Path) 
     assert left == sorted(left, reverse=True)
 
 
+@pytest.mark.slow
 def test_a_lower_floor_leaves_the_lossless_one(tmp_path: Path) -> None:
     choice, _, _ = found(FLAT, tmp_path, 0.01)
     assert choice.faster and choice.candidate.lossless, finding(choice, 0.01)
 
 
+@pytest.mark.slow
 def test_where_no_draft_pays_the_fallback_is_kept_and_that_is_said(tmp_path: Path) -> None:
     choice, reached, _ = found(STEEP, tmp_path, 0.01)
     assert choice.candidate == FALLBACK and not choice.faster
@@ -178,6 +180,7 @@ def test_where_no_draft_pays_the_fallback_is_kept_and_that_is_said(tmp_path: Pat
     assert "slower than the expert alone" in reached[0].eliminated.values()
 
 
+@pytest.mark.slow
 def test_what_chose_a_setting_does_not_judge_it(tmp_path: Path) -> None:
     choice, reached, samples = found(FLAT, tmp_path, 0.08)
     judged = {prompt for verdict in choice.verdicts for prompt in verdict.standing.speed}
@@ -189,6 +192,7 @@ def test_what_chose_a_setting_does_not_judge_it(tmp_path: Path) -> None:
     assert {Candidate(s.figures.name, s.k) for s in samples if s.prompt_id in judged and s.k is not None} == finalists
 
 
+@pytest.mark.slow
 def test_every_block_has_the_expert_and_few_arms(tmp_path: Path) -> None:
     _, _, samples = found(FLAT, tmp_path, 0.08)
     blocks: dict[tuple[str, int], list[str]] = {}
@@ -198,6 +202,7 @@ def test_every_block_has_the_expert_and_few_arms(tmp_path: Path) -> None:
     assert len({tuple(names).index("expert") for names in blocks.values()}) > 1, "shuffled"
 
 
+@pytest.mark.slow
 def test_a_search_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> None:
     """Fixed lengths, because auto learns from what was played before."""
     tried = [FALLBACK, *(Candidate(name, k) for name in RULES for k in (1, 2, 4, 8))]
@@ -225,6 +230,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> No
     assert len({each.key for each in after}) == len(after) == len(all_samples)
 
 
+@pytest.mark.slow
 def test_the_count_of_answers_is_never_short(tmp_path: Path) -> None:
     steps: list[Progress] = []
     with SampleFile(tmp_path / "samples.jsonl", resume=False) as file:
