@@ -9,8 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from speccas.core.bench.protocol import Progress as Step
-from speccas.core.bench.report import Report, Table, head, tables, warnings
+from speccas.core.bench.report import Report, head, warnings
 from speccas.core.bench.summary import FORMULAS
+from speccas.core.bench.tables import Table, tables
 
 from .safe import visible
 from .tables import draw

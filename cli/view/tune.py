@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from speccas.core.bench.report import Table, estimate
 from speccas.core.bench.samples import Sample
+from speccas.core.bench.tables import Table, estimate
 from speccas.core.calibration.calibrate import UNSTEADY, Curve
 from speccas.core.calibration.ceiling import ADVICE, bad_verifier
 from speccas.core.decoding.length.latency import LatencyModel

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..errors import IntegrityError, UsageError
 from .protocol import differing
-from .report import SCHEMA, Table, estimate
+from .report import SCHEMA
 from .stats import IntervalEstimate, mean, median, verdict
+from .tables import Table, estimate
 
 CAVEAT = (
     "B against A, prompt by prompt, over the prompts that both have. The two runs were not interleaved: what "

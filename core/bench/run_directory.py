@@ -15,7 +15,8 @@ from typing import Any
 from ..atomic import atomic_write
 from ..errors import IntegrityError, UsageError
 from .protocol import ORDER, WARM_UP, Bench, Conditions, PlannedArm, differing
-from .report import Report, write
+from .report import Report
+from .report_files import write
 from .samples import Sample, SampleFile
 from .sandbox import network_is_cut
 from .suites import Item, Suite

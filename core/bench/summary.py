@@ -1,13 +1,24 @@
-"""Samples to the figures of a report. Knows formulas (FORMULAS prints them); reads no clock and plays nothing."""
+"""Samples to the figures of a report. FORMULAS says how each figure is made; the report prints it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import SequenceMatcher
 from statistics import fmean
-from statistics import median as middle
 from typing import Any
 
 from ..decoding.arms import REFERENCE
+from .pairs import (
+    PairedSample,
+    Totals,
+    agreement,
+    by_prompt,
+    by_prompt_mean,
+    gaps,
+    length_ratio,
+    mean_of,
+    median_of,
+    speed_ratio,
+    time_ratio,
+)
 from .samples import Sample
 from .scoring import LOG_PROB_MARGIN, MARGIN, SCORERS
 from .stats import (
@@ -28,7 +39,6 @@ from .stats import (
 
 RIGHT = "right"
 """The scorers that decide right or wrong, taken together."""
-
 FORMULAS = (
     "speed-up: each prompt's median over repeats of tokens/s divided by the expert alone's tokens/s in the same block; "
     "the median of that over prompts, with a 95 % percentile bootstrap over prompts (none below 6).",
@@ -112,14 +122,6 @@ class ArmSummary:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class PairedSample:
-    """A sample and the expert alone's in the same block."""
-
-    own: Sample
-    expert: Sample
 
 
 def summarise(samples: Sequence[Sample]) -> list[ArmSummary]:
@@ -208,78 +210,6 @@ def summarise_arm(label: str, pairs: Sequence[PairedSample]) -> ArmSummary:
     )
 
 
-Value = Callable[[PairedSample], float | None]
-
-
-def by_prompt(pairs: Iterable[PairedSample], value: Value) -> dict[str, float]:
-    """Each prompt's median over repeats: prompts count once however often they were repeated."""
-    found: dict[str, list[float]] = {}
-    for pair in pairs:
-        one = value(pair)
-        if one is not None:
-            found.setdefault(pair.own.prompt_id, []).append(one)
-    return {prompt: middle(values) for prompt, values in found.items()}
-
-
-def speed_ratio(pair: PairedSample) -> float | None:
-    own, expert = pair.own.figures.tokens_per_second, pair.expert.figures.tokens_per_second
-    return own / expert if own and expert else None
-
-
-def time_ratio(pair: PairedSample) -> float | None:
-    own, expert = pair.own.figures.seconds, pair.expert.figures.seconds
-    return expert / own if own > 0 else None
-
-
-def length_ratio(pair: PairedSample) -> float | None:
-    return pair.own.figures.tokens / pair.expert.figures.tokens if pair.expert.figures.tokens else None
-
-
-def gaps(sample: Sample) -> list[tuple[float, int]]:
-    """Time between the ends of rounds, and how many tokens the later one brought. The first round's is in the time to
-    first token."""
-    ends = sample.round_ends_ms
-    return [(b - a, n) for a, b, n in zip(ends, ends[1:], sample.round_tokens[1:], strict=False) if n]
-
-
-def agreement(pair: PairedSample) -> float | None:
-    """How much of the expert's own text this one is: 2 M / T over token ids."""
-    if pair.own.ids == pair.expert.ids:
-        return 1.0
-    if not pair.own.ids:  # a peer that does not say its tokens
-        return None
-    return SequenceMatcher(None, pair.own.ids, pair.expert.ids, autojunk=False).ratio()
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Counts and times of an arm, added up over its samples; None where one of them does not apply."""
-
-    pairs: Sequence[PairedSample]
-
-    def sum(self, name: str) -> float | None:
-        values = [getattr(pair.own.figures, name) for pair in self.pairs]
-        return None if any(value is None for value in values) else sum(values)
-
-    def over(self, above: float | None, below: float | None) -> float | None:
-        return above / below if above is not None and below else None
-
-    @property
-    def acceptance(self) -> float | None:
-        judged, deferred = self.sum("judged"), self.sum("deferred")
-        return None if judged is None or deferred is None else self.over(judged - deferred, judged)
-
-    @property
-    def tokens_per_call(self) -> float | None:
-        return self.over(self.sum("tokens"), self.sum("expert_calls"))
-
-    def share(self, name: str) -> float | None:
-        return self.over(self.sum(name), self.sum("tokens"))
-
-    def time(self, name: str) -> float | None:
-        return self.over(self.sum(name), self.sum("seconds"))
-
-
 def scored(name: str, pairs: Sequence[PairedSample]) -> QualityScore | None:
     """A quality figure over the prompts that have it."""
     own = by_prompt_mean(pairs, lambda pair: value_of(name, pair.own))
@@ -296,16 +226,6 @@ def scored(name: str, pairs: Sequence[PairedSample]) -> QualityScore | None:
     if word == BETTER and name == "log-prob":
         word = SMALL  # likelier under the expert is not better
     return QualityScore(len(prompts), mean([own[prompt] for prompt in prompts]), change, right_wrong, word)
-
-
-def by_prompt_mean(pairs: Iterable[PairedSample], value: Value) -> dict[str, float]:
-    """As `by_prompt`, with the mean: sampled answers are right in some repeats and wrong in others."""
-    found: dict[str, list[float]] = {}
-    for pair in pairs:
-        one = value(pair)
-        if one is not None:
-            found.setdefault(pair.own.prompt_id, []).append(one)
-    return {prompt: fmean(values) for prompt, values in found.items()}
 
 
 def value_of(name: str, sample: Sample) -> float | None:
@@ -344,13 +264,3 @@ def per_prompt(pairs: Sequence[PairedSample]) -> dict[str, dict[str, float | Non
         }
         for prompt in dict.fromkeys(pair.own.prompt_id for pair in pairs)
     }
-
-
-def median_of(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return middle(found) if found else None
-
-
-def mean_of(values: Iterable[float | None]) -> float | None:
-    found = [value for value in values if value is not None]
-    return fmean(found) if found else None

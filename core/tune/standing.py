@@ -12,10 +12,10 @@ from statistics import fmean
 from statistics import median as middle
 from typing import Any
 
+from ..bench.pairs import PairedSample, by_prompt, by_prompt_mean, speed_ratio, time_ratio
 from ..bench.plots import Point, frontier
 from ..bench.samples import Sample
 from ..bench.stats import IntervalEstimate, mean, median
-from ..bench.summary import PairedSample, by_prompt, by_prompt_mean, speed_ratio, time_ratio
 from ..decoding.arms import REFERENCE
 from .candidates import Candidate
 

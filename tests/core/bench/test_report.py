@@ -12,10 +12,12 @@ import pytest
 
 from speccas.core.bench.comparison import changes, read_report
 from speccas.core.bench.plots import Point, Scale, acceptance_plot, frontier, frontier_plot, latency_plot
-from speccas.core.bench.report import Report, comma_separated, markdown, page, plots, tables, write
+from speccas.core.bench.report import Report
+from speccas.core.bench.report_files import comma_separated, markdown, page, plots, write
 from speccas.core.bench.samples import Sample
 from speccas.core.bench.stats import IntervalEstimate, percentiles
 from speccas.core.bench.summary import summarise
+from speccas.core.bench.tables import tables
 from speccas.core.errors import IntegrityError, UsageError
 from tests.core.bench.test_protocol import sample
 

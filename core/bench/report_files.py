@@ -1,0 +1,121 @@
+"""The files of a report: report.json, CSV, Markdown, and one HTML page that needs nothing from outside.
+
+Texts from outside pass `visible`; the page escapes every value."""
+
+import csv
+import importlib.resources
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+from ..atomic import atomic_write
+from ..visible import one_line, visible
+from .plots import Point, acceptance_plot, frontier_plot, latency_plot
+from .report import Report, head, warnings
+from .summary import FORMULAS, RIGHT, ArmSummary
+from .tables import (
+    judged_by,
+    tables,
+)
+
+QUALITY = {RIGHT: "right answers", "bleu": "BLEU", "rouge": "ROUGE-L", "log-prob": "expert log-prob, nats a token"}
+
+
+def markdown(report: Report) -> str:
+    """For pasting."""
+    parts = [f"### speccas bench: {report.manifest['pair']}", *head(report), *warnings(report)]
+    for table in tables(report):
+        rows = [table.columns, tuple("---" for _ in table.columns), *table.rows]
+        body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        parts.append(f"**{table.title}**\n\n{body}")
+    parts.append("\n".join(f"- {line}" for line in FORMULAS))
+    return visible("\n\n".join(parts)) + "\n"
+
+
+def comma_separated(report: Report) -> str:
+    """One row an arm, every figure a column."""
+    out = io.StringIO()
+    rows = [
+        dict(flat({k: v for k, v in arm.as_json().items() if k not in ("groups", "per_prompt")})) for arm in report.arms
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: one_line(v) if isinstance(v, str) else v for k, v in row.items()})
+    return out.getvalue()
+
+
+def flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested keys joined by points."""
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
+def plots(report: Report) -> list[dict[str, str]]:
+    """The SVGs of the page, each with its title."""
+    found = []
+    for kind in plotted(report.arms):
+        points = [
+            Point(arm.label, arm.speedup, arm.scores[kind].change, arm.rule is None)
+            for arm in report.arms
+            if kind in arm.scores
+        ]
+        found.append({"title": f"Speed-up against {QUALITY[kind]}", "svg": frontier_plot(points, QUALITY[kind])})
+    shares = {
+        arm.label: {group: figures.acceptance for group, figures in arm.groups.items()}
+        for arm in report.arms
+        if arm.acceptance is not None
+    }
+    found.append({"title": "Acceptance by group", "svg": acceptance_plot(report.groups, shares)})
+    found.append({"title": "Time between rounds", "svg": latency_plot({arm.label: arm.gap_ms for arm in report.arms})})
+    return [plot for plot in found if plot["svg"]]
+
+
+def plotted(arms: Sequence[ArmSummary]) -> list[str]:
+    """Qualities with an interval, the one that arms were judged by first, and the log-probability in any case."""
+    first = judged_by(arms)
+    known = [
+        name for arm in arms for name, score in arm.scores.items() if score.change.low is not None or name == "log-prob"
+    ]
+    return list(dict.fromkeys([*([first] if first in known else []), *known]))
+
+
+def page(report: Report) -> str:
+    """The HTML page: no script, nothing from outside, every value escaped."""
+    environment = Environment(autoescape=True)
+    environment.filters["visible"] = visible
+    source = importlib.resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
+    first, *rest = tables(report)
+    return environment.from_string(source).render(
+        title=str(report.manifest["pair"]),
+        head=head(report),
+        warnings=warnings(report),
+        first=[first],
+        rest=rest,
+        plots=plots(report),
+        formulas=FORMULAS,
+        facts=[(name, value if isinstance(value, str) else json.dumps(value)) for name, value in flat(report.manifest)],
+    )
+
+
+def write(report: Report, folder: Path) -> list[Path]:
+    """All files of a report, each put in place whole."""
+    made = []
+    for name, text in (
+        ("report.json", json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n"),
+        ("report.csv", comma_separated(report)),
+        ("report.md", markdown(report)),
+        ("report.html", page(report)),
+        *((f"frontier-{i}.svg" if i else "frontier.svg", plot["svg"]) for i, plot in enumerate(plots(report)[:1])),
+    ):
+        atomic_write(folder / name, text)
+        made.append(folder / name)
+    return made
