@@ -6,7 +6,7 @@ Imports nothing heavy: `--help` and `--version` answer without numpy or llama.cp
 import io
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -28,7 +28,6 @@ from .commands.tune import tune
 from .commands.verify import verify
 from .view.safe import one_line
 
-CLICK_ERROR: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 LIGHT = {"--help", "--version", "--install-completion", "--show-completion"}
 
 app = typer.Typer(
@@ -123,7 +122,7 @@ def _run() -> int:
         _drop_stdout()
         where = f": {error.filename}" if error.filename else ""
         return _tell(f"{error.strerror or error}{where}", "what was written before may be incomplete", 1)
-    except CLICK_ERROR as error:
+    except typer.TyperException as error:
         return _tell(error.format_message(), "speccas --help lists commands and flags", 2)
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
 
 from speccas.core.decoding.events import Judged, Status, Token
@@ -67,9 +67,10 @@ class Look:
 
     def ansi(self, text: str, status: str) -> str:
         """Text in the style of a status, as the console's terminal understands it."""
-        if not text or not self.colour:
+        system = self.console.color_system
+        if not text or system is None or self.console.no_color:
             return text
-        return STYLES[status].render(text, color_system=self.console._color_system)
+        return STYLES[status].render(text, color_system=COLOR_SYSTEMS[system])
 
     def runs(self, text: str, status: str) -> list[tuple[str, str]]:
         """Text as runs of (text, status), with the status's marks around its words where colour cannot tell."""

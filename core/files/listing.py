@@ -56,12 +56,14 @@ def choose(files: Iterable[RemoteFile], repo: str, quant: str = "", pattern: str
     Raises UsageError (nothing fits, or more than one; the hint lists what there is), IntegrityError (an unsafe name, a
     split model with a part missing).
     """
-    models = [group for group in _models(files) if not _sidecar(group[0].path)]
+    every = _models(files)
+    full = [group for group in every if any(_full(file.path, pattern) for file in group)]
+    models = [group for group in every if group in full or not _sidecar(group[0].path)]
     if not models:
         raise UsageError(f"{repo} holds no GGUF model", "name a repository with .gguf files")
     wanted = quant or pattern
     if pattern:
-        found = [group for group in models if any(_named(file.path, pattern) for file in group)]
+        found = full or [group for group in models if any(_named(file.path, pattern) for file in group)]
     elif quant:
         found = [group for group in models if _tagged(group[0].path, quant)]
     else:
@@ -103,6 +105,11 @@ def _parts(group: Sequence[RemoteFile]) -> int:
 def _sidecar(path: str) -> bool:
     name = path.rpartition("/")[2].lower()
     return any(word in name for word in SIDECARS)
+
+
+def _full(path: str, name: str) -> bool:
+    """Whether a file is named in full: it is taken whatever it is."""
+    return name in (path, path.rpartition("/")[2])
 
 
 def _named(path: str, pattern: str) -> bool:

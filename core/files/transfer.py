@@ -7,12 +7,13 @@ Knows requests, ranges and hashes; not repositories, caches or names. huggingfac
 import contextlib
 import errno
 import hashlib
-import sys
+import importlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import get_session, hf_raise_for_status
@@ -21,10 +22,9 @@ from ..errors import DoesNotFit, IntegrityError, Unavailable
 from .listing import RemoteFile
 from .local import BLOCK
 
-# httpx in the 1.x line of huggingface_hub, httpx2 in the 2.x line: told by what its own error derives from
-HTTP_ERROR: Any = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
-_http: Any = sys.modules[HTTP_ERROR.__module__.partition(".")[0]]
-TRANSPORT_ERRORS: tuple[type[Exception], ...] = (HTTP_ERROR, _http.StreamError, _http.InvalidURL)
+# huggingface_hub's own HTTP client: its errors come through
+_http: Any = importlib.import_module("httpx" if huggingface_hub.__version__.startswith("1.") else "httpx2")
+TRANSPORT_ERRORS: tuple[type[Exception], ...] = (_http.HTTPError, _http.StreamError, _http.InvalidURL)
 
 TRIES = 5  # without getting further
 PROGRESS = 64 << 10  # bytes that count as getting further; a server that drips is left alone after TRIES

@@ -446,6 +446,19 @@ def test_the_file_that_a_quant_means(names: list[str], quant: str, chosen: str) 
 
 
 @pytest.mark.parametrize(
+    ("names", "pattern", "chosen"),
+    [
+        (["m-Q8_0.gguf", "eagle3-m-Q8_0.gguf"], "*-Q8_0.gguf", "m-Q8_0.gguf"),
+        (["m-Q8_0.gguf", "eagle3-m-Q8_0.gguf"], "eagle3-m-Q8_0.gguf", "eagle3-m-Q8_0.gguf"),
+        (["m.gguf", "heads/mtp-m.gguf"], "heads/mtp-m.gguf", "heads/mtp-m.gguf"),
+        (["m[1].gguf", "m1.gguf"], "m[1].gguf", "m[1].gguf"),
+    ],
+)
+def test_a_file_named_in_full_is_taken_whatever_it_is(names: list[str], pattern: str, chosen: str) -> None:
+    assert choose(files(*names), REPO, pattern=pattern)[0].path == chosen
+
+
+@pytest.mark.parametrize(
     ("names", "quant", "says", "offers"),
     [
         (["m-Q8_0.gguf"], "Q4_K_M", "has no Q4_K_M", "Q8_0 (0.00 GB)"),
