@@ -53,17 +53,17 @@ def frame(template: str, encode: Encode, ends: frozenset[int], end: str) -> Fram
     return Frame(ids[0], ids[1], ids[2], ends)
 
 
-class Source(Protocol):
+class OpenerSource(Protocol):
     """Where requests come from: `Openers`."""
 
     def first(self) -> Opener: ...
     def next(self) -> Opener: ...
 
 
-class Conversation:
+class Dialogue:
     """Gives a conversation's tokens one by one: `given` until it is None, then `take` what the expert drew."""
 
-    def __init__(self, frame: Frame, openers: Source, encode: Encode, random: Random) -> None:
+    def __init__(self, frame: Frame, openers: OpenerSource, encode: Encode, random: Random) -> None:
         self._frame, self._openers, self._encode, self._random = frame, openers, encode, random
         self._given: deque[int] = deque(frame.before)
         self._part = Part.QUESTION

@@ -22,7 +22,7 @@ from ..headers.vocabulary import CONTROL, Tokens
 from ..runtime.backend import ModelFile
 from ..runtime.llama import LlamaBackend
 from ..runtime.prompt import special_text
-from .conversations import Conversation, Frame, frame
+from .conversations import Dialogue, Frame, frame
 from .openers import Openers
 from .weights import read_weights
 
@@ -118,8 +118,8 @@ def write_waves(
 
 def conversations(
     around: Frame, encode: Callable[[str, bool], list[int]], settings: DataSettings, number: int
-) -> list[Conversation]:
+) -> list[Dialogue]:
     """The conversations of a wave, at their beginning."""
     random = Random(f"{settings.seed}/{number}")
     openers = Openers(random, held_out=is_held_out(number))
-    return [Conversation(around, openers, encode, random) for _ in range(settings.texts)]
+    return [Dialogue(around, openers, encode, random) for _ in range(settings.texts)]

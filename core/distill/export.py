@@ -118,7 +118,7 @@ def export(expert: Path, run: Path, out: Path, types: Types, checkpoint: str = "
     torch."""
     import torch
 
-    from .network import Shape, from_network
+    from .network import NetworkShape, from_network
 
     saved = run / f"{checkpoint}.pt"
     if not saved.exists():
@@ -128,7 +128,7 @@ def export(expert: Path, run: Path, out: Path, types: Types, checkpoint: str = "
     kept = restore(tokens, json.loads((run / "vocabulary.json").read_text()))
     weights = torch.load(saved, map_location="cpu", weights_only=True)
     weights = weights.get("weights", weights)  # "last" holds more than them
-    arrays = from_network(weights, Shape.of(header).head)
+    arrays = from_network(weights, NetworkShape.of(header).head)
     layers = sum(name.endswith("attn_norm.weight") for name in arrays)
     write_gguf(out, metadata(header, kept, layers, types), arrays, types)
     parameters = sum(each.size for each in arrays.values())

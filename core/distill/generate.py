@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from ..headers.gguf import Header
-from .conversations import Conversation
+from .conversations import Dialogue
 from .data import DataSettings
-from .network import Shape, Writer, to_network
+from .network import NetworkShape, Writer, to_network
 
 
 class Generator:
@@ -20,13 +20,13 @@ class Generator:
         self, header: Header, arrays: Mapping[str, NDArray[np.float32]], settings: DataSettings, device: str
     ) -> None:
         self.settings, self.device = settings, torch.device(device)
-        shape = Shape.of(header)
+        shape = NetworkShape.of(header)
         weights = {name: tensor.to(self.device) for name, tensor in to_network(arrays, shape.head).items()}
         kind = torch.bfloat16 if settings.bfloat16 else torch.float32
         self.writer = Writer(weights, shape, settings.texts, settings.length, kind)
 
     def wave(
-        self, texts: Sequence[Conversation], seed: int
+        self, texts: Sequence[Dialogue], seed: int
     ) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint16]]:
         """Ids, parts and hidden states of `texts`, written to the settings' length, one token each at a time."""
         settings, writer = self.settings, self.writer

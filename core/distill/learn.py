@@ -13,7 +13,7 @@ import torch.distributed
 import torch.nn.functional as F
 
 from .lessons import Lessons
-from .network import Shape, Weights, read, rope
+from .network import NetworkShape, Weights, read, rope
 
 CHUNK = 1024  # positions whose distributions are in memory at a time
 
@@ -36,13 +36,13 @@ class Gradient:
     slopes: Weights
 
 
-class Drafter:
+class Student:
     """The drafter while it learns. Master weights in float32, products in `kind`."""
 
     def __init__(
         self,
         weights: Weights,
-        shape: Shape,
+        shape: NetworkShape,
         expert_rows: torch.Tensor,
         kept: Sequence[int],
         device: str,

@@ -21,7 +21,7 @@ Weights = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Shape:
+class NetworkShape:
     """Sizes of a Llama network; `base` is that of the rope's frequencies."""
 
     layers: int
@@ -37,7 +37,7 @@ class Shape:
         return self.width // self.heads
 
     @classmethod
-    def of(cls, header: Header) -> "Shape":
+    def of(cls, header: Header) -> "NetworkShape":
         """UsageError where the file is not of llama.cpp's architecture "llama"."""
         if header.architecture != "llama":
             raise UsageError(f"{header.file} is of architecture {header.architecture!r}", "the expert is to be a Llama")
@@ -75,7 +75,7 @@ def _swap(name: str, array: NDArray[np.float32], head: int, *, to_halves: bool) 
     return np.ascontiguousarray(parts.swapaxes(1, 2)).reshape(array.shape)
 
 
-def rope(shape: Shape, length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def rope(shape: NetworkShape, length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosine and sine (length, head / 2) of every position."""
     rates = shape.base ** (-torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
     angles = torch.outer(torch.arange(length, dtype=torch.float64), rates)
@@ -93,7 +93,11 @@ def norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
 
 
 def read(
-    weights: Weights, shape: Shape, ids: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor], kind: torch.dtype
+    weights: Weights,
+    shape: NetworkShape,
+    ids: torch.Tensor,
+    angles: tuple[torch.Tensor, torch.Tensor],
+    kind: torch.dtype,
 ) -> torch.Tensor:
     """Final hidden states (rows, n, width) float32 after the last norm, of texts `ids` (rows, n), each from position 0.
 
@@ -129,7 +133,7 @@ class Writer:
     `step` reads one token a text and gives their final hidden states; the cache has room for `length` positions.
     """
 
-    def __init__(self, weights: Weights, shape: Shape, texts: int, length: int, kind: torch.dtype) -> None:
+    def __init__(self, weights: Weights, shape: NetworkShape, texts: int, length: int, kind: torch.dtype) -> None:
         self.shape, self.kind, self.at = shape, kind, 0
         device = weights["token_embd.weight"].device
         self.embedding = weights["token_embd.weight"].to(kind)

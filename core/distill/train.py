@@ -25,7 +25,7 @@ from .lessons import Lessons, Texts, order
 from .weights import beginning, continued, read_weights
 
 if TYPE_CHECKING:
-    from .learn import Drafter, Score
+    from .learn import Score, Student
 
 WARM = 10  # steps
 SCORED = 48  # held-out texts that a score is taken on
@@ -78,7 +78,7 @@ class Span:
     every: int
 
 
-def mean(drafter: "Drafter", parts: Sequence[Lessons]) -> "Score":
+def mean(drafter: "Student", parts: Sequence[Lessons]) -> "Score":
     """The score over all of the held-out parts."""
     scores: list[Score] = [drafter.score(part) for part in parts]
     count = max(1, sum(score.positions for score in scores))
@@ -101,8 +101,8 @@ def train(
     """Trains, as process `part` of so many. Unavailable without torch, UsageError without data."""
     import torch
 
-    from .learn import Drafter, Optimiser, Peers
-    from .network import Shape, to_network
+    from .learn import Optimiser, Peers, Student
+    from .network import NetworkShape, to_network
 
     held_out = [number for number in waves(data) if is_held_out(number)]
     seen = [number for number in waves(data) if not is_held_out(number)]
@@ -124,7 +124,7 @@ def train(
         f"{len(kept.ids):,} tokens cover {covered:.1%}; {texts.tokens:,} tokens to learn from, {test.tokens:,} held out"
     )
 
-    shape = Shape.of(header)
+    shape = NetworkShape.of(header)
     if earlier:
         places = {token: i for i, token in enumerate(base)}
         first = to_network(continued(earlier[1], places, arrays, settings.layers, kept.ids), shape.head)
@@ -133,7 +133,7 @@ def train(
     shape = replace(shape, layers=sum(name.endswith("attn_norm.weight") for name in first))
     kind = torch.bfloat16 if settings.bfloat16 else torch.float32
     rows = torch.from_numpy(arrays["token_embd.weight"][list(kept.ids)])
-    drafter = Drafter(first, shape, rows, kept.ids, device, kind)
+    drafter = Student(first, shape, rows, kept.ids, device, kind)
     drafter.quantise = quantised
     optimiser = Optimiser(drafter.weights, settings.rate, settings.muon_rate)
     peers = Peers(*part, PORT)

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from speccas.core.distill.conversations import Conversation, Frame, Part, frame
+from speccas.core.distill.conversations import Dialogue, Frame, Part, frame
 from speccas.core.distill.openers import Opener
 from speccas.core.headers.gguf import Header
 from speccas.core.headers.vocabulary import Tokens
@@ -25,7 +25,7 @@ def letters(text: str, _special: bool) -> list[int]:
     return [ord(letter) for letter in text]
 
 
-def given(text: Conversation) -> list[int]:
+def given(text: Dialogue) -> list[int]:
     found = []
     while text.given is not None:
         token, part = text.give()
@@ -35,7 +35,7 @@ def given(text: Conversation) -> list[int]:
 
 
 def test_a_whole_request_is_answered_and_the_next_one_is_the_experts_own() -> None:
-    text = Conversation(AROUND, Asked(), letters, Random(0))
+    text = Dialogue(AROUND, Asked(), letters, Random(0))
     assert given(text) == [1, 2, 97, 98, 9, 3]
     part = Part.ANSWER if text.temperature == 0 else Part.SAMPLED
     assert text.take(WORD) == (WORD, part)
@@ -49,7 +49,7 @@ def test_a_whole_request_is_answered_and_the_next_one_is_the_experts_own() -> No
 
 
 def test_the_expert_may_end_its_question_before() -> None:
-    text = Conversation(AROUND, Asked(), letters, Random(0))
+    text = Dialogue(AROUND, Asked(), letters, Random(0))
     given(text)
     text.take(END)
     given(text)
@@ -59,7 +59,7 @@ def test_the_expert_may_end_its_question_before() -> None:
 
 def test_answers_are_drawn_at_three_temperatures() -> None:
     random = Random(0)
-    texts = [Conversation(AROUND, Asked(), letters, random) for _ in range(300)]
+    texts = [Dialogue(AROUND, Asked(), letters, random) for _ in range(300)]
     found = [text.temperature for text in texts]
     assert set(found) == {0.0, 0.7, 1.0} and found.count(0.0) > 150
 

@@ -75,10 +75,10 @@ def torch() -> Any:
 @pytest.mark.slow
 def test_the_network_is_llama_cpps(torch: Any) -> None:
     """Whole texts, one token each at a time, and llama.cpp: the same distributions."""
-    from speccas.core.distill.network import Shape, Writer, from_network, read, rope, to_network
+    from speccas.core.distill.network import NetworkShape, Writer, from_network, read, rope, to_network
 
     header, arrays = read_weights(TINY)
-    shape = Shape.of(header)
+    shape = NetworkShape.of(header)
     weights = to_network(arrays, shape.head)
     back = from_network(weights, shape.head)
     assert all(np.array_equal(arrays[name], back[name]) for name in arrays)
@@ -99,12 +99,12 @@ def test_the_network_is_llama_cpps(torch: Any) -> None:
 
 def small(torch: Any) -> tuple[Any, Any]:
     """A drafter of one layer with 20 tokens and random weights, and six lessons for it."""
-    from speccas.core.distill.learn import Drafter
+    from speccas.core.distill.learn import Student
     from speccas.core.distill.lessons import Lessons
-    from speccas.core.distill.network import Shape, to_network
+    from speccas.core.distill.network import NetworkShape, to_network
 
     generator = np.random.default_rng(0)
-    shape = Shape(1, 32, 2, 1, 64, 1e4, 1e-5)
+    shape = NetworkShape(1, 32, 2, 1, 64, 1e4, 1e-5)
     sizes = {"attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32), "attn_output": (32, 32)}
     sizes |= {"ffn_gate": (64, 32), "ffn_up": (64, 32), "ffn_down": (32, 64)}
     arrays = {f"blk.0.{name}.weight": generator.normal(0, 0.2, size).astype(np.float32) for name, size in sizes.items()}
@@ -112,7 +112,7 @@ def small(torch: Any) -> tuple[Any, Any]:
     arrays |= {"output_norm.weight": np.ones(32, np.float32)}
     arrays |= {"token_embd.weight": generator.normal(0, 0.5, (20, 32)).astype(np.float32)}
     rows = torch.from_numpy(generator.normal(0, 0.5, (20, 32)).astype(np.float32))
-    drafter = Drafter(to_network(arrays, 16), shape, rows, range(20), "cpu", torch.float32)
+    drafter = Student(to_network(arrays, 16), shape, rows, range(20), "cpu", torch.float32)
     states = torch.randn(6, 32).bfloat16().view(torch.int16).numpy().view(np.uint16)
     ids = generator.integers(0, 20, (2, 5))
     at, worth = np.array([0, 1, 3, 5, 8, 9]), np.array([1, 0.25, 1, 1, 0.25, 1], np.float32)
