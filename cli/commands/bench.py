@@ -77,7 +77,7 @@ def bench(
         raise UsageError(f"there is no peer {peer!r}", "write --peer llama.cpp")
 
     from speccas.core.bench.peer import load_library
-    from speccas.core.bench.protocol import Plan, planned_arms, sweep
+    from speccas.core.bench.protocol import Plan, planned_arms
     from speccas.core.bench.samples import RunExists, SampleFile
     from speccas.core.bench.suites import load_suite, spread
 
@@ -87,7 +87,7 @@ def bench(
         require_sandbox()
     if peer:
         load_library()
-    named = sweep(settings.rule)
+    named = swept(settings.rule)
     arms = planned_arms(named, ks, settings.temperature, settings.min_p, peer is not None)
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
@@ -124,7 +124,7 @@ class BenchRun:
 
 def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Report":
     """Load the pair, play what the file lacks, and write the report; it is not complete where the run was stopped."""
-    from speccas.core.bench.peer import with_peer
+    from speccas.core.bench.peer import PeerFailed, with_peer
     from speccas.core.bench.protocol import Bench
     from speccas.core.bench.run_directory import OtherRun, bench_facts, build, check_manifest
 
@@ -132,8 +132,11 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
     from ..view.bench import progress
     from ..view.theme import make_console
 
-    other = "give another directory: --report DIR"
-    hints = {OtherRun: "use the same flags, or another --report DIR", IntegrityError: other}
+    hints = {
+        OtherRun: "use the same flags, or another --report DIR",
+        IntegrityError: "give another directory: --report DIR",
+        PeerFailed: "leave --peer out",
+    }
     directory, began, stopped = file.path.parent, time.perf_counter(), False
     with hinted(hints), opened(run.settings) as pair:
         conditions, load_seconds = conditions_of(run.settings), time.perf_counter() - began
@@ -148,6 +151,14 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
             except Stopped:
                 stopped = True
         return build(directory, manifest, file, bench, not stopped)
+
+
+def swept(rules: Sequence[str]) -> list[str]:
+    """Rules with each of their alphas: `token:0.1,0.3` is two. Raises UsageError."""
+    from speccas.core.bench.protocol import sweep
+
+    with hinted({UsageError: "write --rule token:0.1,0.3,0.5"}):
+        return sweep(rules)
 
 
 def conditions_of(settings: Any) -> "Conditions":

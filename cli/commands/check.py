@@ -66,9 +66,10 @@ PROMPTS, TOKENS = 12, 16  # of `--measure`: two prompts of each group, and how m
 
 def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -> "Overlap":
     """Load the pair that was named and measure it."""
-    from speccas.core.bench.overlap import measure, spread_over
+    from speccas.core.bench.overlap import NoPromptFits, measure, spread_over
     from speccas.core.bench.suites import load_suite
 
+    from ..hints import hinted
     from ..play import opened
     from ..settings import CHECKS, Settings
     from ..view.progress import Waiting
@@ -80,7 +81,11 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
     else:
         chosen = Settings(threads=count, drafter=drafter, expert=expert)
     items = spread_over(load_suite("builtin").items, PROMPTS)
-    with opened(chosen) as pair, Waiting(make_console(stderr=True)) as waiting:
+    with (
+        hinted({NoPromptFits: "use a larger --ctx"}),
+        opened(chosen) as pair,
+        Waiting(make_console(stderr=True)) as waiting,
+    ):
         return measure(pair, items, TOKENS, lambda done, of: waiting.tell("measuring", done / of))
 
 

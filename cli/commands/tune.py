@@ -169,12 +169,12 @@ def draft_lengths(text: str | None) -> list[Any]:
 
 def rule_names(texts: Sequence[str]) -> list[str]:
     """Rules as typed, sweeps unfolded. Raises UsageError for one that is none, ancestors included."""
-    from speccas.core.bench.protocol import sweep
     from speccas.core.decoding.arms import parse_arm
 
     from ..settings import rules
+    from .bench import swept
 
-    arms = [parse_arm(name) for name in sweep(rules("--rule", list(texts)))]
+    arms = [parse_arm(name) for name in swept(rules("--rule", list(texts)))]
     wrong = next((arm.name for arm in arms if arm.rule is None), None)
     if wrong is not None:
         raise UsageError(f"{wrong} is no rule: it drafts nothing that a draft length could change", "see speccas rules")

@@ -1,4 +1,4 @@
-"""What `speccas bench` shows: tables, how far it is, how long it will take. Knows reports; measures nothing."""
+"""What `speccas bench` shows: tables, how far it is, how long it will take."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Two reports against each other: `speccas bench --compare A B`. Knows report.json; plays nothing.
+"""Two reports of a bench compared, prompt by prompt.
 
 The runs were not interleaved, so what the machine did in between is part of every ratio; only prompts are paired.
 """

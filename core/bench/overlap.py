@@ -1,7 +1,4 @@
-"""How well a drafter can say what its expert says: measured on the built-in prompts, over the expert's greedy answers.
-
-Knows a loaded pair and prompts; not headers (core/headers/check.py) and not how a figure is shown.
-"""
+"""How well a drafter can say what its expert says, over the expert's greedy answers to the built-in prompts."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -19,6 +16,10 @@ from .suites import Item
 
 LEAST_MASS = 0.2  # of the drafter's probability on tokens of the expert; below it the pair is refused
 AT_1 = Sampling(1.0)
+
+
+class NoPromptFits(UsageError):
+    """The context is too small for every prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def measure(
     pair: Pair, items: Sequence[Item], tokens: int, tell: Callable[[int, int], None] = lambda done, of: None
 ) -> Overlap:
     """Ask both models at each of the first `tokens` tokens of the expert's greedy answer to each prompt; `tell` hears
-    after each prompt. Prompts that do not fit the context are left out. Raises UsageError where none fits, Stopped."""
+    after each prompt. Prompts that do not fit the context are left out. Raises NoPromptFits, Stopped."""
     prompts, rows = 0, []
     for i, item in enumerate(items):
         try:
@@ -96,6 +97,6 @@ def measure(
             pair.second_model.push(token)
         tell(i + 1, len(items))
     if not rows:
-        raise UsageError("no built-in prompt fits the context", "use a larger --ctx")
+        raise NoPromptFits("no built-in prompt fits the context")
     mass, agreement, acceptance, below = (float(each) for each in np.mean(np.array(rows, dtype=np.float64), axis=0))
     return Overlap(prompts, len(rows), mass, agreement, acceptance, below)

@@ -1,5 +1,4 @@
-"""llama.cpp's own two-model speculation, through the package xllamacpp, as arms of a bench. Knows its server's
-requests; not our engine.
+"""llama.cpp's own two-model speculation, through the package xllamacpp, as arms of a bench.
 
 A server for each k and one without a drafter: llama.cpp takes the draft length when it loads. Each may hold a copy of
 the weights of its own (8 GiB for two k and 1.6 GB of files, measured). Its rounds are not seen, only their counts, so
@@ -20,12 +19,16 @@ from .protocol import Bench, PlannedArm, Played
 NAME = "llama.cpp"
 
 
+class PeerFailed(NativeError):
+    """llama.cpp's own server did not load the pair, or did not answer."""
+
+
 def load_library() -> Any:
     """The package. Raises Unavailable."""
     try:
         import xllamacpp
     except ImportError:
-        raise Unavailable(f"--peer {NAME} needs the package xllamacpp", "pip install 'speccas[peer]'") from None
+        raise Unavailable(f"{NAME} as a peer needs the package xllamacpp", "pip install 'speccas[peer]'") from None
     return xllamacpp
 
 
@@ -45,7 +48,7 @@ class LlamaCpp:
     """The same two files in llama.cpp's server, in this process."""
 
     def __init__(self, pair: Pair, ks: Sequence[int]) -> None:
-        """Raises Unavailable and NativeError."""
+        """Raises Unavailable and PeerFailed."""
         self.library = load_library()
         self.pair = pair
         self.servers = {str(k): self._server(k) for k in (None, *ks)}
@@ -71,7 +74,7 @@ class LlamaCpp:
         try:
             return x.Server(params)
         except Exception as error:  # the binding raises whatever llama.cpp's server threw
-            raise NativeError(f"{NAME} cannot load this pair: {str(error)[:200]}", "leave --peer out") from None
+            raise PeerFailed(f"{NAME} cannot load this pair: {str(error)[:200]}") from None
 
     def version(self) -> dict[str, str]:
         """For the manifest: another build of llama.cpp than ours."""
@@ -104,7 +107,7 @@ class LlamaCpp:
             },
         )
         if self.pair.stop:
-            raise Stopped("interrupted", "--resume goes on from here")
+            raise Stopped("interrupted")
         detail, times = answer["__verbose"], answer["timings"]
         ids = tuple(int(token) for token in detail["tokens"])
         n = int(times["predicted_n"])
@@ -131,5 +134,5 @@ class LlamaCpp:
         found = server.handle_completions(body)
         answer: dict[str, Any] = found if isinstance(found, dict) else json.loads(found)
         if "timings" not in answer:
-            raise NativeError(f"{NAME} answered with an error: {str(answer)[:200]}", "leave --peer out")
+            raise PeerFailed(f"{NAME} answered with an error: {str(answer)[:200]}")
         return answer

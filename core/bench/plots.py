@@ -1,4 +1,4 @@
-"""Three plots as SVG text: cost-quality frontier, acceptance by group, latency. Knows numbers and labels; no library.
+"""Three plots as SVG text: cost-quality frontier, acceptance by group, latency.
 
 Every label is escaped here, so the text can stand in a page as it is.
 """

@@ -1,4 +1,4 @@
-"""The protocol: every arm answers every prompt, interleaved, each from the same caches. Knows models; shows nothing.
+"""The protocol: every arm answers every prompt, interleaved, each from the same caches.
 
 Order: for each prompt and pair of repeats the arms are shuffled (seeded); the second repeat of the pair plays them in
 reverse (ABBA), so that what drifts meets each arm equally. A block is one prompt in one repeat: both caches are
@@ -89,7 +89,7 @@ def sweep(rules: Sequence[str]) -> list[str]:
     for text in rules:
         if is_number(text):
             if not names or ":" not in names[-1]:
-                raise UsageError(f"{text} follows no rule with an alpha", "write --rule token:0.1,0.3,0.5")
+                raise UsageError(f"{text} follows no rule with an alpha")
             names.append(f"{names[-1].partition(':')[0]}:{text}")
         else:
             names.append(text)
@@ -260,7 +260,7 @@ class Bench:
         played = self.play(planned, prompt, self.sampling(planned, repeat), self.conditions.length)
         figures = played.figures
         if figures.finish == "interrupted":
-            raise Stopped("interrupted", "--resume goes on from here")
+            raise Stopped("interrupted")
         memory = peak_memory()
         if figures.expert_logprob is None:
             figures = replace(figures, expert_logprob=self.log_prob(prompt.ids, played.ids))

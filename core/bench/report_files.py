@@ -1,6 +1,7 @@
 """The files of a report: report.json, CSV, Markdown, and one HTML page that needs nothing from outside.
 
-Texts from outside pass `visible`; the page escapes every value."""
+Texts from outside pass `visible`; the page escapes every value.
+"""
 
 import csv
 import importlib.resources
@@ -17,10 +18,7 @@ from ..visible import one_line, visible
 from .plots import Point, acceptance_plot, frontier_plot, latency_plot
 from .report import Report, head, warnings
 from .summary import FORMULAS, RIGHT, ArmSummary
-from .tables import (
-    judged_by,
-    tables,
-)
+from .tables import judged_by, tables
 
 QUALITY = {RIGHT: "right answers", "bleu": "BLEU", "rouge": "ROUGE-L", "log-prob": "expert log-prob, nats a token"}
 
@@ -106,7 +104,7 @@ def page(report: Report) -> str:
     )
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: Report, directory: Path) -> list[Path]:
     """All files of a report, each put in place whole."""
     made = []
     for name, text in (
@@ -116,6 +114,6 @@ def write(report: Report, folder: Path) -> list[Path]:
         ("report.html", page(report)),
         *((f"frontier-{i}.svg" if i else "frontier.svg", plot["svg"]) for i, plot in enumerate(plots(report)[:1])),
     ):
-        atomic_write(folder / name, text)
-        made.append(folder / name)
+        atomic_write(directory / name, text)
+        made.append(directory / name)
     return made

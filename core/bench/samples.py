@@ -1,4 +1,4 @@
-"""One line of samples.jsonl: an arm that answered a prompt once, and the file of them. Knows the format; runs nothing.
+"""One line of samples.jsonl: an arm that answered a prompt once, and the file of them.
 
 Each line is written and flushed when its answer is done, so a run that is killed loses at most the answer it was at.
 A torn last line is dropped and played again; any other bad line is an error.

@@ -1,4 +1,4 @@
-"""How good an answer is, where that can be checked. Knows texts and references; not models and not speed.
+"""How good an answer is, where that can be checked.
 
 Each scorer gives 0 to 1 for one answer. `numeric`, `match` and `pass@1` are right or wrong; `bleu` (sacrebleu) and
 `rouge` (rouge-score, ROUGE-L) compare with a reference. None: not measured.

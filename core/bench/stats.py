@@ -1,4 +1,4 @@
-"""Intervals, tests and verdicts over per-prompt pairs. Knows numbers; not what was measured.
+"""Intervals, tests and verdicts over per-prompt pairs.
 
 Every interval is a percentile bootstrap over prompts (scipy): prompts are what the result should carry over to, repeats
 of one prompt are not. Below LEAST prompts there is none: even the range of five values misses a median too often.

@@ -1,4 +1,4 @@
-"""Prompt sets: JSON lines, one prompt a line, to checked `Item`s. Knows formats and where sets are; plays nothing.
+"""Prompt sets: JSON lines, one prompt a line, to checked `Item`s.
 
 Read as they are: our own (`prompt`, with `answer`, `reference` or `test`), GSM8K (`question`, `answer`), HumanEval
 (`prompt`, `test`, `entry_point`; gzipped as it is published, or not) and Spec-Bench or MT-bench (`turns`: the first is
@@ -189,7 +189,7 @@ def spread(items: tuple[Item, ...], limit: int | None) -> tuple[Item, ...]:
 def download(name: str) -> bytes:
     """A hosted set as JSON lines, through the hub's client and its cache. Raises every error of `told`."""
     hosted = HOSTED[name]
-    hint = f"or get {hosted.where}, and give the file: --prompts FILE"
+    hint = f"or get {hosted.where}, and give the file"
     if hosted.file is None:
         raise Unavailable(f"{name} is not on the hub", hint.removeprefix("or "))
     from huggingface_hub import hf_hub_download

@@ -201,5 +201,5 @@ def test_no_file_no_prompt_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in HOSTED:
         with pytest.raises(Unavailable) as told:
             load_suite(name)
-        assert "--prompts FILE" in told.value.hint
+        assert "give the file" in told.value.hint
         assert isinstance(told.value, SpeccasError) and told.value.exit_code == 3
