@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from speccas.core.bench.suites import Item, Suite
     from speccas.core.bench.summary import ArmSummary
 
+    from ..settings import Settings
+
 EXTRA = ("scipy", "sacrebleu", "rouge_score")
 
 
@@ -113,7 +115,7 @@ def bench(
 class BenchRun:
     """What was asked for: settings, draft lengths, prompts and arms."""
 
-    settings: Any
+    settings: "Settings"
     ks: Sequence[Any]
     suite: "Suite"
     items: Sequence["Item"]
@@ -161,7 +163,7 @@ def swept(rules: Sequence[str]) -> list[str]:
         return sweep(rules)
 
 
-def conditions_of(settings: Any) -> "Conditions":
+def conditions_of(settings: "Settings") -> "Conditions":
     """What is the same for every answer of a bench or a search."""
     from speccas.core.bench.protocol import Conditions
 
@@ -176,7 +178,7 @@ def conditions_of(settings: Any) -> "Conditions":
     )
 
 
-def settings_and_lengths(flags: dict[str, Any], rule: list[str] | None) -> tuple[Any, list[Any]]:
+def settings_and_lengths(flags: dict[str, Any], rule: list[str] | None) -> tuple["Settings", list[Any]]:
     """The settings with the first draft length, and all draft lengths: `-k 2,4`. Raises UsageError."""
     from ..settings import CHECKS
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from speccas.core.tune.run import TunePlan, TuneResult
     from speccas.core.tune.store import Tuned
 
+    from ..settings import Settings
+
 ANEW = "leave out --resume to start anew"
 
 
@@ -106,7 +108,7 @@ def tune(
 
 
 def search(
-    plan: "TunePlan", settings: Any, file: "SampleFile", resume: bool, aside: "Console", quiet: bool
+    plan: "TunePlan", settings: "Settings", file: "SampleFile", resume: bool, aside: "Console", quiet: bool
 ) -> "TuneResult":
     """Load the pair and search, telling on stderr how it goes. Raises Stopped with what is known by then."""
     from speccas.core.bench.protocol import Bench, Plan
@@ -145,14 +147,14 @@ def search(
         return result_of(prepared, choice)
 
 
-def search_settings(flags: dict[str, Any]) -> tuple[Any, list[Any]]:
+def search_settings(flags: dict[str, Any]) -> tuple["Settings", list[Any]]:
     """The settings and the draft lengths to try. Rule and draft length of the settings are not those that an earlier
     search saved: what this one tries does not depend on them."""
     lengths = draft_lengths(flags.pop("draft_tokens", None))
     return replace(read_settings(flags, {"max_tokens": 64}), rule=("exact",), draft_tokens="auto"), lengths
 
 
-def without_tuned_threads(settings: Any, before: "Tuned | None") -> Any:
+def without_tuned_threads(settings: "Settings", before: "Tuned | None") -> "Settings":
     """The settings without the threads that an earlier search saved: they do not bind this one."""
     by_tune = settings.sources.get("threads") in ("tune", "profile")
     return (

@@ -247,12 +247,13 @@ class Bench:
             if not isinstance(event, PromptRead):
                 fold(event)
         greedy = planned.name == REFERENCE and sampling.greedy
+        gaps = tuple(None if token.gap is None else round(token.gap, 4) for token in fold.tokens)
         return Played(
-            replace(fold.figures(), name=planned.name),
-            tuple(token.id for token in fold.tokens),
-            tuple(None if token.gap is None else round(token.gap, 4) for token in fold.tokens) if greedy else None,
-            tuple(each.t_ms for each in fold.rounds),
-            tuple(len(each.tokens) for each in fold.rounds),
+            figures=replace(fold.figures(), name=planned.name),
+            ids=tuple(token.id for token in fold.tokens),
+            gaps=gaps if greedy else None,
+            round_ends_ms=tuple(each.t_ms for each in fold.rounds),
+            round_tokens=tuple(len(each.tokens) for each in fold.rounds),
         )
 
     def sample(self, planned: PlannedArm, item: Item, prompt: Prompt, repeat: int, order: int) -> Sample:
@@ -267,10 +268,22 @@ class Bench:
         scorer = scorer_of(item, self.allow_code)
         score = None if scorer is None else self.score(scorer, item, figures.text)
         return Sample(
-            figures, item.id, item.group, repeat, order, planned.k, planned.min_p, played.ids, played.gaps,
-            played.round_ends_ms, played.round_tokens, score, None if scorer is None else scorer.name, memory,
-            self.load_seconds,
-        )  # fmt: skip
+            figures=figures,
+            prompt_id=item.id,
+            group=item.group,
+            repeat=repeat,
+            order=order,
+            k=planned.k,
+            min_p=planned.min_p,
+            ids=played.ids,
+            gaps=played.gaps,
+            round_ends_ms=played.round_ends_ms,
+            round_tokens=played.round_tokens,
+            score=score,
+            scorer=None if scorer is None else scorer.name,
+            peak_memory_bytes=memory,
+            load_seconds=self.load_seconds,
+        )
 
     def log_prob(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float | None:
         if (prompt, answer) not in self._log_probs:

@@ -154,15 +154,15 @@ def read_item(entry: Mapping[str, Any], number: str, raw: bool) -> Item:
     if (scorer in ("numeric", "match") and not answers) or (scorer in ("bleu", "rouge") and not reference):
         raise ValueError(f"{scorer} has nothing to compare with")
     return Item(
-        str(identity),
-        str(entry.get("group") or entry.get("category") or "all"),
-        prompt,
-        tuple(str(each) for each in answers),
-        str(reference or ""),
-        str(test),
-        entry_point,
-        code,
-        scorer,
+        id=str(identity),
+        group=str(entry.get("group") or entry.get("category") or "all"),
+        prompt=prompt,
+        answer=tuple(str(each) for each in answers),
+        reference=str(reference or ""),
+        test=str(test),
+        entry_point=entry_point,
+        code=code,
+        scorer=scorer,
     )
 
 

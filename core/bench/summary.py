@@ -225,7 +225,8 @@ def scored(name: str, pairs: Sequence[PairedSample]) -> QualityScore | None:
     word = loss(change, margin, right_wrong.most_lost if right_wrong else 0.0)
     if word == BETTER and name == "log-prob":
         word = SMALL  # likelier under the expert is not better
-    return QualityScore(len(prompts), mean([own[prompt] for prompt in prompts]), change, right_wrong, word)
+    value = mean([own[prompt] for prompt in prompts])
+    return QualityScore(prompts=len(prompts), value=value, change=change, right_wrong=right_wrong, loss=word)
 
 
 def value_of(name: str, sample: Sample) -> float | None:
@@ -240,12 +241,12 @@ def value_of(name: str, sample: Sample) -> float | None:
 def grouped(pairs: Sequence[PairedSample]) -> GroupFigures:
     totals = Totals(pairs)
     return GroupFigures(
-        len({pair.own.prompt_id for pair in pairs}),
-        median_of(by_prompt(pairs, speed_ratio).values()),
-        totals.acceptance,
-        totals.tokens_per_call,
-        mean_of(float(pair.own.ids == pair.expert.ids) for pair in pairs),
-        mean_of(pair.own.score for pair in pairs),
+        prompts=len({pair.own.prompt_id for pair in pairs}),
+        speedup=median_of(by_prompt(pairs, speed_ratio).values()),
+        acceptance=totals.acceptance,
+        tokens_per_expert_call=totals.tokens_per_call,
+        same_text=mean_of(float(pair.own.ids == pair.expert.ids) for pair in pairs),
+        score=mean_of(pair.own.score for pair in pairs),
     )
 
 

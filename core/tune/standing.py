@@ -104,12 +104,12 @@ def standing(candidate: Candidate, pairs: Sequence[PairedSample]) -> Standing:
     judged = sum(pair.own.figures.judged or 0 for pair in pairs)
     deferred = sum(pair.own.figures.deferred or 0 for pair in pairs)
     return Standing(
-        candidate,
-        by_prompt(pairs, speed_ratio),
-        by_prompt(pairs, time_ratio),
-        changes(pairs, lambda sample: sample.figures.expert_logprob),
-        changes(pairs, lambda sample: sample.score),
-        (judged - deferred) / judged if judged else None,
+        candidate=candidate,
+        speed=by_prompt(pairs, speed_ratio),
+        answer=by_prompt(pairs, time_ratio),
+        log_prob=changes(pairs, lambda sample: sample.figures.expert_logprob),
+        score=changes(pairs, lambda sample: sample.score),
+        acceptance=(judged - deferred) / judged if judged else None,
     )
 
 
