@@ -99,6 +99,16 @@ def test_every_module_says_what_it_is(path: Path) -> None:
     assert len((ast.get_docstring(ast.parse(path.read_text())) or "").split()) >= 4, "a docstring of a line or more"
 
 
+def test_no_class_name_stands_twice() -> None:
+    """A name means one thing in the whole project."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(of(path))
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
 def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 

@@ -39,7 +39,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class TokenDifference:
     """A token id whose texts differ; None where a side has no such id."""
 
     id: int
@@ -56,7 +56,7 @@ class Check:
     reason: str
     share: float
     single: float
-    tokens: tuple[Token, ...]
+    tokens: tuple[TokenDifference, ...]
     tokenizer: tuple[Difference, ...]
     template: tuple[Difference, ...]
     ratio: float
@@ -85,7 +85,7 @@ def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5
         problem or MEANING[vocabulary.verdict],
         vocabulary.share,
         vocabulary.single,
-        tuple(Token(*each) for each in vocabulary.differences(most)),
+        tuple(TokenDifference(*each) for each in vocabulary.differences(most)),
         tuple(_tokenizer(drafter, expert)),
         tuple(_template(drafter, expert)),
         ratio,
