@@ -66,6 +66,18 @@ def key(sample: Mapping[str, Any]) -> tuple[Any, ...]:
     return sample["prompt_id"], sample["repeat"], sample["name"], sample["k"]
 
 
+@pytest.mark.tiny
+def test_two_prompts(speccas: Run, tmp_path: Path) -> None:
+    """Every arm answers both, and the report is written; the tests of a longer run are slow."""
+    folder = tmp_path / "out"
+    done = speccas("bench", "--limit", "2", "--repeats", "1", "-n", "4", "--rule", "exact", "--report", str(folder))
+    assert done.returncode == 0, done.stderr
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert sorted(sample["name"] for sample in samples) == sorted(["drafter", "exact", "expert"] * 2)
+    assert {sample["prompt_id"] for sample in samples} == {"chat-1", "code-1"}
+    assert {each.name for each in folder.iterdir()} >= {"report.html", "report.json", "report.csv", "report.md"}
+
+
 @pytest.mark.slow
 @pytest.mark.tiny
 def test_a_killed_run_goes_on_without_losing_or_repeating_a_sample(killed: Killed) -> None:
