@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders.gguf import model_file
 from tests.builders.models import TINY
+from tests.builders.tiers import few_fast
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -84,7 +85,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES, ids=lambda name: str(name)[:20])
+@pytest.mark.parametrize("name", few_fast(FILES, 3), ids=lambda name: str(name)[:20])
 def test_a_bad_drafter(speccas: Run, folder: Path, name: str) -> None:
     code, *words = FILES[name]
     path = folder if name == "." else name if name[0] in "a~" else folder / f"{name}.gguf"
@@ -92,7 +93,7 @@ def test_a_bad_drafter(speccas: Run, folder: Path, name: str) -> None:
     refused(speccas("run", "hi", "--drafter", str(path), "--expert", str(expert)), int(code), *map(str, words))
 
 
-@pytest.mark.parametrize("name", ["missing", "empty", "cut-weights", "bert"])
+@pytest.mark.parametrize("name", few_fast(["missing", "empty", "cut-weights", "bert"], 1))
 def test_a_bad_expert(speccas: Run, folder: Path, name: str) -> None:
     code, *words = FILES[name]
     done = speccas("compare", "hi", "--drafter", str(TINY), "--expert", str(folder / f"{name}.gguf"))
@@ -139,7 +140,7 @@ VALUES = {
 
 
 @pytest.mark.tiny
-@pytest.mark.parametrize("case", VALUES)
+@pytest.mark.parametrize("case", few_fast(VALUES, 4))
 def test_a_bad_value(speccas: Run, case: str) -> None:
     arguments, *words = VALUES[case]
     refused(speccas("run", "hi", *arguments), 2, *map(str, words))
@@ -160,7 +161,9 @@ def test_commands(speccas: Run) -> None:
     refused(speccas("--nonsense"), 2, "--nonsense")
 
 
-@pytest.mark.parametrize("given", [[""], ["  \n\t "], ["-"], []], ids=["empty", "blank", "an empty pipe", "left out"])
+@pytest.mark.parametrize(
+    "given", few_fast([[""], ["  \n\t "], ["-"], []], 1), ids=["empty", "blank", "an empty pipe", "left out"]
+)
 def test_an_empty_prompt(speccas: Run, given: list[str]) -> None:
     refused(speccas("run", *given), 2, "the prompt is empty")
 
@@ -195,7 +198,7 @@ ENVIRONMENT = {
 
 
 @pytest.mark.tiny
-@pytest.mark.parametrize("name", ENVIRONMENT)
+@pytest.mark.parametrize("name", few_fast(ENVIRONMENT, 2))
 def test_a_bad_environment(speccas: Run, name: str) -> None:
     value, words = ENVIRONMENT[name]
     refused(speccas("run", "hi", env={name: value}), 2, words)
@@ -228,7 +231,7 @@ CONFIGS = {
 
 
 @pytest.mark.tiny
-@pytest.mark.parametrize("case", CONFIGS)
+@pytest.mark.parametrize("case", few_fast(CONFIGS, 3))
 def test_a_bad_config_file(speccas: Run, tmp_path: Path, case: str) -> None:
     text, *words = CONFIGS[case]
     (tmp_path / "speccas").mkdir()
@@ -248,7 +251,9 @@ def test_a_bad_profile(speccas: Run, tmp_path: Path) -> None:
 
 @pytest.mark.tiny
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", [["run", "hi", "-n", "2"], ["compare", "hi", "-n", "2"], ["rules"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments", few_fast([["rules"], ["run", "hi", "-n", "2"], ["compare", "hi", "-n", "2"], ["--help"]], 1)
+)
 def test_a_full_disk(script: str, clean: dict[str, str], arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([script, *arguments], stdout=full, stderr=subprocess.PIPE, env=clean, text=True)
@@ -257,7 +262,7 @@ def test_a_full_disk(script: str, clean: dict[str, str], arguments: list[str]) -
 
 
 @pytest.mark.tiny
-@pytest.mark.parametrize("arguments", ["run hi -n 2", "compare hi -n 2", "rules", "--help", "--version"])
+@pytest.mark.parametrize("arguments", few_fast(["rules", "run hi -n 2", "compare hi -n 2", "--help", "--version"], 1))
 def test_no_stdout_at_all(script: str, clean: dict[str, str], arguments: str) -> None:
     shell = ["sh", "-c", f"exec {script} {arguments} >&-"]
     done = subprocess.run(shell, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=clean, text=True)

@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, t
 
+from tests.builders.tiers import few_fast
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 RULES = ("--rule", "token:0.2,0.9", "--rule", "confidence")
 FLAGS = ("--prompts", "builtin", "--limit", "6", "--repeats", "2", "-n", "10", "--allow-code", *RULES)
@@ -251,18 +253,21 @@ def test_above_temperature_0_each_token_rule_has_its_filter_beside_it(speccas: R
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [
-        (["--prompts", "none.jsonl"], "cannot read the prompts"),
-        (["--rule", "0.3"], "follows no rule"),
-        (["--rule", "token:0.2,7"], "7"),
-        (["--rule", "tokn"], "did you mean"),
-        (["-k", "2,99"], "99"),
-        (["-k", "2,"], "out of range"),
-        (["--peer", "ollama"], "no peer"),
-        (["--fail-if-slower", "much"], "out of range"),
-        (["--fail-if-slower", "5", "--limit", "5"], "shows nothing with 5 prompts"),
-        (["--report", "/dev/null/x"], "cannot make"),
-    ],
+    few_fast(
+        [
+            (["--prompts", "none.jsonl"], "cannot read the prompts"),
+            (["--rule", "0.3"], "follows no rule"),
+            (["--rule", "token:0.2,7"], "7"),
+            (["--rule", "tokn"], "did you mean"),
+            (["-k", "2,99"], "99"),
+            (["-k", "2,"], "out of range"),
+            (["--peer", "ollama"], "no peer"),
+            (["--fail-if-slower", "much"], "out of range"),
+            (["--fail-if-slower", "5", "--limit", "5"], "shows nothing with 5 prompts"),
+            (["--report", "/dev/null/x"], "cannot make"),
+        ],
+        2,
+    ),
 )
 def test_wrong_flags_end_before_a_model_is_loaded(
     speccas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str

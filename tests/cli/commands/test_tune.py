@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.builders.models import TINY, smollm2
+from tests.builders.tiers import few_fast
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 NARROW = ("--rule", "exact,token:0.3,0.6", "-k", "2,auto", "-n", "8")
@@ -281,24 +282,27 @@ def test_few_prompts_do_not_replace_what_many_found(patient: Run, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [
-        (["--prompts", "none.jsonl"], "cannot read the prompts"),
-        (["--rule", "0.3"], "follows no rule"),
-        (["--rule", "tokn"], "did you mean"),
-        (["--rule", "expert"], "expert is no rule"),
-        (["--rule", "token-cascade:0.2"], "token-cascade:0.2 is no rule"),
-        (["-k", "2,99"], "99"),
-        (["-k", ""], "out of range"),
-        (["--max-quality-loss", "much"], "--max-quality-loss 'much' is out of range"),
-        (["--max-quality-loss", "100"], "out of range"),
-        (["--max-quality-loss", "-1"], "out of range"),
-        (["--limit", "1"], "--limit"),
-        (["--repeats", "0"], "--repeats"),
-        (["--save-as", "../x"], "is no name"),
-        (["--save-as", "qwen3-4b"], "another pair 'qwen3-4b' already"),
-        (["--pair", "tinny"], "did you mean 'tiny'"),
-        (["--drafter", "a.gguf"], "--expert is missing"),
-    ],
+    few_fast(
+        [
+            (["--prompts", "none.jsonl"], "cannot read the prompts"),
+            (["--rule", "0.3"], "follows no rule"),
+            (["--rule", "tokn"], "did you mean"),
+            (["--rule", "expert"], "expert is no rule"),
+            (["--rule", "token-cascade:0.2"], "token-cascade:0.2 is no rule"),
+            (["-k", "2,99"], "99"),
+            (["-k", ""], "out of range"),
+            (["--max-quality-loss", "much"], "--max-quality-loss 'much' is out of range"),
+            (["--max-quality-loss", "100"], "out of range"),
+            (["--max-quality-loss", "-1"], "out of range"),
+            (["--limit", "1"], "--limit"),
+            (["--repeats", "0"], "--repeats"),
+            (["--save-as", "../x"], "is no name"),
+            (["--save-as", "qwen3-4b"], "another pair 'qwen3-4b' already"),
+            (["--pair", "tinny"], "did you mean 'tiny'"),
+            (["--drafter", "a.gguf"], "--expert is missing"),
+        ],
+        2,
+    ),
 )
 def test_wrong_flags_end_before_a_model_is_loaded(
     speccas: Run, tmp_path: Path, arguments: list[str], said: str
