@@ -11,76 +11,29 @@ import typer
 
 from speccas.core.errors import UsageError
 
+from .settings import FLAGS, Flag, config_file, read_config, resolve
 
-def _shared(
-    pair: Annotated[str | None, typer.Option(metavar="NAME", help="A pair by name (default: tiny).")] = None,
-    drafter: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The drafter: a GGUF file, or hf:owner/repo[:QUANT].")
-    ] = None,
-    expert: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The expert: a GGUF file, or hf:owner/repo[:QUANT].")
-    ] = None,
-    draft_tokens: Annotated[
-        str | None,
-        typer.Option(
-            "-k", "--draft-tokens", metavar="N", help="Most tokens drafted a round, 1 to 16, or auto: as many as pay."
-        ),
-    ] = None,
-    lookup: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHEN",
-            help="Drafts from the text itself, where the last tokens stood before: auto (with -k auto, where it pays), "
-            "on or off.",
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        str | None,
-        typer.Option("-n", "--max-tokens", metavar="N", help="Most tokens of an answer (default: 256)."),
-    ] = None,
-    temperature: Annotated[str | None, typer.Option(metavar="X", help="0 is greedy (the default here).")] = None,
-    top_k: Annotated[
-        str | None, typer.Option(metavar="N", help="Sample among the k most likely tokens; 0 is off.")
-    ] = None,
-    top_p: Annotated[
-        str | None, typer.Option(metavar="X", help="Sample within this share of the probability; 1 is off.")
-    ] = None,
-    min_p: Annotated[
-        str | None, typer.Option(metavar="X", help="Drop tokens below this share of the best one; 0 is off.")
-    ] = None,
-    seed: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Same seed, same answer, on the same machine (default: 0)."),
-    ] = None,
-    stop: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="End the answer before this text; repeatable.")
-    ] = None,
-    ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Go on behind the end of the answer.")] = False,
-    system: Annotated[str | None, typer.Option(metavar="TEXT", help="A system message.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="No chat template: the model goes on with the text.")] = False,
-    ctx: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N", help="Context in tokens, or auto: the most that fits (default: as trained, at most 4096)."
-        ),
-    ] = None,
-    threads: Annotated[
-        str | None, typer.Option(metavar="N", help="Threads for both models (default: physical cores).")
-    ] = None,
-    gpu_layers: Annotated[
-        str | None, typer.Option(metavar="N", help="The expert's layers on the GPU (default: all).")
-    ] = None,
-    drafter_gpu_layers: Annotated[
-        str | None, typer.Option(metavar="N", help="The drafter's layers on the GPU (default: all).")
-    ] = None,
-) -> None:
-    """Only its signature is used. Values are checked by cli/settings.py, whatever they came from."""
+
+def parameter(name: str, flag: Flag) -> inspect.Parameter:
+    """A setting's flag as Typer takes it. Values are texts: settings.py checks them, whatever they came from."""
+    long = "--" + name.replace("_", "-")
+    if flag.switch:
+        option = typer.Option(long, *flag.names, help=flag.help)
+        kind, default = Annotated[bool, option], False
+    else:
+        option = typer.Option(*flag.names, long, metavar=flag.metavar, help=flag.help)
+        kind, default = Annotated[list[str] | None if flag.many else str | None, option], None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared flags; it receives those that were given as `flags`."""
-    shared = inspect.signature(_shared).parameters
-    own = [p for name, p in inspect.signature(command).parameters.items() if name != "flags"]
+    shared = {name: parameter(name, flag) for name, flag in FLAGS.items()}
+    own = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, p in inspect.signature(command).parameters.items()
+        if name != "flags"
+    ]
 
     @functools.wraps(command)
     def with_flags(**given: Any) -> None:
@@ -96,8 +49,6 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Settings of a command, with its pair's profile where it has one. Raises UsageError."""
     from speccas.core.files.profiles import find_profile
     from speccas.core.tune.store import tuned_settings
-
-    from .settings import config_file, read_config, resolve
 
     config = read_config(config_file())
     first = resolve(flags, os.environ, config, {}, {}, defaults)

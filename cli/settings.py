@@ -1,6 +1,6 @@
-"""The settings of a command: flag, environment, config file, profile, default, in that order.
+"""The settings of a command: flag, environment, config file, what tune found, profile, default, in that order.
 
-Knows names, ranges and where values come from; not what any of them does.
+Each setting stands here once: its default, its check, its flag and help, and whether it may change in a chat.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,166 +8,102 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-from platformdirs import user_config_path
-
 from speccas.core.errors import UsageError
 from speccas.core.nearest import did_you_mean
+
+from .checks import context, draft_length, one_of, real, rules, text, texts, truth, whole
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How a setting is typed. `names` besides the long one; `many`: repeatable; `switch`: takes no value."""
+
+    help: str
+    metavar: str = "N"
+    names: tuple[str, ...] = ()
+    many: bool = False
+    switch: bool = False
+
+
+def setting(
+    default: Any, check: Callable[[str, Any], Any], flag: Flag | None = None, *, null: bool = False, chat: bool = False
+) -> Any:
+    """A field of Settings. `flag` None: commands have a flag of their own. `null` means something: no limit, or as it
+    fits. `chat`: it may change while one chats."""
+    return field(default=default, metadata={"check": check, "flag": flag, "null": null, "chat": chat})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every common setting, checked. Names are the long flags with underscores."""
 
-    pair: str = "tiny"
-    drafter: str = ""
-    expert: str = ""
-    rule: tuple[str, ...] = ("exact",)
-    draft_tokens: int | str = 4
-    """1 to 16, or "auto"."""
-    lookup: str = "auto"
-    """Drafts from the text itself: "auto" (with draft_tokens auto, where they pay), "on" (wherever any) or "off"."""
-    max_tokens: int | None = 256
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-    ignore_eos: bool = False
-    system: str = ""
-    raw: bool = False
-    ctx: int | None = None
+    pair: str = setting("tiny", text, Flag("A pair by name (default: tiny).", "NAME"))
+    drafter: str = setting("", text, Flag("The drafter: a GGUF file, or hf:owner/repo[:QUANT].", "FILE"))
+    expert: str = setting("", text, Flag("The expert: a GGUF file, or hf:owner/repo[:QUANT].", "FILE"))
+    rule: tuple[str, ...] = setting(("exact",), rules)
+    draft_tokens: int | str = setting(
+        4,
+        draft_length,
+        Flag("Most tokens drafted a round, 1 to 16, or auto: as many as pay.", names=("-k",)),
+        chat=True,
+    )
+    lookup: str = setting(
+        "auto",
+        one_of("auto", "on", "off"),
+        Flag(
+            "Drafts from the text itself, where the last tokens stood before: auto (with -k auto, where it pays), "
+            "on or off.",
+            "WHEN",
+        ),
+        chat=True,
+    )
+    max_tokens: int | None = setting(
+        256, whole(1), Flag("Most tokens of an answer (default: 256).", names=("-n",)), null=True, chat=True
+    )
+    temperature: float = setting(0.0, real(0, 100), Flag("0 is greedy (the default here).", "X"), chat=True)
+    top_k: int = setting(0, whole(0), Flag("Sample among the k most likely tokens; 0 is off."), chat=True)
+    top_p: float = setting(
+        1.0, real(0, 1, open_low=True), Flag("Sample within this share of the probability; 1 is off.", "X"), chat=True
+    )
+    min_p: float = setting(
+        0.0, real(0, 1), Flag("Drop tokens below this share of the best one; 0 is off.", "X"), chat=True
+    )
+    seed: int = setting(0, whole(0), Flag("Same seed, same answer, on the same machine (default: 0)."), chat=True)
+    stop: tuple[str, ...] = setting(
+        (), texts, Flag("End the answer before this text; repeatable.", "TEXT", many=True), chat=True
+    )
+    ignore_eos: bool = setting(False, truth, Flag("Go on behind the end of the answer.", switch=True), chat=True)
+    system: str = setting("", text, Flag("A system message.", "TEXT"))
+    raw: bool = setting(False, truth, Flag("No chat template: the model goes on with the text.", switch=True))
+    ctx: int | None = setting(
+        None,
+        context,
+        Flag("Context in tokens, or auto: the most that fits (default: as trained, at most 4096)."),
+        null=True,
+    )
     """0 (typed "auto") is the largest that fits this machine."""
-    threads: int | None = None
-    gpu_layers: int = -1
-    drafter_gpu_layers: int = -1
+    threads: int | None = setting(
+        None, whole(1, 1024), Flag("Threads for both models (default: physical cores)."), null=True
+    )
+    gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The expert's layers on the GPU (default: all)."))
+    drafter_gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The drafter's layers on the GPU (default: all)."))
     sources: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 
 
-def scalar(name: str, value: Any) -> Any:
-    """The value itself, unless it is a list or a table: a few lines of YAML can write one too long to print."""
-    if isinstance(value, dict | list | tuple | set):
-        raise UsageError(f"{name} is not a single value", "write it on one line, or quoted")
-    return value
-
-
-def whole(low: int, high: int | None = None, other: str = "") -> Callable[[str, Any], int]:
-    def check(name: str, value: Any) -> int:
-        try:
-            number = int(str(scalar(name, value)))
-        except ValueError:
-            number = low - 1
-        if number < low or (high is not None and number > high):
-            span = f"from {low}" if high is None else f"{low} to {high}"
-            raise UsageError(f"{name} {value!r} is out of range", f"give a whole number {span}{other}")
-        return number
-
-    return check
-
-
-def real(low: float, high: float, open_low: bool = False) -> Callable[[str, Any], float]:
-    def check(name: str, value: Any) -> float:
-        try:
-            number = float(scalar(name, value))
-        except (TypeError, ValueError):
-            number = float("nan")
-        if not low <= number <= high or (open_low and number == low):
-            raise UsageError(
-                f"{name} {value!r} is out of range",
-                f"give a number {'above' if open_low else 'from'} {low:g} to {high:g}",
-            )
-        return number
-
-    return check
-
-
-def draft_length(name: str, value: Any) -> int | str:
-    """A number, or `auto`: as many as pay."""
-    return "auto" if str(value) == "auto" else whole(1, 16, ", or auto")(name, value)
-
-
-def one_of(*words: str) -> Callable[[str, Any], str]:
-    def check(name: str, value: Any) -> str:
-        spelled = ("off", "on")[value] if isinstance(value, bool) else value  # what YAML makes of on and off
-        if str(scalar(name, spelled)) not in words:
-            raise UsageError(f"{name} {value!r} is unknown", f"one of {', '.join(words)}")
-        return str(spelled)
-
-    return check
-
-
-def text(name: str, value: Any) -> str:
-    return str(scalar(name, value))
-
-
-def texts(name: str, value: Any) -> tuple[str, ...]:
-    found = tuple(text(name, each) for each in (value if isinstance(value, list | tuple) else [value]))
-    if "" in found:  # an empty stop text would end every answer before its first token
-        raise UsageError(f"{name} is empty", "give some text, or leave it out")
-    return found
-
-
-def rules(name: str, value: Any) -> tuple[str, ...]:
-    """Rules may be listed in one text: token:0.5,confidence."""
-    found = tuple(rule.strip() for each in texts(name, value) for rule in each.split(",") if rule.strip())
-    if not found:
-        raise UsageError(f"{name} names no rule", "write one such as token:0.5; `speccas rules` lists them")
-    return found
-
-
-def truth(name: str, value: Any) -> bool:
-    known = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "off": False,
-    }
-    if str(scalar(name, value)).lower() not in known:
-        raise UsageError(f"{name} {value!r} is neither true nor false", "write true or false")
-    return known[str(value).lower()]
-
-
-def context(name: str, value: Any) -> int:
-    """Tokens, or `auto`, which stands as 0."""
-    return 0 if scalar(name, value) == "auto" else whole(1, 1 << 24)(name, value)
-
-
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "pair": text,
-    "drafter": text,
-    "expert": text,
-    "rule": rules,
-    "draft_tokens": draft_length,
-    "lookup": one_of("auto", "on", "off"),
-    "max_tokens": whole(1),
-    "temperature": real(0, 100),
-    "top_k": whole(0),
-    "top_p": real(0, 1, open_low=True),
-    "min_p": real(0, 1),
-    "seed": whole(0),
-    "stop": texts,
-    "ignore_eos": truth,
-    "system": text,
-    "raw": truth,
-    "ctx": context,
-    "threads": whole(1, 1024),
-    "gpu_layers": whole(-1, 10_000),
-    "drafter_gpu_layers": whole(-1, 10_000),
-}
-OPEN = {"max_tokens", "ctx", "threads"}
-"""Settings whose `null` means something: no limit, or as it fits."""
+KNOWN = {each.name: each.metadata for each in fields(Settings) if each.metadata}
+CHECKS: dict[str, Callable[[str, Any], Any]] = {name: known["check"] for name, known in KNOWN.items()}
+FLAGS: dict[str, Flag] = {name: known["flag"] for name, known in KNOWN.items() if known["flag"] is not None}
+IN_CHAT = tuple(name for name, known in KNOWN.items() if known["chat"])
+"""Settings of sampling and length, which may change while one chats."""
 PLACES = {"tune": "what tune found"}
 """Sources whose name alone does not say where a value stands."""
 MAX_BYTES = 1 << 20
 
 
 def config_file() -> Path:
+    from platformdirs import user_config_path
+
     return user_config_path("speccas") / "config.yaml"
 
 
@@ -204,17 +140,17 @@ def resolve(
                 if source == "flag"
                 else f"{name} (from {PLACES.get(source, f'the {source}')})"
             )
-            if value is None and name not in OPEN:
+            if value is None and not KNOWN[name]["null"]:
                 raise UsageError(f"{label} has no value", "give one, or leave the key out")
             chosen[name] = value if value is None else CHECKS[name](label, value)
             sources[name] = source
-    unknown = set(chosen) - {each.name for each in fields(Settings)}
-    assert not unknown, unknown
     return Settings(**chosen, sources=sources)
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The config file, {} where there is none. Raises UsageError."""
+    import yaml
+
     if not path.is_file():
         return {}
     try:

@@ -11,7 +11,7 @@ from speccas.core.errors import UsageError
 from speccas.core.nearest import nearest
 from speccas.core.record.trace import TraceArm
 
-from ..settings import CHECKS
+from ..settings import CHECKS, IN_CHAT
 from ..view.tables import stats
 from ..view.theme import make_look
 
@@ -19,17 +19,10 @@ if TYPE_CHECKING:
     from .loop import Chat
 
 
-CHANGEABLE = (
-    "temperature", "top_k", "top_p", "min_p", "seed", "max_tokens", "stop", "ignore_eos", "draft_tokens",
-    "lookup",
-)  # fmt: skip
-"""Settings of sampling and length, which may change while one chats."""
-
-
 def change(chat: "Chat", name: str, value: str) -> None:
     """Change a setting of sampling or length; "none" takes a limit or a stop text away. Raises UsageError."""
-    if name not in CHANGEABLE:
-        raise UsageError(f"{name!r} cannot be set in a chat", f"one of {', '.join(CHANGEABLE)}")
+    if name not in IN_CHAT:
+        raise UsageError(f"{name!r} cannot be set in a chat", f"one of {', '.join(IN_CHAT)}")
     none: dict[str, Any] = {"max_tokens": None, "stop": ()}
     chat.change(**{name: none[name] if value == "none" and name in none else CHECKS[name](name, value)})
 
@@ -101,7 +94,7 @@ def set_parameter(chat: "Chat", rest: str) -> None:
     name, _, value = rest.partition(" ")
     if not rest:
         settings = chat.settings
-        for each in CHANGEABLE:
+        for each in IN_CHAT:
             value = getattr(settings, each)
             chat.say(f"  {each:<14}{as_typed(value):<10}{settings.sources.get(each, '')}", "")
         return

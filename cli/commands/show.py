@@ -23,7 +23,7 @@ def show(
     from speccas.core.headers.architecture import require_language_model
     from speccas.core.headers.check import judge
 
-    from ..settings import context
+    from ..checks import context
     from .check import as_document
 
     asked = None if ctx is None else context("--ctx", ctx)

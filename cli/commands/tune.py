@@ -173,7 +173,7 @@ def rule_names(texts: Sequence[str]) -> list[str]:
     """Rules as typed, sweeps unfolded. Raises UsageError for one that is none, ancestors included."""
     from speccas.core.decoding.arms import parse_arm
 
-    from ..settings import rules
+    from ..checks import rules
     from .bench import swept
 
     arms = [parse_arm(name) for name in swept(rules("--rule", list(texts)))]

@@ -1,0 +1,98 @@
+"""What a value of a setting may be. A check takes the name, for messages, and the value as it was written."""
+
+from collections.abc import Callable
+from typing import Any
+
+from speccas.core.errors import UsageError
+
+
+def scalar(name: str, value: Any) -> Any:
+    """The value itself, unless it is a list or a table: a few lines of YAML can write one too long to print."""
+    if isinstance(value, dict | list | tuple | set):
+        raise UsageError(f"{name} is not a single value", "write it on one line, or quoted")
+    return value
+
+
+def whole(low: int, high: int | None = None, other: str = "") -> Callable[[str, Any], int]:
+    def check(name: str, value: Any) -> int:
+        try:
+            number = int(str(scalar(name, value)))
+        except ValueError:
+            number = low - 1
+        if number < low or (high is not None and number > high):
+            span = f"from {low}" if high is None else f"{low} to {high}"
+            raise UsageError(f"{name} {value!r} is out of range", f"give a whole number {span}{other}")
+        return number
+
+    return check
+
+
+def real(low: float, high: float, open_low: bool = False) -> Callable[[str, Any], float]:
+    def check(name: str, value: Any) -> float:
+        try:
+            number = float(scalar(name, value))
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not low <= number <= high or (open_low and number == low):
+            raise UsageError(
+                f"{name} {value!r} is out of range",
+                f"give a number {'above' if open_low else 'from'} {low:g} to {high:g}",
+            )
+        return number
+
+    return check
+
+
+def draft_length(name: str, value: Any) -> int | str:
+    """A number, or `auto`: as many as pay."""
+    return "auto" if str(value) == "auto" else whole(1, 16, ", or auto")(name, value)
+
+
+def one_of(*words: str) -> Callable[[str, Any], str]:
+    def check(name: str, value: Any) -> str:
+        spelled = ("off", "on")[value] if isinstance(value, bool) else value  # what YAML makes of on and off
+        if str(scalar(name, spelled)) not in words:
+            raise UsageError(f"{name} {value!r} is unknown", f"one of {', '.join(words)}")
+        return str(spelled)
+
+    return check
+
+
+def text(name: str, value: Any) -> str:
+    return str(scalar(name, value))
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    found = tuple(text(name, each) for each in (value if isinstance(value, list | tuple) else [value]))
+    if "" in found:  # an empty stop text would end every answer before its first token
+        raise UsageError(f"{name} is empty", "give some text, or leave it out")
+    return found
+
+
+def rules(name: str, value: Any) -> tuple[str, ...]:
+    """Rules may be listed in one text: token:0.5,confidence."""
+    found = tuple(rule.strip() for each in texts(name, value) for rule in each.split(",") if rule.strip())
+    if not found:
+        raise UsageError(f"{name} names no rule", "write one such as token:0.5; `speccas rules` lists them")
+    return found
+
+
+def truth(name: str, value: Any) -> bool:
+    known = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }
+    if str(scalar(name, value)).lower() not in known:
+        raise UsageError(f"{name} {value!r} is neither true nor false", "write true or false")
+    return known[str(value).lower()]
+
+
+def context(name: str, value: Any) -> int:
+    """Tokens, or `auto`, which stands as 0."""
+    return 0 if scalar(name, value) == "auto" else whole(1, 1 << 24)(name, value)
