@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Protocol
 
 
-class Flag(Protocol):
+class Stoppable(Protocol):
     def set(self) -> None: ...
 
 
@@ -20,7 +20,7 @@ ECHO = 0.3  # seconds: one Ctrl-C reaches us from the terminal and once more fro
 
 
 @contextlib.contextmanager
-def interruptible(flag: Flag) -> Iterator[None]:
+def interruptible(flag: Stoppable) -> Iterator[None]:
     """SIGINT sets the flag; a second one, later than an echo, raises KeyboardInterrupt. SIGTERM sets the flag and makes
     the block end with SystemExit(143)."""
     last = [0.0]
