@@ -19,6 +19,7 @@ from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.generate import Length, PromptRead
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.session import Asking, Dropped, Session
+from tests.builders.tiers import few_fast
 
 pytestmark = pytest.mark.tiny
 
@@ -261,7 +262,9 @@ def test_a_loaded_session_goes_on_as_the_one_that_was_saved(make: Make, tmp_path
     assert answers(other) == answers(session)
 
 
-@pytest.mark.parametrize("rule", ["exact", "token:0.7", "expert", "drafter", "token-cascade", "answer-cascade:1"])
+@pytest.mark.parametrize(
+    "rule", few_fast(["exact", "token:0.7", "expert", "drafter", "token-cascade", "answer-cascade:1"], 2)
+)
 def test_why_evaluates_the_round_again(make: Make, rule: str) -> None:
     """Every token of an answer: the numbers are those of a run that recorded them."""
     session = make(rule)

@@ -266,7 +266,7 @@ def test_above_temperature_0_each_token_rule_has_its_filter_beside_it(speccas: R
             (["--fail-if-slower", "5", "--limit", "5"], "shows nothing with 5 prompts"),
             (["--report", "/dev/null/x"], "cannot make"),
         ],
-        2,
+        1,
     ),
 )
 def test_wrong_flags_end_before_a_model_is_loaded(

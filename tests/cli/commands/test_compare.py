@@ -175,6 +175,7 @@ def test_on_a_terminal_that_wants_no_colour(terminal: Terminal, case: str) -> No
     readable(text.replace("\r\n", "\n"), 80)
 
 
+@pytest.mark.slow
 def test_quiet_is_the_table_only(speccas: Run) -> None:
     done = speccas("compare", POEM, "-n", "4", "-q", env={"COLUMNS": "120"})
     assert (done.returncode, done.stderr) == (0, "")

@@ -101,6 +101,7 @@ def test_two_pulls_at_once_leave_one_good_file(hub: Hub, tmp_path: Path) -> None
     assert hub.bytes_served == len(DATA)
 
 
+@pytest.mark.slow
 def test_a_pull_of_what_is_here_asks_nobody(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA})
     first = speccas("pull", NAME)

@@ -56,6 +56,7 @@ def test_characters_of_several_bytes(speccas: Run) -> None:
     assert not done.stdout.isascii() and "\ufffd" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_rule_with_its_alpha(speccas: Run, plain: dict[str, Any]) -> None:
     arm = answer(speccas, ASK, "-n", "8", "--rule", "token:0.4")
     assert (arm["name"], arm["rule"], arm["alpha"]) == ("token:0.4", "token", 0.4)

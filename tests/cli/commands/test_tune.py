@@ -301,7 +301,7 @@ def test_few_prompts_do_not_replace_what_many_found(patient: Run, tmp_path: Path
             (["--pair", "tinny"], "did you mean 'tiny'"),
             (["--drafter", "a.gguf"], "--expert is missing"),
         ],
-        2,
+        1,
     ),
 )
 def test_wrong_flags_end_before_a_model_is_loaded(

@@ -71,6 +71,7 @@ def test_live_leaves_what_the_plain_view_prints(terminal: Any, events: Events, s
     assert live_.raw.endswith(plain.raw)
 
 
+@pytest.mark.slow
 def test_resized(terminal: Any, events: Events, clock: Any) -> None:
     words = [(f"w{i} ", "agreed") for i in range(90)]
     screen, straight = terminal(120, 24), terminal(70, 24)

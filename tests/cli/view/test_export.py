@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +79,7 @@ def arm(texts: list[str]) -> TraceArm:
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "span", "b", "div", "section"}
 
 
+@pytest.mark.slow
 @given(st.lists(TEXT, min_size=1, max_size=5))
 def test_whatever_a_trace_holds(texts: list[str]) -> None:
     arms = [arm(texts), arm(texts[::-1])]

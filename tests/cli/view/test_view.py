@@ -215,6 +215,7 @@ def hostile(texts: Sequence[str], arm: str) -> Iterator[Event]:
     yield Finished(arm, Finish.END, texts[0], 1.0, 0.5, 0.5, 0.0)
 
 
+@pytest.mark.slow
 @given(
     texts=st.lists(
         st.one_of(st.binary().map(lambda b: b.decode("latin-1")), st.text(), st.sampled_from(HOSTILE)), min_size=1

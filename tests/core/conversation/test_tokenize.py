@@ -95,6 +95,7 @@ def test_the_templates_own_control_tokens_are_control_tokens(tiny: Pair) -> None
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_template_that_writes_marks_itself(tiny: Pair) -> None:
     """It may write any text; it gets no error out of us that is not one of ours."""
     mark = '"\\ue000"'

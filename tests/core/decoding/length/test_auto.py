@@ -12,7 +12,7 @@ from tests.builders.tiers import few_fast
 from tests.core.decoding.length.machines import MACHINES, Machine, auto, decode, flat, speed, steep
 
 
-@pytest.mark.parametrize("name", few_fast(MACHINES, 3))
+@pytest.mark.parametrize("name", few_fast(MACHINES, 2))
 def test_auto_is_near_the_best_fixed_length_and_never_much_slower_than_none(name: str) -> None:
     machine = MACHINES[name]
     best = max(1 / machine.curve(1), *(speed(machine, lambda k=k: FixedPolicy(k)) for k in range(1, 9)))  # type: ignore[misc]
