@@ -26,6 +26,7 @@ from .commands.run import run
 from .commands.show import show
 from .commands.tune import tune
 from .commands.verify import verify
+from .hints import hint_of
 from .view.safe import one_line
 
 LIGHT = {"--help", "--version", "--install-completion", "--show-completion"}
@@ -106,7 +107,7 @@ def _run() -> int:
     except SpeccasError as error:
         if os.environ.get("SPECCAS_DEBUG"):
             raise
-        return _tell(error.message, error.hint, error.exit_code)
+        return _tell(error.message, hint_of(error), error.exit_code)
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):

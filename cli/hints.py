@@ -1,9 +1,39 @@
-"""What a user can do about an error of core, where that takes a flag or a command: core raises without a hint."""
+"""What a user can do about an error of core, where that takes a flag or a command: core tells facts."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+from speccas.core import errors
 from speccas.core.errors import SpeccasError
+
+Facts = Mapping[str, Any]
+HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
+    errors.ContextFull: "use a larger --ctx",
+    errors.DiskFull: "free some space (speccas rm), or point HF_HOME at a larger disk",
+    errors.DoesNotFit: lambda facts: (
+        f"--ctx {facts['context']} is the largest that fits" if facts.get("context") else "use a smaller --ctx"
+    ),
+    errors.NameTaken: "give another name: --save-as NAME",
+    errors.NoDial: lambda facts: f"write --rule {facts['rule']}",
+    errors.NotASession: "give a file written by /save",
+    errors.NotATrace: "give a file written by --trace",
+    errors.NotPulled: lambda facts: f"speccas pull {facts['pull']}",
+    errors.PromptTooLong: "use a larger --ctx, or a shorter prompt",
+    errors.TemplateBroken: "try --raw",
+    errors.TemplateRefused: "try --raw, or other messages",
+}
+"""By error; the most special type counts. An error that has a hint of its own keeps it."""
+
+
+def hint_of(error: SpeccasError) -> str:
+    """What to do about an error."""
+    if isinstance(error, errors.UnknownRule):
+        return f"{error.hint} `speccas rules` lists them".strip()
+    if error.hint:
+        return error.hint
+    hint = next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
+    return hint if isinstance(hint, str) else hint(error.facts)
 
 
 @contextlib.contextmanager

@@ -1,32 +1,46 @@
-"""Every error a user can meet, with its exit code. Knows nothing of what raises it or how it is shown.
+"""Every error a user can meet, with its exit code.
+
+An error carries its facts. A hint that takes a flag or a command is the command line's (cli/hints.py).
 
 SpeccasError                 1    failure
 ├── UsageError               2    unknown rule, pair or value, missing path, empty prompt
-│   └── PromptTooLong        2    no token of an answer fits behind it
+│   ├── PromptTooLong        2    no token of an answer fits behind it
+│   ├── UnknownRule          2    no rule or baseline of that name
+│   ├── NoDial               2    a rule that takes no alpha was given one; fact: rule
+│   ├── NameTaken            2    another pair has that name
+│   └── TemplateRefused      2    the chat template refuses the conversation
 ├── Unavailable              3    needs the network or an extra that is not there
+│   └── NotPulled            3    a model of a hub is not on this machine; fact: pull
 ├── AccessRefused            4    gated, private, wrong token
 ├── IntegrityError           5    wrong hash, or not a whole readable GGUF
-├── DoesNotFit               6    not enough memory or disk
+│   ├── NotATrace            5    the file is no trace
+│   ├── NotASession          5    the file is no saved conversation
+│   └── TemplateBroken       5    the chat template cannot be rendered
+├── DoesNotFit               6    not enough memory or disk; fact: context, the largest that fits
+│   └── DiskFull             6    no room for a download
 ├── CannotPair               7    the two models cannot work together, or one is no language model
 ├── NativeError              1    llama.cpp refused a call (its log is in the message)
 ├── ContextFull              1    no room left for a token; the engine turns it into finish "context"
 ├── RollbackRefused          1    llama.cpp would not take tokens back
 └── Stopped                130    asked to stop (Ctrl-C); caches hold what they say they hold
 
-The same numbers stand in `--help` and the README; 70 (native crash) and 143 (SIGTERM) are given by the
+The same numbers stand in the help and in docs/json.md; 70 (native crash) and 143 (SIGTERM) are given by the
 process itself, in `cli/guard.py`.
 """
 
+from typing import Any
+
 
 class SpeccasError(Exception):
-    """One clear line for the user, and a hint that says what to do."""
+    """One clear line for the user, a hint that says what to do, and facts by name."""
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", **facts: Any) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.facts = facts
 
 
 class UsageError(SpeccasError):
@@ -37,8 +51,28 @@ class PromptTooLong(UsageError):
     pass
 
 
+class UnknownRule(UsageError):
+    pass
+
+
+class NoDial(UsageError):
+    pass
+
+
+class NameTaken(UsageError):
+    pass
+
+
+class TemplateRefused(UsageError):
+    pass
+
+
 class Unavailable(SpeccasError):
     exit_code = 3
+
+
+class NotPulled(Unavailable):
+    pass
 
 
 class AccessRefused(SpeccasError):
@@ -49,8 +83,24 @@ class IntegrityError(SpeccasError):
     exit_code = 5
 
 
+class NotATrace(IntegrityError):
+    pass
+
+
+class NotASession(IntegrityError):
+    pass
+
+
+class TemplateBroken(IntegrityError):
+    pass
+
+
 class DoesNotFit(SpeccasError):
     exit_code = 6
+
+
+class DiskFull(DoesNotFit):
+    pass
 
 
 class CannotPair(SpeccasError):

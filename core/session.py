@@ -13,7 +13,7 @@ from .decoding.detail import review
 from .decoding.drafts.second_model import common_prefix
 from .decoding.events import Event, Judged
 from .decoding.sampling import Sampling
-from .errors import IntegrityError, UsageError
+from .errors import NotASession, UsageError
 from .record.metrics import Figures, Fold
 from .runtime.generate import CHUNK, Length, PromptRead, drain, generate, read_prompt
 from .runtime.pair import Pair
@@ -224,7 +224,7 @@ class Session:
         size = len(self.pair.tokens)
         known = for_vocabulary(conversation, self.vocabulary)
         if any(not 0 <= token < size for turn in known.turns for token in turn.ids or ()):
-            raise IntegrityError("the saved session holds ids that are no tokens", "give a file written by /save")
+            raise NotASession("the saved session holds ids that are no tokens")
         return known
 
     def measure_alone(self) -> float:

@@ -27,6 +27,7 @@ from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
 from ..advice import gain, tuned_lines
+from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
 from ..play import length_of, load, sampling_of, wanted_of, warn_of_overlap
 from ..settings import Settings
@@ -126,8 +127,9 @@ class Chat:
             self.note(line, status)
 
     def error(self, error: SpeccasError) -> None:
-        hint = f"\nhint: {one_line(error.hint)}" if error.hint else ""
-        sys.stderr.write(f"error: {one_line(error.message)}{hint}\n")
+        hint = hint_of(error)
+        told = f"\nhint: {one_line(hint)}" if hint else ""
+        sys.stderr.write(f"error: {one_line(error.message)}{told}\n")
 
     def answer(self, text: str) -> int:
         """One turn; returns the exit code that it would end a process with."""

@@ -20,7 +20,7 @@ from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ..errors import IntegrityError, UsageError
+from ..errors import TemplateBroken, TemplateRefused
 
 SECONDS = 2
 MEMORY = 512 << 20  # bytes of address space beyond what the process has
@@ -77,11 +77,8 @@ def render(template: str, messages: Sequence[Message], *, begin: str, end: str, 
     if kind == b"t" and not too_long:
         return text
     if kind == b"u":
-        raise UsageError(f"the model's chat template refuses this conversation: {text}", "try --raw, or other messages")
-    raise IntegrityError(
-        f"the model's chat template cannot be rendered: {text or 'it takes too much time or memory'}",
-        "try --raw",
-    )
+        raise TemplateRefused(f"the model's chat template refuses this conversation: {text}")
+    raise TemplateBroken(f"the model's chat template cannot be rendered: {text or 'it takes too much time or memory'}")
 
 
 def _answer(writer: int, template: str, messages: Sequence[Message], begin: str, end: str, generate: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import atomic_write
-from ..errors import IntegrityError, UsageError
+from ..errors import NotASession, UsageError
 from .template import Message
 
 SCHEMA = 1
@@ -112,7 +112,7 @@ def load(path: Path) -> Conversation:
         if not path.is_file():
             raise UsageError(f"no such file: {path}", "check the path")
         if path.stat().st_size > MAX_FILE:
-            raise IntegrityError(f"{path} is too large for a saved session", "give a file written by /save")
+            raise NotASession(f"{path} is too large for a saved session")
         document = json.loads(path.read_bytes())
         if document["type"] != "speccas-session" or document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}")
@@ -121,7 +121,7 @@ def load(path: Path) -> Conversation:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from None
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        raise IntegrityError(f"{path} is no saved session of speccas", "give a file written by /save") from None
+        raise NotASession(f"{path} is no saved session of speccas") from None
 
 
 def _turn(turn: dict[str, Any]) -> Turn:

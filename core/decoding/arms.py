@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..errors import UsageError
+from ..errors import NoDial, UnknownRule, UsageError
 from ..nearest import did_you_mean, nearest
 from .rules import RULES, Dial, Rule, rule_of
 
@@ -83,9 +83,8 @@ def parse_arm(text: str) -> Arm:
         return Arm(name, method, alpha, None, baseline.models, reference=method == REFERENCE)
     if method not in RULES:
         if near := nearest(method, BASELINES, cutoff=0.8):
-            raise UsageError(f"there is no rule {method!r}", f"did you mean {near!r}? `speccas rules` lists them")
-        guess = did_you_mean(method, RULES, cutoff=0.4)
-        raise UsageError(f"there is no rule {method!r}", f"{guess}`speccas rules` lists them")
+            raise UnknownRule(f"there is no rule {method!r}", f"did you mean {near!r}?")
+        raise UnknownRule(f"there is no rule {method!r}", did_you_mean(method, RULES, cutoff=0.4).strip())
     kind = RULES[method]
     rule = rule_of(kind, parse_alpha(method, typed, kind.dial))
     return Arm(name, method, rule.alpha, rule)
@@ -96,7 +95,7 @@ def parse_alpha(name: str, text: str | None, dial: Dial | None) -> float | None:
     Raises UsageError."""
     if dial is None:
         if text is not None:
-            raise UsageError(f"{'rule ' * (name in RULES)}{name!r} takes no alpha", f"write --rule {name}")
+            raise NoDial(f"{'rule ' * (name in RULES)}{name!r} takes no alpha", rule=name)
         return None
     if text is None:
         return dial.default

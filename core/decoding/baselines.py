@@ -141,7 +141,7 @@ class Writers:
         self.drafter.observe(self.answer.ids)
         proposal = self.drafter.next()
         if proposal is None:
-            raise ContextFull("the drafter's context is full", "use a shorter prompt, or a larger --ctx")
+            raise ContextFull("the drafter's context is full")
         return proposal.q1
 
     def by_expert(self) -> Token:

@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, logging
 
-from ..errors import AccessRefused, DoesNotFit, IntegrityError, SpeccasError, Unavailable, UsageError
+from ..errors import AccessRefused, DiskFull, DoesNotFit, IntegrityError, SpeccasError, Unavailable, UsageError
 from ..headers.gguf import MAX_HEADER, Header, Truncated, parse_header
 from .cache import PART, Entry, cache_dir, changing_lock, find, repository_dir
 from .listing import RemoteFile, check_name, choose
@@ -126,10 +126,7 @@ def require_space(jobs: Sequence[Job]) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if missing and missing + MARGIN > free:
-        raise DoesNotFit(
-            f"the download needs {missing / 1e9:.2f} GB, and {folder} has {free / 1e9:.2f} GB free",
-            "free some space (speccas rm), or point HF_HOME at a larger disk",
-        )
+        raise DiskFull(f"the download needs {missing / 1e9:.2f} GB, and {folder} has {free / 1e9:.2f} GB free")
 
 
 def pull(source: Source, remote: Remote, pair: str, tell: Tell) -> Entry:

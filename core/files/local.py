@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..errors import SpeccasError, Unavailable, UsageError
+from ..errors import NotPulled, SpeccasError, Unavailable, UsageError
 from .cache import find, has_part
 from .listing import SPLIT
 from .source import Source
@@ -40,7 +40,7 @@ def locate(source: Source, pull: str = "") -> Path:
         return files[0]
     entry = find(source)
     if entry is None:
-        raise Unavailable(f"{source} is not on this machine", f"speccas pull {pull or source}")
+        raise NotPulled(f"{source} is not on this machine", pull=pull or str(source))
     return entry.paths[0]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..decoding.events import Drafted, Event, Finish, Finished, Judged, Opinion, Piece, Started, Status, Token
-from ..errors import IntegrityError, UsageError
+from ..errors import NotATrace, UsageError
 from .metrics import Figures
 
 SCHEMA = 1
@@ -162,13 +162,11 @@ def read_trace(path: Path) -> list[TraceArm]:
                     if not line.endswith("\n") and arms:
                         break  # torn: the run was killed while it wrote this line
                     what = f"{type(error).__name__}: {str(error)[:80]}"
-                    raise IntegrityError(
-                        f"{path}, line {number}: this is no trace of speccas ({what})", "give a file written by --trace"
-                    ) from None
+                    raise NotATrace(f"{path}, line {number}: this is no trace of speccas ({what})") from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from None
     if not arms:
-        raise IntegrityError(f"{path} is no trace of speccas: it is empty", "give a file written by --trace")
+        raise NotATrace(f"{path} is no trace of speccas: it is empty")
     return arms
 
 

@@ -318,8 +318,7 @@ class LlamaContext:
         ctx = api.llama_init_from_model(self.weights.model, params)
         if not ctx:
             raise DoesNotFit(
-                f"llama.cpp cannot make a context of {self.context} tokens for {self.weights.path.name}: {log_tail()}",
-                "use a smaller --ctx",
+                f"llama.cpp cannot make a context of {self.context} tokens for {self.weights.path.name}: {log_tail()}"
             )
         self._open.callback(api.llama_free, ctx)
         return ctx
@@ -351,7 +350,7 @@ class LlamaContext:
         if not rows <= min(self.max_rows, len(ids)):
             raise ValueError(f"{rows} rows of {len(ids)} tokens, at most {self.max_rows}")
         if self._length + len(ids) > self.context:
-            raise ContextFull(f"the context of {self.context} tokens is full", "use a larger --ctx")
+            raise ContextFull(f"the context of {self.context} tokens is full")
         began = time.perf_counter()
         try:
             head = len(ids) - rows if len(ids) > self.chunk else 0
@@ -384,7 +383,7 @@ class LlamaContext:
         if code == 2:
             raise Stopped("stopped")
         if code == 1:
-            raise ContextFull("llama.cpp found no room in its cache", "use a larger --ctx")
+            raise ContextFull("llama.cpp found no room in its cache")
         raise NativeError(f"llama_decode failed with code {code}: {log_tail()}")
 
     def _fetch(self, tokens: int, rows: int) -> Floats:

@@ -13,12 +13,12 @@ from typing import Any
 import yaml
 
 from ..atomic import atomic_write
-from ..errors import UsageError
+from ..errors import NameTaken, UsageError
 from ..files.profiles import Profile, profiles, read_profile, user_profiles
 from ..files.source import Source
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
-HEAD = "# What `speccas tune` found. Delete this file to go back to the profile's own settings.\n"
+HEAD = "# What tune found. Delete this file to go back to the profile's own settings.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def require_name(pair: Profile, name: str) -> None:
         other = read_profile(known)
         if (other.drafter, other.expert) != (absolute(pair.drafter), absolute(pair.expert)) and (
             other.drafter, other.expert) != (pair.drafter, pair.expert):  # fmt: skip
-            raise UsageError(f"there is another pair {name!r} already, in {known}", "give another name: --save-as NAME")
+            raise NameTaken(f"there is another pair {name!r} already, in {known}")
 
 
 def absolute(source: Source) -> Source:

@@ -2,8 +2,16 @@
 
 import pytest
 
-from speccas.cli.hints import hinted
-from speccas.core.errors import IntegrityError, SpeccasError, UsageError
+from speccas.cli.hints import HINTS, hint_of, hinted
+from speccas.core.errors import (
+    DoesNotFit,
+    IntegrityError,
+    NotPulled,
+    PromptTooLong,
+    SpeccasError,
+    UnknownRule,
+    UsageError,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,3 +26,20 @@ def test_an_error_gets_the_hint_of_its_type(error: SpeccasError, hint: str) -> N
     with pytest.raises(type(error)) as told, hinted({UsageError: "use a flag"}):
         raise error
     assert told.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (PromptTooLong("too long"), "use a larger --ctx, or a shorter prompt"),
+        (PromptTooLong("too long", "its own"), "its own"),
+        (DoesNotFit("too large", context=512), "--ctx 512 is the largest that fits"),
+        (DoesNotFit("too large"), "use a smaller --ctx"),
+        (NotPulled("not here", pull="qwen3-8b"), "speccas pull qwen3-8b"),
+        (UnknownRule("no rule", "did you mean 'token'?"), "did you mean 'token'? `speccas rules` lists them"),
+        (UsageError("no"), ""),
+    ],
+)
+def test_facts_become_hints_here(error: SpeccasError, hint: str) -> None:
+    assert hint_of(error) == hint
+    assert all(issubclass(kind, SpeccasError) for kind in HINTS)

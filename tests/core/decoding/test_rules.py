@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from speccas.cli.hints import hint_of
 from speccas.core.decoding.arms import every_arm, parse_arm
 from speccas.core.decoding.rules import (
     RULES,
@@ -365,7 +366,7 @@ def test_parse_errors(text: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_arm(text)
     assert message in caught.value.message
-    assert hint in caught.value.hint
+    assert hint in hint_of(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,7 @@ def test_parse_errors_of_baselines(text: str, message: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_arm(text)
     assert message in caught.value.message
-    assert hint in caught.value.hint
+    assert hint in hint_of(caught.value)
 
 
 def test_arms() -> None:

@@ -100,7 +100,7 @@ def test_the_largest_context_fits_and_the_next_does_not() -> None:
     assert largest_context(models, Room(1 << 20), 8000) == 0
     with pytest.raises(DoesNotFit, match="5000 tokens") as raised:
         require_fit(models, 5000, room)
-    assert f"--ctx {largest}" in raised.value.hint
+    assert raised.value.facts["context"] == largest
     with pytest.raises(DoesNotFit, match="too little"):
         require_fit(models, 5000, Room(1 << 20))
 
