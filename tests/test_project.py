@@ -54,7 +54,6 @@ def inside(name: str, *packages: str) -> bool:
 
 LAYERS = (
     ("atomic", "errors", "nearest", "visible"),
-    ("settings",),
     ("decoding",),
     ("headers",),
     ("conversation", "files", "machine"),
@@ -190,13 +189,23 @@ def test_what_is_imported_is_required() -> None:
             assert known.get(module, module) in names, f"{path} imports {module}"
 
 
-def test_the_readme_names_every_command_and_code() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_documents_name_every_command_and_code() -> None:
+    readme, codes = (ROOT / "README.md").read_text(), (ROOT / "docs/json.md").read_text()
     group: Any = typer.main.get_command(app)
     for command in group.commands:
-        assert f"speccas {command}" in readme
-    for code in (1, 2, 3, 4, 5, 6, 7, 70, 130, 143):
-        assert re.search(rf"\b{code} [a-z]", readme)
+        assert f"| `speccas {command}" in readme
+    for code in (0, 1, 2, 3, 4, 5, 6, 7, 70, 130, 143):
+        assert re.search(rf"^\| {code} [a-z]", codes, re.MULTILINE)
+
+
+def test_the_picture_of_the_layers_is_that_of_the_test() -> None:
+    """docs/architecture.md draws the rooms of core from the top down, each with its neighbours on one line."""
+    picture = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+    rows = [set(re.findall(r"\b[a-z]+\b", line)) for line in picture.splitlines()]
+    for above, below in zip(LAYERS[::-1], LAYERS[-2::-1], strict=False):
+        assert [n for n, row in enumerate(rows) if row >= set(above)], above
+        first = min(n for n, row in enumerate(rows) if row >= set(above))
+        assert any(row >= set(below) for row in rows[first + 1 :]), below
 
 
 def test_the_page_of_rules_is_what_their_classes_say() -> None:

@@ -22,7 +22,7 @@ Key = tuple[str, int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An arm's figures on one prompt in one repeat, in the public shape (README, "Bench")."""
+    """An arm's figures on one prompt in one repeat, in the public shape (docs/json.md)."""
 
     figures: Figures
     prompt_id: str

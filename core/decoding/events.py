@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a token of the answer came from (README, "Words")."""
+    """Where a token of the answer came from (docs/words.md)."""
 
     AGREED = "agreed"
     KEPT = "kept"

@@ -29,7 +29,7 @@ LEAST_SHARE = 0.2  # of the drafter's tokens; below it a drafter can say next to
 
 
 class Verdict(StrEnum):
-    """How two vocabularies relate (README, "Which pairs work")."""
+    """How two vocabularies relate (docs/pairs.md)."""
 
     IDENTICAL = "identical"
     PADDED = "padded"

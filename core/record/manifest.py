@@ -32,7 +32,7 @@ def machine_of(pair: Pair) -> str:
 
 
 def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command: str) -> dict[str, Any]:
-    """The public manifest (README, "--json"). `k` and `lookup` as they were asked for."""
+    """The public manifest (docs/json.md). `k` and `lookup` as they were asked for."""
     models = {
         role: {
             "file": file.path.name,

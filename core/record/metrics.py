@@ -1,4 +1,4 @@
-"""Events of one arm folded into its figures (README, "--json"). Never reads a clock and never tokenises.
+"""Events of one arm folded into its figures (docs/json.md). Never reads a clock and never tokenises.
 
 Formulas: acceptance = accepted / judged, accepted = agreed + kept, judged = accepted + deferred; tokens per expert call
 = tokens / expert calls, bonus included; overhead = seconds - time in both models - time consumers held the generator.

@@ -1,4 +1,4 @@
-"""What the loop keeps true (README, "How it works"; design section 3), each on toy tables small enough to see through.
+"""What the loop keeps true (docs/architecture.md), each on toy tables small enough to see through.
 
 No real model runs here, and no distribution is measured; see test_distribution.py and test_greedy.py.
 """

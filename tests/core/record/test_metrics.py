@@ -1,4 +1,4 @@
-"""Figures of an arm: every formula of the README on events made by hand, and a score on a table of numbers.
+"""Figures of an arm: every formula of docs/json.md on events made by hand, and a score on a table of numbers.
 
 Nothing here runs the loop; that the loop's events add up is tested beside it.
 """

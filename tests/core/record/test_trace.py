@@ -28,7 +28,7 @@ from speccas.core.record.trace import TraceArm, TraceWriter, read_trace
 
 RECORDED = Path(__file__).parents[3] / "docs" / "cascade.jsonl"
 
-# Version 1 (README, "Trace"): a key more or less is a change that users must be told of.
+# Version 1 (docs/traces.md): a key more or less is a change that users must be told of.
 LINES = {
     "started": "type arm schema manifest prompt rule alpha k prompt_tokens",
     "round": "type arm round at k mode source t_ms draft_ms verify_ms drafted expert_calls tokens discarded",
