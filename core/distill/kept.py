@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..headers.gguf import StringArray
-from ..headers.vocabulary import NORMAL, Tokens, Vocabulary, compare
+from ..headers.vocabulary import NORMAL, Tokens, VocabularyMap, compare
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,6 @@ def of_drafter(expert: Tokens, drafter: Tokens) -> Kept:
     return restore(expert, kept)
 
 
-def spelling(kept: Kept, expert: Tokens) -> Vocabulary:
+def spelling(kept: Kept, expert: Tokens) -> VocabularyMap:
     """How a token of the expert is spelled by the drafter, by the same code as when it drafts."""
     return compare(kept.tokens, expert)

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from ..errors import CannotPair
 from .architecture import require_language_model, template, template_hash, trained_context
 from .gguf import Header
-from .vocabulary import Tokens, Verdict, Vocabulary, compare, require_pair
+from .vocabulary import Relation, Tokens, VocabularyMap, compare, require_pair
 
 REFUSED = "cannot be paired"
 NARROW = 3.0  # an expert fewer times as large leaves little to win
 
 MEANING = {
-    Verdict.IDENTICAL: "the same tokens: every rule works, `exact` is lossless",
-    Verdict.PADDED: "the same tokens but for padding at the end: every rule works, `exact` is lossless",
-    Verdict.SUBSET: "every token of the drafter is one of the expert's; what it lacks it spells: `exact` is lossless",
-    Verdict.OVERLAPPING: "two tokenizers: the drafter proposes only tokens that both have",
+    Relation.IDENTICAL: "the same tokens: every rule works, `exact` is lossless",
+    Relation.PADDED: "the same tokens but for padding at the end: every rule works, `exact` is lossless",
+    Relation.SUBSET: "every token of the drafter is one of the expert's; what it lacks it spells: `exact` is lossless",
+    Relation.OVERLAPPING: "two tokenizers: the drafter proposes only tokens that both have",
 }
-"""What a verdict means for a user, in this one place."""
+"""What a relation means for a user, in this one place."""
 
 RENORMALISED = (
     "drafts are drawn from what both vocabularies have, renormalised; `exact` stays lossless. To rules that compare q "
@@ -81,19 +81,19 @@ def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5
     small, large = sizes if split else (drafter.parameters, expert.parameters)
     ratio = large / max(1, small)
     return Check(
-        REFUSED if problem else str(vocabulary.verdict),
-        problem or MEANING[vocabulary.verdict],
+        REFUSED if problem else str(vocabulary.relation),
+        problem or MEANING[vocabulary.relation],
         vocabulary.share,
         vocabulary.single,
         tuple(TokenDifference(*each) for each in vocabulary.differences(most)),
         tuple(_tokenizer(drafter, expert)),
         tuple(_template(drafter, expert)),
         ratio,
-        tuple(_remarks(drafter, expert, ratio, vocabulary.verdict)),
+        tuple(_remarks(drafter, expert, ratio, vocabulary.relation)),
     )
 
 
-def _problem(vocabulary: Vocabulary) -> str:
+def _problem(vocabulary: VocabularyMap) -> str:
     """Why speccas refuses to decode with the pair, or ""."""
     try:
         require_pair(vocabulary, "drafter", "expert")
@@ -146,18 +146,18 @@ def _template(drafter: Header, expert: Header) -> list[Difference]:
     return found
 
 
-def _remarks(drafter: Header, expert: Header, ratio: float, verdict: Verdict) -> list[str]:
+def _remarks(drafter: Header, expert: Header, ratio: float, relation: Relation) -> list[str]:
     remarks = []
     if ratio < 1:
         remarks.append("the drafter is the larger of the two: are they the wrong way round?")
     elif ratio < NARROW:
         remarks.append(f"the expert is only {ratio:.1f} times as large: drafting often costs more than it saves")
     if template(drafter) != template(expert):
-        apart = verdict in (Verdict.SUBSET, Verdict.OVERLAPPING) and template(drafter)
+        apart = relation in (Relation.SUBSET, Relation.OVERLAPPING) and template(drafter)
         remarks.append(
             "each reads the conversation in its own template" if apart else "only the expert's template is used"
         )
-    if verdict is Verdict.OVERLAPPING:
+    if relation is Relation.OVERLAPPING:
         remarks.append(RENORMALISED)
     short, long = trained_context(drafter), trained_context(expert)
     if short < long:

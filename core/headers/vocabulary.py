@@ -28,7 +28,7 @@ TURN_STARTS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|turn
 LEAST_SHARE = 0.2  # of the drafter's tokens; below it a drafter can say next to nothing that the expert could
 
 
-class Verdict(StrEnum):
+class Relation(StrEnum):
     """How two vocabularies relate (docs/pairs.md)."""
 
     IDENTICAL = "identical"
@@ -171,10 +171,10 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class VocabularyMap:
     """The drafter's side of the expert's vocabulary; implements `Spelling` of the model drafter."""
 
-    verdict: Verdict
+    relation: Relation
     shared: Shared | None
     drafter: Tokens
     expert: Tokens
@@ -219,16 +219,16 @@ class Vocabulary:
         return found
 
 
-def compare(drafter: Tokens, expert: Tokens) -> Vocabulary:
+def compare(drafter: Tokens, expert: Tokens) -> VocabularyMap:
     """How the drafter's vocabulary relates to the expert's. Every relation has its data; what to refuse is the
     caller's business."""
     if drafter.model == expert.model:
         if drafter.texts == expert.texts:
-            return Vocabulary(Verdict.IDENTICAL, None, drafter, expert, 1.0)
+            return VocabularyMap(Relation.IDENTICAL, None, drafter, expert, 1.0)
         common = min(len(drafter), len(expert))
         if drafter.texts[:common] == expert.texts[:common]:
             shared = Shared(len(expert), common, whole=len(drafter) <= len(expert))
-            return Vocabulary(Verdict.PADDED, shared, drafter, expert, common / len(drafter))
+            return VocabularyMap(Relation.PADDED, shared, drafter, expert, common / len(drafter))
     found: dict[int, int] = {}  # expert's id -> drafter's; of two drafter tokens with the same bytes the first
     for token in range(len(drafter)):
         same = expert.index.get((drafter.stands_for(token), drafter.type(token) == CONTROL))
@@ -242,11 +242,11 @@ def compare(drafter: Tokens, expert: Tokens) -> Vocabulary:
     ids = np.array([token for _, token in pairs], dtype=np.int32)
     whole = len(pairs) == len(drafter)
     shared = Shared(len(expert), len(pairs), ids, None if whole else rows, whole)
-    verdict = Verdict.SUBSET if whole and drafter.model == expert.model else Verdict.OVERLAPPING
-    return Vocabulary(verdict, shared, drafter, expert, len(pairs) / max(1, len(drafter)))
+    relation = Relation.SUBSET if whole and drafter.model == expert.model else Relation.OVERLAPPING
+    return VocabularyMap(relation, shared, drafter, expert, len(pairs) / max(1, len(drafter)))
 
 
-def require_pair(vocabulary: Vocabulary, drafter: str, expert: str) -> None:
+def require_pair(vocabulary: VocabularyMap, drafter: str, expert: str) -> None:
     """Raises CannotPair, with the first differing tokens, where drafts could hardly ever be the expert's tokens."""
     shared = vocabulary.shared
     if shared is None:

@@ -50,7 +50,7 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         "threads": pair.expert.threads,
         "pair": pair.name,
         **models,
-        "vocabulary": str(pair.vocabulary.verdict),
+        "vocabulary": str(pair.vocabulary.relation),
         "template_sha256": fingerprint(pair.template) if pair.template else None,
         "k": k,
         "lookup": lookup,

@@ -11,7 +11,7 @@ from ..files.profiles import Profile
 from ..files.source import Source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header
-from ..headers.vocabulary import Tokens, Vocabulary, compare, require_pair
+from ..headers.vocabulary import Tokens, VocabularyMap, compare, require_pair
 from .backend import ROLES, Backend, Context, LoadOptions, ModelFile, OnLoad, Weights
 from .backends import backend_of
 from .room import fitting_context, rows, stretch
@@ -26,7 +26,7 @@ class Pair:
     files: Mapping[str, ModelFile]
     """By role."""
     options: LoadOptions
-    vocabulary: Vocabulary
+    vocabulary: VocabularyMap
     context: int
     """Tokens of the expert that prompt and answer may have together."""
     weights: Mapping[str, Weights]

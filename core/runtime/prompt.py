@@ -10,7 +10,7 @@ from ..decoding.drafts.second_model import DrafterPrompt
 from ..errors import IntegrityError, PromptTooLong, UsageError
 from ..headers.architecture import template
 from ..headers.gguf import Header
-from ..headers.vocabulary import Tokens, Verdict
+from ..headers.vocabulary import Relation, Tokens
 from .pair import Pair
 
 
@@ -58,9 +58,9 @@ def _drafters_own(pair: Pair, messages: Sequence[Message], known: Mapping[int, S
     than the drafter has room for."""
     vocabulary, header = pair.vocabulary, pair.header("drafter")
     own = template(header)
-    if vocabulary.verdict in (Verdict.IDENTICAL, Verdict.PADDED) or not own:
+    if vocabulary.relation in (Relation.IDENTICAL, Relation.PADDED) or not own:
         return ()
-    if vocabulary.verdict is Verdict.SUBSET and own == pair.template:
+    if vocabulary.relation is Relation.SUBSET and own == pair.template:
         return ()
     begin, end = (special_text(vocabulary.drafter, header, kind) for kind in ("bos", "eos"))
     answers = {i: [each for token in written for each in vocabulary.spell(token)] for i, written in known.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ..headers.architecture import DEFAULT_CONTEXT, trained_context
-from ..headers.vocabulary import Verdict, Vocabulary
+from ..headers.vocabulary import Relation, VocabularyMap
 from ..machine.fit import Footprint, Room, largest_context, require_fit
 from ..machine.memory import memory, resident
 from .backend import MAX_DRAFT, Backend, LoadOptions, ModelFile
@@ -12,7 +12,7 @@ Files = Mapping[str, tuple[Backend, ModelFile]]
 """By role."""
 
 
-def stretch(vocabulary: Vocabulary) -> float:
+def stretch(vocabulary: VocabularyMap) -> float:
     """The drafter's context in terms of the expert's: it may spell one token of the expert with several of its own."""
     return 1.0 if vocabulary.shared is None else 1.5
 
@@ -22,12 +22,12 @@ def rows(role: str) -> int:
     return MAX_DRAFT + 1 if role == "expert" else 1
 
 
-def differing(vocabulary: Vocabulary) -> bool:
+def differing(vocabulary: VocabularyMap) -> bool:
     """Whether an index of both vocabularies is held in memory."""
-    return vocabulary.verdict not in (Verdict.IDENTICAL, Verdict.PADDED)
+    return vocabulary.relation not in (Relation.IDENTICAL, Relation.PADDED)
 
 
-def footprints(files: Files, vocabulary: Vocabulary, options: LoadOptions) -> tuple[Footprint, ...]:
+def footprints(files: Files, vocabulary: VocabularyMap, options: LoadOptions) -> tuple[Footprint, ...]:
     """Drafter and expert as they will be loaded."""
     longer = {"drafter": stretch(vocabulary), "expert": 1.0}
     return tuple(
@@ -42,7 +42,7 @@ def room(files: Files) -> Room:
     return Room(memory().available + resident(), max(gpus, default=None))
 
 
-def fitting_context(files: Files, vocabulary: Vocabulary, options: LoadOptions) -> int:
+def fitting_context(files: Files, vocabulary: VocabularyMap, options: LoadOptions) -> int:
     """The context to load with: as asked for, the largest that fits for 0, else the default. Raises DoesNotFit."""
     models, free, apart = footprints(files, vocabulary, options), room(files), differing(vocabulary)
     trained = min(trained_context(file.header) for _, file in files.values())

@@ -20,7 +20,7 @@ from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling, Shared
 from speccas.core.decoding.table import TableModel
 from speccas.core.errors import NativeError, RollbackRefused, Stopped
-from speccas.core.headers.vocabulary import Tokens, Verdict, Vocabulary, compare
+from speccas.core.headers.vocabulary import Relation, Tokens, VocabularyMap, compare
 from speccas.core.record.metrics import Fold
 from speccas.core.runtime.generate import extend
 from tests.builders.gguf import string_array
@@ -496,20 +496,20 @@ def tokens(texts: Sequence[str]) -> Tokens:
 
 
 @pytest.fixture(scope="module")
-def subset() -> Vocabulary:
+def subset() -> VocabularyMap:
     found = compare(tokens(DRAFTER_TEXTS), tokens(EXPERT_TEXTS))
-    assert found.verdict is Verdict.SUBSET
+    assert found.relation is Relation.SUBSET
     return found
 
 
-def spelling_pair(vocabulary: Vocabulary, seed: int) -> Toy:
+def spelling_pair(vocabulary: VocabularyMap, seed: int) -> Toy:
     large = table(seed, len(EXPERT_TEXTS))
     expert_ids = [EXPERT_TEXTS.index(text) for text in DRAFTER_TEXTS]
     small = near(large[np.ix_(expert_ids, expert_ids)], seed + 1)
     return Toy(TableModel(large), TableModel(small), words(*EXPERT_TEXTS), spelling=vocabulary)
 
 
-def test_spelling(subset: Vocabulary) -> None:
+def test_spelling(subset: VocabularyMap) -> None:
     spelled = ["".join(DRAFTER_TEXTS[part] for part in subset.spell(token)) for token in range(len(EXPERT_TEXTS))]
     assert spelled == EXPERT_TEXTS
     assert [len(subset.spell(token)) for token in range(8)] == [1, 1, 1, 1, 2, 2, 2, 1]
@@ -518,7 +518,7 @@ def test_spelling(subset: Vocabulary) -> None:
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("arm", ARMS)
-def test_a_drafter_that_spells(subset: Vocabulary, arm: str, temperature: float, recurrent: bool) -> None:
+def test_a_drafter_that_spells(subset: VocabularyMap, arm: str, temperature: float, recurrent: bool) -> None:
     statuses = Counter[Status]()
     for seed in range(6):
         toy = spelling_pair(subset, seed)
@@ -543,7 +543,7 @@ def test_a_drafter_that_spells(subset: Vocabulary, arm: str, temperature: float,
     assert arm != "exact" or min(statuses[Status.AGREED], statuses[Status.DEFERRED]) > 5
 
 
-def test_a_spelled_drafter_proposes_ids_of_the_expert(subset: Vocabulary) -> None:
+def test_a_spelled_drafter_proposes_ids_of_the_expert(subset: VocabularyMap) -> None:
     toy = spelling_pair(subset, 1)
     toy.drafter.observe([6, 4])  # "cab", "bc": neither is a token of the drafter
     proposal = toy.drafter.next()

@@ -13,7 +13,7 @@ from speccas.core.distill.export import Types, metadata, write_gguf
 from speccas.core.distill.kept import Kept
 from speccas.core.distill.weights import beginning, read_weights
 from speccas.core.headers.gguf import Header, StringArray, read_header
-from speccas.core.headers.vocabulary import Tokens, Verdict, compare
+from speccas.core.headers.vocabulary import Relation, Tokens, compare
 from tests.core.distill.conftest import compared
 
 Loaded = tuple[Header, Mapping[str, NDArray[np.float32]]]
@@ -43,7 +43,7 @@ def test_our_reader_finds_what_was_written(drafter: Path, loaded: Loaded, kept: 
     assert isinstance(mine.texts, StringArray) and mine.texts == kept.tokens.texts and mine.merges == kept.tokens.merges
     assert mine.stands_for(mine.end) == tokens.stands_for(tokens.end)
     found = compare(mine, tokens)
-    assert found.verdict is Verdict.SUBSET and found.share == 1.0
+    assert found.relation is Relation.SUBSET and found.share == 1.0
     types = {tensor.name: tensor.type_name for tensor in header.tensors}
     assert types["token_embd.weight"] == "Q8_0" and types["blk.1.ffn_down.weight"] == "Q4_0"
     assert types["blk.0.attn_norm.weight"] == "F32" and len(types) == 2 + 2 * 9

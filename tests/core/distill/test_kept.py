@@ -5,7 +5,7 @@ import pytest
 
 from speccas.core.distill.kept import Kept, choose, of_drafter, restore, spelling, strings
 from speccas.core.errors import UsageError
-from speccas.core.headers.vocabulary import LETTER, Tokens, Verdict
+from speccas.core.headers.vocabulary import LETTER, Relation, Tokens
 from tests.core.distill.conftest import TEXT
 
 
@@ -26,7 +26,7 @@ def test_every_kept_token_is_merged_from_kept_ones(tokens: Tokens, kept: Kept) -
 
 def test_used_words_are_one_token_and_others_are_spelled(tokens: Tokens, kept: Kept) -> None:
     words = spelling(kept, tokens)
-    assert words.verdict is Verdict.SUBSET
+    assert words.relation is Relation.SUBSET
     for token in tokens.spell(b" water"):
         assert len(words.spell(token)) == 1
     rare = next(token for token in range(20000, 49152) if token not in kept.ids)

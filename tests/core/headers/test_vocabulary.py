@@ -12,8 +12,8 @@ from speccas.core.headers.vocabulary import (
     CONTROL,
     LETTER,
     NORMAL,
+    Relation,
     Tokens,
-    Verdict,
     compare,
     require_pair,
 )
@@ -47,7 +47,7 @@ def tokens() -> MakeTokens:
 
 def test_identical(tokens: MakeTokens) -> None:
     both = compare(tokens([*BYTES, *WORDS]), tokens([*BYTES, *WORDS]))
-    assert (both.verdict, both.shared, both.share) == (Verdict.IDENTICAL, None, 1.0)
+    assert (both.relation, both.shared, both.share) == (Relation.IDENTICAL, None, 1.0)
     assert [both.spell(token) for token in (0, 259)] == [(0,), (259,)]
     assert both.differences() == []
     require_pair(both, "a", "b")
@@ -56,14 +56,14 @@ def test_identical(tokens: MakeTokens) -> None:
 def test_padded_either_way(tokens: MakeTokens) -> None:
     short, long = tokens([*BYTES, *WORDS]), tokens([*BYTES, *WORDS, "[PAD0]", "[PAD1]"])
     padded = compare(short, long)
-    assert padded.verdict is Verdict.PADDED and padded.shared is not None and padded.share == 1.0
+    assert padded.relation is Relation.PADDED and padded.shared is not None and padded.share == 1.0
     assert (padded.shared.size, padded.shared.count, padded.shared.whole) == (262, 260, True)
     assert padded.spell(259) == (259,)
     assert padded.drafter.spell(b"[PAD1]") == list(padded.spell(261)) == [BYTES.index(c) for c in "[PAD1]"]
     assert padded.differences() == [(260, None, b"[PAD0]"), (261, None, b"[PAD1]")]
     require_pair(padded, "a", "b")
     other = compare(long, short)
-    assert other.verdict is Verdict.PADDED and other.shared is not None and other.share == 260 / 262
+    assert other.relation is Relation.PADDED and other.shared is not None and other.share == 260 / 262
     assert (other.shared.size, other.shared.count, other.shared.whole) == (260, 260, False)
     row = np.arange(262, dtype=np.float32)
     assert other.shared.of(row).tolist() == list(range(260))
@@ -73,7 +73,7 @@ def test_a_subset_has_other_ids_and_spells_what_it_lacks(tokens: MakeTokens) -> 
     expert = tokens([*BYTES, *WORDS, "goodbye", "<|end|>"], [NORMAL] * 261 + [CONTROL])
     drafter = tokens(["<|end|>", *reversed(BYTES), "he", "ll", "hell"], [CONTROL] + [NORMAL] * 259, MERGES[:3])
     subset = compare(drafter, expert)
-    assert subset.verdict is Verdict.SUBSET and subset.shared is not None and subset.share == 1.0
+    assert subset.relation is Relation.SUBSET and subset.shared is not None and subset.share == 1.0
     assert subset.shared.whole and subset.shared.rows is None
     for token in range(262):
         spelled = b"".join(drafter.stands_for(each) for each in subset.spell(token))
@@ -88,7 +88,7 @@ def test_overlapping_shares_what_has_the_same_bytes(tokens: MakeTokens) -> None:
     mine = tokens([*BYTES, "he", "xyz", "qqq"], merges=[])
     theirs = tokens([*BYTES, "ll", "he", "hell", "hello"])
     both = compare(mine, theirs)
-    assert both.verdict is Verdict.OVERLAPPING and both.shared is not None and both.shared.rows is not None
+    assert both.relation is Relation.OVERLAPPING and both.shared is not None and both.shared.rows is not None
     assert both.share == 257 / 259 and not both.shared.whole
     assert both.spell(257) == (256,) and both.spell(256) == tuple(mine.spell(b"ll"))
     assert both.differences(2) == [(256, b"he", b"ll"), (257, b"xyz", b"he")]
@@ -107,7 +107,7 @@ def test_what_shares_next_to_nothing_is_refused_with_the_first_differences(token
 def test_a_control_token_is_not_the_normal_token_of_the_same_text(tokens: MakeTokens) -> None:
     drafter, expert = tokens(["a", "<s>"], [NORMAL, NORMAL]), tokens(["<s>", "a"], [CONTROL, NORMAL])
     both = compare(drafter, expert)
-    assert both.verdict is Verdict.OVERLAPPING and both.shared is not None and both.shared.count == 1
+    assert both.relation is Relation.OVERLAPPING and both.shared is not None and both.shared.count == 1
     assert (b"<s>", True) in expert.index and (b"<s>", True) not in drafter.index
 
 
@@ -115,7 +115,7 @@ def test_two_kinds_of_tokenizer_share_by_bytes(tokens: MakeTokens) -> None:
     pieces = tokens(["<0x0A>", "▁he", "hello"], [BYTE, NORMAL, NORMAL], model="llama")
     assert [pieces.stands_for(token) for token in range(3)] == [b"\n", b" he", b"hello"]
     both = compare(pieces, tokens(["Ċ", "Ġhe", "hello", "x"]))
-    assert both.verdict is Verdict.OVERLAPPING and both.shared is not None and both.shared.count == 3
+    assert both.relation is Relation.OVERLAPPING and both.shared is not None and both.shared.count == 3
 
 
 def test_half_a_character_is_spelled(tokens: MakeTokens) -> None:
@@ -167,7 +167,7 @@ def test_a_broken_vocabulary() -> None:
 def test_the_tiny_drafter_spells_every_token_of_its_expert(tiny: Pair) -> None:
     vocabulary = tiny.vocabulary
     drafter, expert = vocabulary.drafter, vocabulary.expert
-    assert (vocabulary.verdict, len(drafter), len(expert)) == (Verdict.SUBSET, 14_336, 49_152)
+    assert (vocabulary.relation, len(drafter), len(expert)) == (Relation.SUBSET, 14_336, 49_152)
     whole = 0
     for token in range(len(expert)):
         spelled = vocabulary.spell(token)

@@ -24,7 +24,7 @@ from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel
 from speccas.core.files.profiles import Profile
 from speccas.core.files.source import Source
-from speccas.core.headers.vocabulary import CONTROL, LETTER, NORMAL, Tokens, Verdict, Vocabulary, compare
+from speccas.core.headers.vocabulary import CONTROL, LETTER, NORMAL, Relation, Tokens, VocabularyMap, compare
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.gguf import string_array
@@ -48,7 +48,7 @@ DRAFTER = tokens(["c", "b", "a", "ca", "ab", "cab"], [("c", "a"), ("a", "b"), ("
 
 def test_the_toy_tokenizers_overlap_and_their_ends_are_one() -> None:
     vocabulary = compare(DRAFTER, EXPERT)
-    assert vocabulary.verdict is Verdict.OVERLAPPING
+    assert vocabulary.relation is Relation.OVERLAPPING
     shared = vocabulary.shared
     assert shared is not None and shared.ids is not None
     assert {EXPERT.stands_for(int(i)) for i in shared.ids} == {b"a", b"b", b"c", b"ab", END.encode()}
@@ -207,7 +207,7 @@ def strangers() -> object:
         yield pair
 
 
-def spelled(vocabulary: Vocabulary, token: int) -> bytes:
+def spelled(vocabulary: VocabularyMap, token: int) -> bytes:
     return b"".join(vocabulary.drafter.stands_for(each) for each in vocabulary.spell(token))
 
 
