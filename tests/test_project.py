@@ -61,7 +61,7 @@ LAYERS = (
     ("record",),
     ("calibration",),
     ("bench", "session"),
-    ("tune",),
+    ("inventory", "tune"),
     ("distill",),
 )
 """The rooms of core, the ground first: each may import itself and those in a row before its own."""
@@ -114,7 +114,7 @@ ALLOWED = {
     "core/bench/samples.py": "another process of that name",
     "core/bench/comparison.py": "the kind of file",
     "core/distill/__main__.py": "a command line of its own",
-    "core/calibration/doctor.py": "how to build llama.cpp anew",
+    "core/inventory/doctor.py": "how to build llama.cpp anew",
     "core/tune/candidates.py": "a setting as it is typed, in recorded documents",
 }
 """Files of core whose texts may name a flag or a command, and why."""

@@ -1,7 +1,7 @@
 """`speccas check`: whether two models can work together, from their headers alone."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +9,7 @@ from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
     from speccas.core.bench.overlap import Overlap
-    from speccas.core.headers.check import Check
+    from speccas.core.headers.check import PairCheck
 
 SHORT = 64  # characters of both sides of a difference that stand in one line
 
@@ -31,10 +31,9 @@ def check(
     """Say whether two models can work together, and what tells them apart. Of files on the hub only the headers are
     read. Exit code 7 where they cannot be paired, or one is no language model."""
     from speccas.core.errors import CannotPair, UsageError
-    from speccas.core.files.inspect import inspect
     from speccas.core.files.profiles import named
     from speccas.core.files.source import parse_source
-    from speccas.core.headers.check import judge
+    from speccas.core.inventory.check import check_files
 
     if expert is None:
         name, sources = named(drafter)
@@ -42,23 +41,20 @@ def check(
             raise UsageError("the expert is missing", "give DRAFTER EXPERT, or the name of a pair")
     else:
         name, sources = "", {"drafter": parse_source(drafter), "expert": parse_source(expert)}
-    small, large = (inspect(sources[role], name) for role in ("drafter", "expert"))
-    found = judge(small.header, large.header, (small.bytes, large.bytes))
-    overlap = _measure(name, drafter, expert, threads) if measured and found.works else None
+    found = check_files(sources["drafter"], sources["expert"], name)
+    small, large = found.drafter.file, found.expert.file
+    if measured and found.check.works:
+        found = replace(found, measured=_measure(name, drafter, expert, threads))
     if as_json:
-        files = {
-            role: {"file": each.file, "bytes": each.bytes, "parameters": each.header.parameters}
-            for role, each in (("drafter", small), ("expert", large))
-        }
-        print(json_text({"schema": 1, **files, **as_document(found), "measured": as_measured(overlap)}))
+        print(json_text(found.as_json()))
     else:
-        show(found, small.file, large.file, overlap)
-    if not found.works:
-        raise CannotPair(f"{small.file} and {large.file} cannot be paired: {found.reason}", "take another drafter")
-    if overlap is not None:
+        show(found.check, small, large, found.measured)
+    if not found.check.works:
+        raise CannotPair(f"{small} and {large} cannot be paired: {found.check.reason}", "take another drafter")
+    if found.measured is not None:
         from speccas.core.bench.overlap import require_overlap
 
-        require_overlap(overlap, small.file, large.file)
+        require_overlap(found.measured, small, large)
 
 
 PROMPTS, TOKENS = 12, 16  # of `--measure`: two prompts of each group, and how much of each answer
@@ -89,22 +85,7 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
         return measure(pair, items, TOKENS, lambda done, of: waiting.tell("measuring", done / of))
 
 
-def as_measured(found: "Overlap | None") -> dict[str, Any] | None:
-    """What was measured, for `--json`."""
-    return None if found is None else {**asdict(found), "verdict": found.verdict}
-
-
-def as_document(found: "Check") -> dict[str, Any]:
-    """The verdict for `--json`; a token's text as it reads, and its bytes in hexadecimal."""
-
-    def token_text(text: bytes | None) -> dict[str, str] | None:
-        return None if text is None else {"text": text.decode("utf-8", "replace"), "bytes": text.hex()}
-
-    tokens = [{"id": t.id, "drafter": token_text(t.drafter), "expert": token_text(t.expert)} for t in found.tokens]
-    return {**asdict(found), "tokens": tokens, "works": found.works}
-
-
-def show(found: "Check", drafter: str, expert: str, overlap: "Overlap | None" = None) -> None:
+def show(found: "PairCheck", drafter: str, expert: str, overlap: "Overlap | None" = None) -> None:
     from rich.text import Text
 
     from speccas.core.headers.vocabulary import show as token_text

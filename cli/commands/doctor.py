@@ -1,6 +1,7 @@
 """`speccas doctor`: what this machine and build can do, and a line for each thing that is wrong."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +9,11 @@ from speccas.core.errors import UsageError
 
 from ..options import read_settings
 from ..view.safe import json_text, one_line
+
+if TYPE_CHECKING:
+    from speccas.core.inventory.doctor import DoctorReport, Wrong
+
+    from ..settings import Settings
 
 
 def doctor(
@@ -46,50 +52,53 @@ def doctor(
         raise UsageError(f"--{name} goes with --curve", "write speccas doctor --curve, or leave it out")
     settings = read_settings(given, {}) if curve else None
 
-    from speccas.core.calibration.doctor import examine
+    from speccas.core.inventory.doctor import examine
 
-    report = {**examine(), "curve": None}
-    if curve:
-        report["curve"] = measured(settings, report["wrong"])
+    report = examine()
+    if settings is not None:
+        report = with_curve(report, settings)
+    document = replace(report, wrong=tuple(replace(each, hint=hint_for(each)) for each in report.wrong)).as_json()
     if as_json:
-        print(json_text(report))
+        print(json_text(document))
     else:
-        _print(report)
+        _print(document)
 
 
-def measured(settings: Any, wrong: list[dict[str, str]]) -> dict[str, Any]:
-    """The curve of a pair, kept for `-k auto` where its times were steady. What is wrong with it goes to `wrong`."""
-    from speccas.core.calibration.calibrate import UNSTEADY, measure_full
-    from speccas.core.calibration.ceiling import ADVICE, as_json, bad_verifier
-    from speccas.core.calibration.planner import Planner, curves_file
-    from speccas.core.calibration.threads import candidates, fastest, tried
+def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
+    """The report with the curve of a pair, and what is wrong with that."""
+    from speccas.core.calibration.calibrate import UNSTEADY
+    from speccas.core.calibration.ceiling import ADVICE, bad_verifier
+    from speccas.core.inventory.curve import measure_curve
+    from speccas.core.inventory.doctor import Repair, Wrong
 
     from ..play import asked_of, opened, read
 
     with opened(settings) as pair:
         read(pair, asked_of(pair, settings, "What does it cost to read several words at once?", detail=False).prompt)
-        threads = tried(pair, sorted({pair.expert.threads, *candidates()}, reverse=True))
-        found = measure_full(pair)
-        costs = found.costs
-        if found.steady:
-            planner = Planner(pair, curves_file())
-            planner.adopt(costs)
-            planner.save()
-        else:
-            wrong.append({"what": UNSTEADY.format(found.spread), "hint": "measure again with nothing else running"})
-        file = pair.files["expert"]
-        if bad := bad_verifier(costs, file.path.name, file.header.file_type):
-            wrong.append({"what": bad, "hint": ADVICE})
-        best = fastest(threads, pair.expert.threads)
-        if best != pair.expert.threads and found.steady:
-            wrong.append({
-                "what": f"{best} threads are faster than {pair.expert.threads} with this pair",
-                "hint": f"use --threads {best}, write threads: {best} in config.yaml, or run speccas tune",
-            })  # fmt: skip
-        files = {role: {"file": file.path.name, "quant": file.header.file_type} for role, file in pair.files.items()}
-        tries = {str(count): round(seconds, 6) for count, seconds in threads.items()}
-        where = {"pair": pair.name, "threads": pair.expert.threads, "threads_tried": tries, **files}
-        return {**where, **as_json(costs), "spread": round(found.spread, 3)}
+        found = measure_curve(pair)
+    wrong = []
+    if not found.curve.steady:
+        wrong.append(Wrong(UNSTEADY.format(found.curve.spread), "measure again with nothing else running"))
+    if bad := bad_verifier(found.curve.costs, *found.files["expert"]):
+        wrong.append(Wrong(bad, ADVICE))
+    if found.fastest != found.threads and found.curve.steady:
+        faster = f"{found.fastest} threads are faster than {found.threads} with this pair"
+        wrong.append(Wrong(faster, remedy=Repair.THREADS, subject=str(found.fastest)))
+    return replace(report, curve=found, wrong=(*report.wrong, *wrong))
+
+
+def hint_for(wrong: "Wrong") -> str:
+    """What to type about something that is wrong."""
+    from speccas.core.inventory.doctor import Repair
+
+    texts = {
+        Repair.FREE_DISK: "speccas rm, or set HF_HOME",
+        Repair.PULL_OR_REMOVE: "pull them again, or `speccas rm` them",
+        Repair.PULL: f"speccas pull {wrong.subject}",
+        Repair.THREADS: f"use --threads {wrong.subject}, write threads: {wrong.subject} in config.yaml, "
+        "or run speccas tune",
+    }
+    return wrong.hint if wrong.remedy is None else texts[wrong.remedy]
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -1,14 +1,10 @@
 """`speccas show`: what a pair's or a model's headers say, whether the two fit, and what memory they take."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ..view.safe import json_text, one_line
-
-if TYPE_CHECKING:
-    from speccas.core.files.inspect import Inspected
 
 
 def show(
@@ -18,96 +14,15 @@ def show(
 ) -> None:
     """Show both headers, the chat template's hash, how the vocabularies relate, and the memory at a context. Of files
     on the hub only the headers are read."""
-    from speccas.core.files.inspect import inspect
-    from speccas.core.files.profiles import find_profile, named
-    from speccas.core.headers.architecture import require_language_model
-    from speccas.core.headers.check import judge
+    from speccas.core.inventory.details import details
 
     from ..checks import context
-    from .check import as_document
 
-    asked = None if ctx is None else context("--ctx", ctx)
-    label, sources = named(name)
-    models = {role: inspect(source, label) for role, source in sources.items()}
-    document: dict[str, Any] = {
-        "schema": 1,
-        "name": label,
-        "models": {role: _model(each) for role, each in models.items()},
-        "vocabulary": None,
-        "memory": None,
-    }
-    if len(models) == 2:
-        pair = find_profile(label)
-        document |= {"title": pair.title, "licence": pair.licence, "gated": pair.gated, "origin": pair.origin}
-        small, large = models["drafter"], models["expert"]
-        document["vocabulary"] = as_document(judge(small.header, large.header, (small.bytes, large.bytes)))
-        document["memory"] = _memory(models, asked)
-    else:
-        for each in models.values():
-            require_language_model(each.header, each.file)
+    found = details(name, None if ctx is None else context("--ctx", ctx)).as_json()
     if as_json:
-        print(json_text(document))
+        print(json_text(found))
     else:
-        _print(document)
-
-
-def _model(each: "Inspected") -> dict[str, Any]:
-    from speccas.core.headers.architecture import Shape, template_hash, trained_context
-    from speccas.core.headers.gguf import StringArray
-
-    header, shape = each.header, Shape.of(each.header)
-    return {
-        "source": str(each.source),
-        "path": None if each.path is None else str(each.path),
-        "file": each.file,
-        "bytes": each.bytes,
-        "sha256": each.sha256 or None,
-        "name": header.name,
-        "architecture": header.architecture,
-        "quant": header.file_type,
-        "parameters": header.parameters,
-        "layers": shape.layers,
-        "embedding": shape.embedding,
-        "heads": shape.heads,
-        "kv_heads": max(shape.kv_heads, default=0),
-        "context": trained_context(header),
-        "tokenizer": header.metadata.get("tokenizer.ggml.pre") or header.metadata.get("tokenizer.ggml.model"),
-        "tokens": len(header.get("tokenizer.ggml.tokens", StringArray, None) or ()),
-        "template_sha256": template_hash(header),
-        "licence": each.licence or None,
-    }
-
-
-def _memory(models: "dict[str, Inspected]", asked: int | None) -> dict[str, Any]:
-    from speccas.core.headers.architecture import DEFAULT_CONTEXT, trained_context
-    from speccas.core.headers.vocabulary import Tokens, compare
-    from speccas.core.machine.fit import estimate, largest_context
-    from speccas.core.runtime.backend import LoadOptions, ModelFile
-    from speccas.core.runtime.backends import backend_of
-    from speccas.core.runtime.room import differing, footprints, room
-
-    vocabulary = compare(*(Tokens.of(models[role].header) for role in ("drafter", "expert")))
-    files = {
-        role: (backend_of(each.source), ModelFile(each.path or Path(each.file), each.header, each.bytes))
-        for role, each in models.items()
-    }
-    loaded, free, apart = footprints(files, vocabulary, LoadOptions()), room(files), differing(vocabulary)
-    trained = min(trained_context(each.header) for each in models.values())
-    largest = largest_context(loaded, free, trained, apart)
-    context = largest if asked == 0 else asked or min(trained, DEFAULT_CONTEXT)
-    found = estimate(loaded, context, apart)
-    parts = ("weights", "cache", "compute", "tables")
-    return {
-        "context": context,
-        "bytes": found.total,
-        **{part: sum(getattr(need, part) for need in found.models) for part in parts},
-        "process": found.process,
-        "gpu": found.gpu,
-        "free": free.memory,
-        "gpu_free": free.gpu,
-        "fits": found.fits(free),
-        "largest_context": largest,
-    }
+        _print(found)
 
 
 def _print(document: dict[str, Any]) -> None:

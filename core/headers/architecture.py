@@ -49,7 +49,7 @@ def template_hash(header: Header) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class AttentionShape:
     """The figures that memory depends on. `kv_heads` has one number for each layer."""
 
     layers: int
@@ -63,7 +63,7 @@ class Shape:
     """Elements of a recurrent layer's state, 0 where there is none."""
 
     @classmethod
-    def of(cls, header: Header) -> "Shape":
+    def of(cls, header: Header) -> "AttentionShape":
         def number(key: str, default: int = 0) -> int:
             value = header.metadata.get(f"{header.architecture}.{key}", default)
             if isinstance(value, array):

@@ -3,7 +3,8 @@
 Knows headers and vocabularies; not where they come from, and not llama.cpp.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..errors import CannotPair
 from .architecture import require_language_model, template, template_hash, trained_context
@@ -48,7 +49,7 @@ class TokenDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class PairCheck:
     """The answer of `check`. `share`: of the drafter's tokens, those that are tokens of the expert. `single`: of the
     expert's, those that are one token of the drafter."""
 
@@ -67,8 +68,17 @@ class Check:
     def works(self) -> bool:
         return self.verdict != REFUSED
 
+    def as_json(self) -> dict[str, Any]:
+        """The verdict; a token's text as it reads, and its bytes in hexadecimal."""
 
-def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5) -> Check:
+        def token(text: bytes | None) -> dict[str, str] | None:
+            return None if text is None else {"text": text.decode("utf-8", "replace"), "bytes": text.hex()}
+
+        tokens = [{"id": t.id, "drafter": token(t.drafter), "expert": token(t.expert)} for t in self.tokens]
+        return {**asdict(self), "tokens": tokens, "works": self.works}
+
+
+def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5) -> PairCheck:
     """The verdict on a pair, with up to `most` differing tokens; `sizes` are the bytes of the two files (of all parts).
 
     Raises CannotPair where one is no language model.
@@ -80,7 +90,7 @@ def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5
     split = any(header.metadata.get("split.count", 1) != 1 for header in (drafter, expert))
     small, large = sizes if split else (drafter.parameters, expert.parameters)
     ratio = large / max(1, small)
-    return Check(
+    return PairCheck(
         REFUSED if problem else str(vocabulary.relation),
         problem or MEANING[vocabulary.relation],
         vocabulary.share,

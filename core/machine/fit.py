@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import DoesNotFit
-from ..headers.architecture import Shape
+from ..headers.architecture import AttentionShape
 from ..headers.gguf import Header, StringArray
 
 STEP = 256  # llama.cpp rounds a context up to a multiple of this
@@ -54,7 +54,7 @@ class Need:
 
 def need(model: Footprint, context: int) -> Need:
     """What one model takes at a context of the pair."""
-    header, shape = model.header, Shape.of(model.header)
+    header, shape = model.header, AttentionShape.of(model.header)
     size = -(-int(context * model.stretch) // STEP) * STEP
     vocabulary = len(header.get("tokenizer.ggml.tokens", StringArray, None) or ())
     weights = model.file_bytes if model.mapped else max(0, model.file_bytes - header.data_offset)

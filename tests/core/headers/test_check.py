@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from speccas.core.errors import CannotPair, SpeccasError
 from speccas.core.files.inspect import inspect
 from speccas.core.files.source import Source
-from speccas.core.headers.check import REFUSED, Check, judge
+from speccas.core.headers.check import REFUSED, PairCheck, judge
 from speccas.core.headers.gguf import Header, parse_header, read_header
 from speccas.core.headers.vocabulary import LETTER
 from tests.builders.gguf import Value, model_header
@@ -34,7 +34,7 @@ def made(tokens: Sequence[bytes], **more: str | int | bool) -> Header:
     return model_header(**keys, tokenizer__ggml__tokens=tokens, tokenizer__ggml__merges=["w 1"])
 
 
-def check(drafter: Header, expert: Header) -> Check:
+def check(drafter: Header, expert: Header) -> PairCheck:
     return judge(drafter, expert, (1, 10))
 
 
@@ -135,6 +135,6 @@ def test_a_damaged_header_ends_in_a_typed_error_or_a_verdict(changes: list[tuple
     size = TINY.stat().st_size
     try:
         header = parse_header(bytes(data), size, "hurt.gguf")
-        assert isinstance(judge(header, read_header(TINY), (1, 1)), Check)
+        assert isinstance(judge(header, read_header(TINY), (1, 1)), PairCheck)
     except SpeccasError as error:
         assert error.message

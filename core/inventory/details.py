@@ -1,0 +1,158 @@
+"""What the headers of a pair or of one model say, whether the two fit together, and what memory they take."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..files.inspect import Inspected, inspect
+from ..files.profiles import Profile, find_profile, named
+from ..headers.architecture import (
+    DEFAULT_CONTEXT,
+    AttentionShape,
+    require_language_model,
+    template_hash,
+    trained_context,
+)
+from ..headers.check import PairCheck, judge
+from ..headers.gguf import StringArray
+from ..headers.vocabulary import Tokens, compare
+from ..machine.fit import estimate, largest_context
+from ..runtime.backend import LoadOptions, ModelFile
+from ..runtime.backends import backend_of
+from ..runtime.room import differing, footprints, room
+
+PARTS = ("weights", "cache", "compute", "tables")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """One model as its header has it. `path` None: it is on the hub only; `sha256` and `licence` None: not known."""
+
+    source: str
+    path: str | None
+    file: str
+    bytes: int
+    sha256: str | None
+    name: str
+    architecture: str
+    quant: str
+    parameters: int
+    layers: int
+    embedding: int
+    heads: int
+    kv_heads: int
+    context: int
+    tokenizer: str | None
+    tokens: int
+    template_sha256: str | None
+    licence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDetails:
+    """Bytes that a pair takes at a context of so many tokens, by what for, beside what is free."""
+
+    context: int
+    bytes: int
+    weights: int
+    cache: int
+    compute: int
+    tables: int
+    process: int
+    gpu: int
+    free: int
+    gpu_free: int | None
+    fits: bool
+    largest_context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The document of `show --json`. Of one model `profile`, `vocabulary` and `memory` are None."""
+
+    name: str
+    models: Mapping[str, ModelDetails]
+    profile: Profile | None = None
+    vocabulary: PairCheck | None = None
+    memory: MemoryDetails | None = None
+    schema: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        of_pair = {}
+        if self.profile is not None:
+            of_pair = {key: getattr(self.profile, key) for key in ("title", "licence", "gated", "origin")}
+        return {
+            "schema": self.schema,
+            "name": self.name,
+            "models": {role: asdict(each) for role, each in self.models.items()},
+            "vocabulary": None if self.vocabulary is None else self.vocabulary.as_json(),
+            "memory": None if self.memory is None else asdict(self.memory),
+            **of_pair,
+        }
+
+
+def details(name: str, context: int | None) -> Details:
+    """Of a pair by name, or of one model as it is typed. `context` in tokens as in LoadOptions. Raises every error of
+    `named` and `inspect`, and CannotPair where one is no language model."""
+    label, sources = named(name)
+    models = {role: inspect(source, label) for role, source in sources.items()}
+    told = {role: model_details(each) for role, each in models.items()}
+    if len(models) == 1:
+        for each in models.values():
+            require_language_model(each.header, each.file)
+        return Details(label, told)
+    small, large = models["drafter"], models["expert"]
+    check = judge(small.header, large.header, (small.bytes, large.bytes))
+    return Details(label, told, find_profile(label), check, memory_details(models, context))
+
+
+def model_details(each: Inspected) -> ModelDetails:
+    header, shape = each.header, AttentionShape.of(each.header)
+    tokenizer = header.metadata.get("tokenizer.ggml.pre") or header.metadata.get("tokenizer.ggml.model")
+    return ModelDetails(
+        source=str(each.source),
+        path=None if each.path is None else str(each.path),
+        file=each.file,
+        bytes=each.bytes,
+        sha256=each.sha256 or None,
+        name=header.name,
+        architecture=header.architecture,
+        quant=header.file_type,
+        parameters=header.parameters,
+        layers=shape.layers,
+        embedding=shape.embedding,
+        heads=shape.heads,
+        kv_heads=max(shape.kv_heads, default=0),
+        context=trained_context(header),
+        tokenizer=None if tokenizer is None else str(tokenizer),
+        tokens=len(header.get("tokenizer.ggml.tokens", StringArray, None) or ()),
+        template_sha256=template_hash(header),
+        licence=each.licence or None,
+    )
+
+
+def memory_details(models: Mapping[str, Inspected], asked: int | None) -> MemoryDetails:
+    """At the context that was asked for, the largest that fits (0), or the default (None)."""
+    vocabulary = compare(*(Tokens.of(models[role].header) for role in ("drafter", "expert")))
+    files = {
+        role: (backend_of(each.source), ModelFile(each.path or Path(each.file), each.header, each.bytes))
+        for role, each in models.items()
+    }
+    loaded, free, apart = footprints(files, vocabulary, LoadOptions()), room(files), differing(vocabulary)
+    trained = min(trained_context(each.header) for each in models.values())
+    largest = largest_context(loaded, free, trained, apart)
+    context = largest if asked == 0 else asked or min(trained, DEFAULT_CONTEXT)
+    found = estimate(loaded, context, apart)
+    parts = {part: sum(getattr(need, part) for need in found.models) for part in PARTS}
+    return MemoryDetails(
+        context=context,
+        bytes=found.total,
+        **parts,
+        process=found.process,
+        gpu=found.gpu,
+        free=free.memory,
+        gpu_free=free.gpu,
+        fits=found.fits(free),
+        largest_context=largest,
+    )

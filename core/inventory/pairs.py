@@ -1,0 +1,89 @@
+"""Every pair by name, and what of it is on this machine. Asks no network."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpeccasError
+from ..files.local import LocalModel, local_model
+from ..files.profiles import profiles, read_profile
+from ..machine.memory import memory
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One model of a pair; `state` is "have", "partial" or "missing", `path` None where it is not here."""
+
+    source: str
+    state: str
+    bytes: int
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPair:
+    """One pair. `fits`: its memory in this machine's, None where the profile does not say how much it takes."""
+
+    name: str
+    title: str
+    state: str
+    bytes: int
+    memory_gb: float | None
+    fits: bool | None
+    licence: str
+    gated: bool
+    origin: str
+    drafter: ListedModel
+    expert: ListedModel
+
+
+@dataclass(frozen=True, slots=True)
+class PairList:
+    """The document of `list --json`."""
+
+    memory_bytes: int
+    pairs: tuple[ListedPair, ...]
+    schema: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema": self.schema,
+            "memory_bytes": self.memory_bytes,
+            "pairs": [asdict(each) for each in self.pairs],
+        }
+
+
+def list_of_pairs(tell: Callable[[SpeccasError], None]) -> PairList:
+    """All pairs; `tell` hears of a profile that cannot be read, which is left out."""
+    total = memory().total
+    found = []
+    for path in profiles().values():
+        try:
+            found.append(_listed(path, total))
+        except SpeccasError as error:
+            tell(error)
+    return PairList(total, tuple(found))
+
+
+def _listed(path: Path, total: int) -> ListedPair:
+    profile = read_profile(path)
+    drafter, expert = local_model(profile.drafter), local_model(profile.expert)
+    states = {drafter.state, expert.state}
+    return ListedPair(
+        name=path.stem,
+        title=profile.title,
+        state=states.pop() if len(states) == 1 else "partial",
+        bytes=drafter.bytes + expert.bytes,
+        memory_gb=profile.memory_gb or None,
+        fits=profile.memory_gb * 1e9 <= total if profile.memory_gb else None,
+        licence=profile.licence,
+        gated=profile.gated,
+        origin=str(path),
+        drafter=_model(drafter),
+        expert=_model(expert),
+    )
+
+
+def _model(model: LocalModel) -> ListedModel:
+    return ListedModel(str(model.source), model.state, model.bytes, None if model.path is None else str(model.path))
