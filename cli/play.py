@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from speccas.core.bench.overlap import LEAST_MASS
 from speccas.core.calibration.planner import Planner, Wanted
@@ -18,7 +17,7 @@ from speccas.core.errors import UsageError
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import parse_source
 from speccas.core.record.log_prob import mean_log_prob
-from speccas.core.record.manifest import manifest
+from speccas.core.record.manifest import Manifest, manifest
 from speccas.core.record.metrics import Fold
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.generate import Length, PromptRead, generate, read_prompt
@@ -163,7 +162,7 @@ def interrupted(fold: Fold) -> bool:
     return fold.finished is not None and fold.finished.finish is Finish.INTERRUPTED
 
 
-def manifest_of(pair: Pair, settings: Settings) -> dict[str, Any]:
+def manifest_of(pair: Pair, settings: Settings) -> Manifest:
     """The manifest of a run with these settings."""
     return manifest(pair, settings.draft_tokens, settings.lookup, sampling_of(settings), command_line())
 

@@ -26,4 +26,4 @@ def recording(path: Path | None, pair: Pair, settings: Settings, prompt: str) ->
             f"cannot write the trace {path}: {error.strerror}", "give a file in a directory of yours"
         ) from None
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-        yield TraceWriter(file, manifest_of(pair, settings), prompt)
+        yield TraceWriter(file, manifest_of(pair, settings).as_json(), prompt)

@@ -146,7 +146,7 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
         facts = bench_facts(conditions, run.suite, run.items, run.plan.arms, run.plan.repeats, run.ks, run.allow_code)
         if run.peer:
             with_peer(bench, run.ks, facts)
-        manifest = check_manifest(directory, manifest_of(pair, run.settings), facts, resume)
+        manifest = check_manifest(directory, manifest_of(pair, run.settings).as_json(), facts, resume)
         with progress(make_console(stderr=True), quiet) as tell:
             try:
                 bench.run(file, tell)

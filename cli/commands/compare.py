@@ -41,7 +41,7 @@ def compare(
 
     from speccas.core.calibration.planner import Planner, curves_file
     from speccas.core.decoding.arms import every_arm, parse_arm
-    from speccas.core.record.manifest import SCHEMA
+    from speccas.core.record.manifest import RunDocument
     from speccas.core.record.metrics import Figures, Fold, against
 
     from ..advice import say_tuned, warn_slower
@@ -90,8 +90,7 @@ def compare(
                 if interrupted(fold):
                     break
         if as_json:
-            document = {"schema": SCHEMA, "manifest": manifest_of(pair, settings)}
-            print(json_text({**document, "arms": [each.as_json() for each in results]}))
+            print(json_text(RunDocument(manifest_of(pair, settings), results).as_json()))
         else:
             show_arms(console, results, detail)
             if not (quiet or detail or interrupted(folds[-1])):

@@ -35,7 +35,7 @@ def run(
     from speccas.core.decoding.arms import parse_arm
     from speccas.core.decoding.events import Event, Finished, Judged
     from speccas.core.errors import UsageError
-    from speccas.core.record.manifest import SCHEMA
+    from speccas.core.record.manifest import RunDocument
     from speccas.core.tune.advice import FEWEST
 
     from ..advice import against_alone, say_tuned, warn_slower
@@ -79,8 +79,7 @@ def run(
                 recorder.finished(fold.figures(), fold.finished.tail if fold.finished else "")
         if as_json:
             figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked.prompt)).figures()
-            document = {"schema": SCHEMA, "manifest": manifest_of(pair, settings), "arms": [figures.as_json()]}
-            print(json_text(document))
+            print(json_text(RunDocument(manifest_of(pair, settings), [figures]).as_json()))
         elif not plain:
             one_arm(aside, fold.figures())
         timed = not (asked.detail or arm.rule is None or interrupted(fold)) and len(fold.tokens) >= FEWEST

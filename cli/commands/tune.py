@@ -132,7 +132,7 @@ def search(
         load_seconds = time.perf_counter() - began
         conditions = conditions_of(settings)
         bench = Bench(pair, Plan((), 1, settings.seed), plan.items, conditions, plan.allow_code, load_seconds)
-        prepared = prepare(plan, bench, file.path.parent, manifest_of(pair, settings), resume)
+        prepared = prepare(plan, bench, file.path.parent, manifest_of(pair, settings).as_json(), resume)
         if not quiet:
             show_threads(aside, prepared.times.threads, pair.expert.threads)
             show_curve(aside, prepared.times.curve, pair, prepared.left_out)

@@ -1,15 +1,19 @@
-"""What a figure was measured on: versions, machine, files, sampling. Knows facts of this process; measures nothing."""
+"""What a figure was measured on: versions, machine, files, sampling; and the document of a run."""
 
 import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..conversation.template import fingerprint
 from ..decoding.sampling import Sampling
-from ..files.local import hash_file
+from ..files.hashes import remembered_hash
+from ..runtime.backend import ModelFile
 from ..runtime.llama import devices
 from ..runtime.pair import Pair
+from .metrics import Figures
 
 SCHEMA = 1
 
@@ -31,34 +35,86 @@ def machine_of(pair: Pair) -> str:
     return ", ".join(parts)
 
 
-def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command: str) -> dict[str, Any]:
-    """The public manifest (docs/json.md). `k` and `lookup` as they were asked for."""
-    models = {
-        role: {
-            "file": file.path.name,
-            "sha256": hash_file(file.path),
-            "quant": file.header.file_type,
-            "parameters": file.header.parameters,
-        }
-        for role, file in pair.files.items()
-    }
-    return {
-        "speccas": version("speccas"),
-        "llama_cpp_python": version("llama-cpp-python"),
-        "system": platform.platform(),
-        "cpu": cpu_name(),
-        "threads": pair.expert.threads,
-        "pair": pair.name,
-        **models,
-        "vocabulary": str(pair.vocabulary.relation),
-        "template_sha256": fingerprint(pair.template) if pair.template else None,
-        "k": k,
-        "lookup": lookup,
-        "temperature": sampling.temperature,
-        "top_k": sampling.top_k,
-        "top_p": sampling.top_p,
-        "min_p": sampling.min_p,
-        "seed": sampling.seed,
-        "ctx": pair.context,
-        "command": command,
-    }
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The file of one model."""
+
+    file: str
+    sha256: str
+    quant: str
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The public manifest, field for field (docs/json.md). `k` and `lookup` as they were asked for."""
+
+    speccas: str
+    llama_cpp_python: str
+    system: str
+    cpu: str
+    threads: int
+    pair: str
+    drafter: ModelFacts
+    expert: ModelFacts
+    vocabulary: str
+    """How the two vocabularies relate."""
+    template_sha256: str | None
+    k: int | str
+    lookup: str
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: int
+    ctx: int
+    command: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RunDocument:
+    """What `run` and `compare` print as JSON: the manifest, and the figures of each arm in order."""
+
+    manifest: Manifest
+    arms: Sequence[Figures]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "manifest": self.manifest.as_json(), "arms": [arm.as_json() for arm in self.arms]}
+
+
+def model_facts(file: ModelFile) -> ModelFacts:
+    """Raises OSError where the file can no longer be read."""
+    return ModelFacts(
+        file=file.path.name,
+        sha256=remembered_hash(file.path),
+        quant=file.header.file_type,
+        parameters=file.header.parameters,
+    )
+
+
+def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command: str) -> Manifest:
+    """What a run with this pair is measured on. Raises OSError where a file can no longer be read."""
+    return Manifest(
+        speccas=version("speccas"),
+        llama_cpp_python=version("llama-cpp-python"),
+        system=platform.platform(),
+        cpu=cpu_name(),
+        threads=pair.expert.threads,
+        pair=pair.name,
+        drafter=model_facts(pair.files["drafter"]),
+        expert=model_facts(pair.files["expert"]),
+        vocabulary=str(pair.vocabulary.relation),
+        template_sha256=fingerprint(pair.template) if pair.template else None,
+        k=k,
+        lookup=lookup,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        min_p=sampling.min_p,
+        seed=sampling.seed,
+        ctx=pair.context,
+        command=command,
+    )
