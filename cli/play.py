@@ -94,6 +94,28 @@ def messages(settings: Settings, text: str) -> list[Message]:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """How a command shows answers, as its flags say."""
+
+    view: str
+    why: int | None
+    trace: Path | None
+    as_json: bool
+    live: bool
+    quiet: bool
+
+    @property
+    def detail(self) -> bool:
+        """Whether every probability is wanted; such a run is not timed."""
+        return self.trace is not None or self.why is not None or self.view == "rounds"
+
+    @property
+    def silent(self) -> bool:
+        """Whether notices and warnings are left out."""
+        return self.quiet or self.as_json
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What every arm of a command is asked."""
 

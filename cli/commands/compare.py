@@ -2,12 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..options import read_prompt, read_settings, shared_flags
 from ..view.safe import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from speccas.core.decoding.arms import Arm
+    from speccas.core.record.metrics import Figures, Fold
+    from speccas.core.runtime.pair import Pair
+
+    from ..play import Output
+    from ..settings import Settings
 
 
 @shared_flags
@@ -39,65 +49,89 @@ def compare(
     settings = read_settings({**flags, "rule": rule}, {"rule": ("token", "confidence")})
     text = read_prompt(prompt)
 
-    from speccas.core.calibration.planner import Planner, curves_file
     from speccas.core.decoding.arms import every_arm, parse_arm
-    from speccas.core.record.manifest import RunDocument
-    from speccas.core.record.metrics import Figures, Fold, against
 
-    from ..advice import say_tuned, warn_slower
-    from ..play import asked_of, interrupted, manifest_of, opened, play_arm, read, with_log_prob
-    from ..record import recording
-    from ..view.arms import arms_view, check_view, show_why
-    from ..view.tables import show_arms
-    from ..view.theme import make_console, make_look
+    from ..play import Output, interrupted, opened
+    from ..view.arms import check_view
 
     check_view(view)
     named = every_arm() if every else [parse_arm(name) for name in ("expert", "exact", *settings.rule)]
-    arms = {arm.name: arm for arm in named}
-    console = make_console()
-    look = make_look(console, allow_live=not no_live)
-    detail = trace is not None or why is not None or view == "rounds"
-    results: list[Figures] = []
-    folds: list[Fold] = []
+    arms = list({arm.name: arm for arm in named}.values())
+    output = Output(view, why, trace, as_json, not no_live, quiet)
     with opened(settings) as pair:
-        if not quiet and not as_json:
-            say_tuned(make_console(stderr=True), pair, settings)
-        asked = asked_of(pair, settings, text, detail)
-        seconds = read(pair, asked.prompt)
-        planner = Planner(pair, curves_file())
-        shown = "off" if as_json or quiet else view
-        with (
-            recording(trace, pair, settings, text) as recorder,
-            arms_view(look, list(arms), shown, side_by_side, time.monotonic) as (
-                sink,
-                flowing,
-            ),
-        ):
-            for arm in arms.values():
-                sinks = [each for each in (recorder, sink) if each is not None]
-                fold = play_arm(pair, planner, arm, asked, sinks, seconds)
-                folds.append(fold)
-                if not interrupted(fold):
-                    with_log_prob(pair, fold, asked.prompt)
-                figures = fold.figures()
-                results.append(
-                    against(figures, fold.tokens, [*results, figures][0], folds[0].tokens, asked.sampling.greedy)
-                )
-                if recorder is not None:
-                    recorder.finished(results[-1], fold.finished.tail if fold.finished else "")
-                if flowing is not None:
-                    flowing.baseline = results[0].tokens_per_second
-                if interrupted(fold):
-                    break
-        if as_json:
-            print(json_text(RunDocument(manifest_of(pair, settings), results).as_json()))
-        else:
-            show_arms(console, results, detail)
-            if not (quiet or detail or interrupted(folds[-1])):
-                warn_slower(make_console(stderr=True), pair, settings, results)
-            if why is not None:
-                for fold in folds:
-                    console.print()
-                    show_why(look, fold.name, fold.rounds, why)
+        folds, figures = play_all(pair, settings, text, arms, output, side_by_side)
+        tell(pair, settings, folds, figures, output)
     if interrupted(folds[-1]):
         raise typer.Exit(130)
+
+
+def play_all(
+    pair: "Pair",
+    settings: "Settings",
+    text: str,
+    arms: "Sequence[Arm]",
+    output: "Output",
+    side_by_side: bool | None,
+) -> "tuple[list[Fold], list[Figures]]":
+    """Play the arms one after another, each from the same prompt, and hold each against the first."""
+    from speccas.core.calibration.planner import Planner, curves_file
+    from speccas.core.record.metrics import against
+
+    from ..advice import say_tuned
+    from ..play import asked_of, interrupted, play_arm, read, with_log_prob
+    from ..record import recording
+    from ..view.arms import arms_view
+    from ..view.theme import make_console, make_look
+
+    if not output.silent:
+        say_tuned(make_console(stderr=True), pair, settings)
+    asked = asked_of(pair, settings, text, output.detail)
+    seconds = read(pair, asked.prompt)
+    planner = Planner(pair, curves_file())
+    look, shown = make_look(make_console(), output.live), "off" if output.silent else output.view
+    folds: list[Fold] = []
+    results: list[Figures] = []
+    with (
+        recording(output.trace, pair, settings, text) as recorder,
+        arms_view(look, [arm.name for arm in arms], shown, side_by_side, time.monotonic) as (sink, flowing),
+    ):
+        for arm in arms:
+            sinks = [each for each in (recorder, sink) if each is not None]
+            fold = play_arm(pair, planner, arm, asked, sinks, seconds)
+            folds.append(fold)
+            if not interrupted(fold):
+                with_log_prob(pair, fold, asked.prompt)
+            figures = fold.figures()
+            first = [*results, figures][0]
+            results.append(against(figures, fold.tokens, first, folds[0].tokens, asked.sampling.greedy))
+            if recorder is not None:
+                recorder.finished(results[-1], fold.finished.tail if fold.finished else "")
+            if flowing is not None:
+                flowing.baseline = results[0].tokens_per_second
+            if interrupted(fold):
+                break
+    return folds, results
+
+
+def tell(
+    pair: "Pair", settings: "Settings", folds: "Sequence[Fold]", figures: "Sequence[Figures]", output: "Output"
+) -> None:
+    """The document, or the table, what is to be said of the speed, and the token that is to be explained."""
+    from speccas.core.record.manifest import RunDocument
+
+    from ..advice import warn_slower
+    from ..play import interrupted, manifest_of
+    from ..view.arms import show_why
+    from ..view.tables import show_arms
+    from ..view.theme import make_console, make_look
+
+    if output.as_json:
+        print(json_text(RunDocument(manifest_of(pair, settings), figures).as_json()))
+        return
+    console = make_console()
+    show_arms(console, figures, output.detail)
+    if not (output.quiet or output.detail or interrupted(folds[-1])):
+        warn_slower(make_console(stderr=True), pair, settings, figures)
+    for fold in folds if output.why is not None else ():
+        console.print()
+        show_why(make_look(console, output.live), fold.name, fold.rounds, output.why or 0)

@@ -1,8 +1,15 @@
 """`speccas pull`: a pair's files, or one model's, into the shared cache. stdout is their paths."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from speccas.core.files.hub import Job
 
 
 def pull(
@@ -40,12 +47,7 @@ def pull(
     wanted = {role: hub.look_up(s) for role, s in sources.items() if role not in have and role not in paths}
     jobs = hub.plan(list(wanted.values()))
     if dry_run:
-        for job in jobs:
-            left = job.file.bytes - job.here
-            where = f"{one_line(job.remote.repo)}/{one_line(job.file.path)}"
-            aside.print(f"{where}: {job.file.bytes / 1e9:.2f} GB, {left / 1e9:.2f} GB to download", soft_wrap=True)
-        total = sum(job.file.bytes - job.here for job in jobs)
-        print(f"{total / 1e9:.2f} GB to download ({total} bytes)")
+        show_plan(aside, jobs)
         return
     hub.require_space(jobs)
     for remote in wanted.values():
@@ -56,3 +58,15 @@ def pull(
             have[role] = hub.pull(sources[role], remote, label, transfers.tell)
     for role in sources:
         print(one_line(str(paths[role] if role in paths else have[role].paths[0])))
+
+
+def show_plan(aside: "Console", jobs: "Sequence[Job]") -> None:
+    """What would be downloaded, and how much of it."""
+    from ..view.safe import one_line
+
+    for job in jobs:
+        left = job.file.bytes - job.here
+        where = f"{one_line(job.remote.repo)}/{one_line(job.file.path)}"
+        aside.print(f"{where}: {job.file.bytes / 1e9:.2f} GB, {left / 1e9:.2f} GB to download", soft_wrap=True)
+    total = sum(job.file.bytes - job.here for job in jobs)
+    print(f"{total / 1e9:.2f} GB to download ({total} bytes)")

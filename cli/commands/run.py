@@ -2,12 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..options import read_prompt, read_settings, shared_flags
 from ..view.safe import json_text
+
+if TYPE_CHECKING:
+    from speccas.core.decoding.arms import Arm
+    from speccas.core.decoding.events import Event
+    from speccas.core.record.metrics import Fold
+    from speccas.core.runtime.pair import Pair
+
+    from ..play import Asked, Output
+    from ..settings import Settings
 
 
 @shared_flags
@@ -31,61 +40,84 @@ def run(
     settings = read_settings({**flags, "rule": rule}, {"rule": ("exact",), "draft_tokens": "auto"})
     text = read_prompt(prompt)
 
-    from speccas.core.calibration.planner import Planner, curves_file
     from speccas.core.decoding.arms import parse_arm
-    from speccas.core.decoding.events import Event, Finished, Judged
     from speccas.core.errors import UsageError
-    from speccas.core.record.manifest import RunDocument
-    from speccas.core.tune.advice import FEWEST
 
-    from ..advice import against_alone, say_tuned, warn_slower
-    from ..play import asked_of, interrupted, manifest_of, opened, play_arm, read, with_log_prob
-    from ..record import recording
-    from ..view.arms import check_view, show_why
-    from ..view.tables import one_arm
-    from ..view.theme import make_console, make_look
-    from ..view.tokens import TokenView
+    from ..play import Output, interrupted, opened
+    from ..view.arms import check_view
 
     check_view(view)
     if len(settings.rule) != 1:
         raise UsageError(f"run takes one rule, not {len(settings.rule)}", "use `speccas compare` for several")
     arm = parse_arm(settings.rule[0])
-    console, aside = make_console(), make_console(stderr=True)
-    plain = quiet or not console.is_terminal or view == "off"
-
-    def pipe(event: Event) -> None:
-        """The answer as text, as it settles; never a mark."""
-        if isinstance(event, Judged):
-            sys.stdout.write("".join(token.text for token in event.tokens))
-        elif isinstance(event, Finished):
-            sys.stdout.write(event.tail + "\n")
-        sys.stdout.flush()
-
+    output = Output(view, why, trace, as_json, not no_live, quiet)
     with opened(settings) as pair:
-        if not quiet and not as_json:
-            say_tuned(aside, pair, settings)
-        asked = asked_of(pair, settings, text, detail=trace is not None or why is not None or view == "rounds")
-        planner = Planner(pair, curves_file())
-        seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
-        look = make_look(console, allow_live=not no_live)
-        with (
-            recording(trace, pair, settings, text) as recorder,
-            TokenView(look, headings=False, rounds=view == "rounds") as shown,
-        ):
-            sinks = [] if as_json else [pipe if plain else shown]
-            fold = play_arm(pair, planner, arm, asked, sinks if recorder is None else [recorder, *sinks], seconds)
-            planner.save()
-            if recorder is not None:
-                recorder.finished(fold.figures(), fold.finished.tail if fold.finished else "")
-        if as_json:
-            figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked.prompt)).figures()
-            print(json_text(RunDocument(manifest_of(pair, settings), [figures]).as_json()))
-        elif not plain:
-            one_arm(aside, fold.figures())
-        timed = not (asked.detail or arm.rule is None or interrupted(fold)) and len(fold.tokens) >= FEWEST
-        if timed and not (quiet or as_json):
-            warn_slower(aside, pair, settings, [against_alone(pair, fold.figures())])
-        if why is not None:
-            show_why(make_look(aside), fold.name, fold.rounds, why)
+        fold = answer(pair, settings, text, arm, output)
     if interrupted(fold):
         raise typer.Exit(130)
+
+
+def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "Output") -> "Fold":
+    """Play the arm, show it as it comes, and tell what it was."""
+    from speccas.core.calibration.planner import Planner, curves_file
+
+    from ..advice import say_tuned
+    from ..play import asked_of, play_arm, read
+    from ..record import recording
+    from ..view.theme import make_console, make_look
+    from ..view.tokens import TokenView
+
+    console, aside = make_console(), make_console(stderr=True)
+    if not output.silent:
+        say_tuned(aside, pair, settings)
+    asked = asked_of(pair, settings, text, output.detail)
+    planner = Planner(pair, curves_file())
+    seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
+    plain = output.quiet or not console.is_terminal or output.view == "off"
+    with (
+        recording(output.trace, pair, settings, text) as recorder,
+        TokenView(make_look(console, output.live), headings=False, rounds=output.view == "rounds") as shown,
+    ):
+        sinks = [] if output.as_json else [pipe if plain else shown]
+        fold = play_arm(pair, planner, arm, asked, sinks if recorder is None else [recorder, *sinks], seconds)
+        planner.save()
+        if recorder is not None:
+            recorder.finished(fold.figures(), fold.finished.tail if fold.finished else "")
+    tell(pair, settings, asked, fold, output, plain)
+    return fold
+
+
+def pipe(event: "Event") -> None:
+    """The answer as text, as it settles; never a mark."""
+    from speccas.core.decoding.events import Finished, Judged
+
+    if isinstance(event, Judged):
+        sys.stdout.write("".join(token.text for token in event.tokens))
+    elif isinstance(event, Finished):
+        sys.stdout.write(event.tail + "\n")
+    sys.stdout.flush()
+
+
+def tell(pair: "Pair", settings: "Settings", asked: "Asked", fold: "Fold", output: "Output", plain: bool) -> None:
+    """The document, or the figures; then what is to be said of the speed, and the token that is to be explained."""
+    from speccas.core.record.manifest import RunDocument
+    from speccas.core.tune.advice import FEWEST
+
+    from ..advice import against_alone, warn_slower
+    from ..play import interrupted, manifest_of, with_log_prob
+    from ..view.arms import show_why
+    from ..view.tables import one_arm
+    from ..view.theme import make_console, make_look
+
+    aside = make_console(stderr=True)
+    if output.as_json:
+        figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked.prompt)).figures()
+        print(json_text(RunDocument(manifest_of(pair, settings), [figures]).as_json()))
+    elif not plain:
+        one_arm(aside, fold.figures())
+    drafted = fold.started is not None and fold.started.k is not None
+    timed = drafted and not (asked.detail or interrupted(fold)) and len(fold.tokens) >= FEWEST
+    if timed and not output.silent:
+        warn_slower(aside, pair, settings, [against_alone(pair, fold.figures())])
+    if output.why is not None:
+        show_why(make_look(aside), fold.name, fold.rounds, output.why)

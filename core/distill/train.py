@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from ..atomic import atomic_file
 from ..errors import UsageError
+from ..headers.gguf import Header
 from ..headers.vocabulary import Tokens
 from .data import is_held_out, remember, waves
 from .kept import Kept, choose, of_drafter, restore, spelling
 from .lessons import Lessons, Texts, order
-from .weights import beginning, continued, read_weights
+from .weights import Array, beginning, continued, read_weights
 
 if TYPE_CHECKING:
-    from .learn import Score, Student
+    from .learn import Optimiser, Score, Student
 
 WARM = 10  # steps
 SCORED = 48  # held-out texts that a score is taken on
@@ -99,10 +100,7 @@ def train(
     say: Callable[[str], None],
 ) -> None:
     """Trains, as process `part` of so many. Unavailable without torch, UsageError without data."""
-    import torch
-
-    from .learn import Optimiser, Peers, Student
-    from .network import NetworkShape, to_network
+    from .learn import Optimiser, Peers
 
     held_out = [number for number in waves(data) if is_held_out(number)]
     seen = [number for number in waves(data) if not is_held_out(number)]
@@ -124,27 +122,12 @@ def train(
         f"{len(kept.ids):,} tokens cover {covered:.1%}; {texts.tokens:,} tokens to learn from, {test.tokens:,} held out"
     )
 
-    shape = NetworkShape.of(header)
-    if earlier:
-        places = {token: i for i, token in enumerate(base)}
-        first = to_network(continued(earlier[1], places, arrays, settings.layers, kept.ids), shape.head)
-    else:
-        first = to_network(beginning(arrays, settings.layers, kept.ids), shape.head)
-    shape = replace(shape, layers=sum(name.endswith("attn_norm.weight") for name in first))
-    kind = torch.bfloat16 if settings.bfloat16 else torch.float32
-    rows = torch.from_numpy(arrays["token_embd.weight"][list(kept.ids)])
-    drafter = Student(first, shape, rows, kept.ids, device, kind)
+    drafter = student(header, arrays, settings, kept, base, earlier, device)
     drafter.quantise = quantised
     optimiser = Optimiser(drafter.weights, settings.rate, settings.muon_rate)
     peers = Peers(*part, PORT)
-    step, best, last = 0, float("inf"), folder / "last.pt"
-    if last.exists():
-        saved = torch.load(last, map_location=device, weights_only=True)
-        for name, weight in drafter.weights.items():
-            weight.data.copy_(saved["weights"][name])
-        if saved["optimiser"]:
-            optimiser.load(saved["optimiser"])
-        step, best = saved["step"], saved["best"]
+    step, best = restored(folder, drafter, optimiser, device)
+    if step:
         say(f"goes on at step {step}")
     parts = [test.lessons(range(start, min(start + 12, len(test)))) for start in range(0, min(len(test), SCORED), 12)]
     if step == 0:
@@ -174,14 +157,64 @@ def train(
         with (folder / "curve.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
         say(shown(line))
-        weights = {name: weight.detach().cpu() for name, weight in drafter.weights.items()}
-        if score.loss < best:
-            best = score.loss
-            with atomic_file(folder / "best.pt") as out:
-                torch.save(weights, out)
-        with atomic_file(last) as out:
-            torch.save({"weights": weights, "optimiser": optimiser.state(), "step": step, "best": best}, out)
+        best = checkpoint(folder, drafter, optimiser, step, score.loss, best)
     peers.part()
+
+
+def student(
+    header: Header,
+    arrays: Mapping[str, Array],
+    settings: TrainSettings,
+    kept: Kept,
+    base: Sequence[int],
+    earlier: tuple[Header, dict[str, Array]] | None,
+    device: str,
+) -> "Student":
+    """The drafter before its first step: some of the expert's layers, or an earlier drafter and more of them."""
+    import torch
+
+    from .learn import Student
+    from .network import NetworkShape, to_network
+
+    shape = NetworkShape.of(header)
+    if earlier:
+        places = {token: i for i, token in enumerate(base)}
+        first = to_network(continued(earlier[1], places, arrays, settings.layers, kept.ids), shape.head)
+    else:
+        first = to_network(beginning(arrays, settings.layers, kept.ids), shape.head)
+    shape = replace(shape, layers=sum(name.endswith("attn_norm.weight") for name in first))
+    kind = torch.bfloat16 if settings.bfloat16 else torch.float32
+    rows = torch.from_numpy(arrays["token_embd.weight"][list(kept.ids)])
+    return Student(first, shape, rows, kept.ids, device, kind)
+
+
+def restored(folder: Path, drafter: "Student", optimiser: "Optimiser", device: str) -> tuple[int, float]:
+    """The step and the least loss of the last checkpoint, which is loaded; 0 and infinity where there is none."""
+    import torch
+
+    last = folder / "last.pt"
+    if not last.exists():
+        return 0, float("inf")
+    saved = torch.load(last, map_location=device, weights_only=True)
+    for name, weight in drafter.weights.items():
+        weight.data.copy_(saved["weights"][name])
+    if saved["optimiser"]:
+        optimiser.load(saved["optimiser"])
+    return int(saved["step"]), float(saved["best"])
+
+
+def checkpoint(folder: Path, drafter: "Student", optimiser: "Optimiser", step: int, loss: float, best: float) -> float:
+    """Keep the weights, apart where they are the best so far; the least loss."""
+    import torch
+
+    weights = {name: weight.detach().cpu() for name, weight in drafter.weights.items()}
+    if loss < best:
+        best = loss
+        with atomic_file(folder / "best.pt") as out:
+            torch.save(weights, out)
+    with atomic_file(folder / "last.pt") as out:
+        torch.save({"weights": weights, "optimiser": optimiser.state(), "step": step, "best": best}, out)
+    return best
 
 
 def shown(values: Mapping[str, object]) -> str:
