@@ -33,6 +33,7 @@ snapshots:
 pictures:
 	python scripts/pictures.py
 
-# docs/rules.md, from the rules' classes.
+# docs/rules.md and docs/schema, from the classes.
 docs:
 	python scripts/rule_docs.py
+	python scripts/schemas.py
