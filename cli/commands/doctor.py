@@ -67,7 +67,7 @@ def doctor(
 def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
     """The report with the curve of a pair, and what is wrong with that."""
     from speccas.core.calibration.calibrate import UNSTEADY
-    from speccas.core.calibration.ceiling import ADVICE, bad_verifier
+    from speccas.core.calibration.ceiling import ADVICE, poor_scaling
     from speccas.core.inventory.curve import measure_curve
     from speccas.core.inventory.doctor import Repair, Wrong
 
@@ -79,8 +79,8 @@ def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
     wrong = []
     if not found.curve.steady:
         wrong.append(Wrong(UNSTEADY.format(found.curve.spread), "measure again with nothing else running"))
-    if bad := bad_verifier(found.curve.costs, *found.files["expert"]):
-        wrong.append(Wrong(bad, ADVICE))
+    if poor := poor_scaling(found.curve.costs, *found.files["expert"]):
+        wrong.append(Wrong(poor, ADVICE))
     if found.fastest != found.threads and found.curve.steady:
         faster = f"{found.fastest} threads are faster than {found.threads} with this pair"
         wrong.append(Wrong(faster, remedy=Repair.THREADS, subject=str(found.fastest)))

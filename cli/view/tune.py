@@ -9,7 +9,7 @@ from rich.text import Text
 from speccas.core.bench.samples import Sample
 from speccas.core.bench.tables import Table, estimate
 from speccas.core.calibration.calibrate import UNSTEADY, Curve
-from speccas.core.calibration.ceiling import ADVICE, bad_verifier
+from speccas.core.calibration.ceiling import ADVICE, poor_scaling
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.runtime.pair import Pair
 from speccas.core.tune.candidates import Candidate
@@ -47,8 +47,8 @@ def show_curve(console: Console, curve: Curve, pair: Pair, left_out: Mapping[int
     if not curve.steady:
         quiet(console, f"warning: {UNSTEADY.format(curve.spread)}", "yellow")
     file = pair.files["expert"]
-    if bad := bad_verifier(costs, file.path.name, file.header.file_type):
-        quiet(console, f"{bad}; {ADVICE}", "yellow")
+    if poor := poor_scaling(costs, file.path.name, file.header.file_type):
+        quiet(console, f"{poor}; {ADVICE}", "yellow")
     if left_out:
         told = ", ".join(f"{k} (at most {times:.2f}x)" for k, times in sorted(left_out.items()))
         quiet(console, f"draft lengths left out, as they cannot pay even if every draft is accepted: {told}")

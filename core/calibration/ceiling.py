@@ -1,14 +1,12 @@
-"""What a measured curve of costs allows at best: the speed-up if every draft were accepted. Pure numbers; knows no
-model, no rule, and nothing of how often drafts are accepted.
-"""
+"""What a measured latency curve allows: the speed-up if every draft were accepted, and the acceptance that pays."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from ..decoding.length.latency import LatencyModel
 
-BAD = 2.0
-"""A file verifies badly where even free drafts that are all accepted would not make it so much faster."""
+POOR = 2.0
+"""Batch scaling is poor where even free drafts that are all accepted would not make the expert so much faster."""
 ROWS = 8
 """Tokens of one call that this is judged by: longer drafts are seldom accepted whole."""
 ADVICE = (
@@ -25,8 +23,8 @@ class Ceiling:
     rows: int
 
     @property
-    def bad(self) -> bool:
-        return self.times < BAD
+    def poor(self) -> bool:
+        return self.times < POOR
 
 
 def ceiling(costs: LatencyModel, most: int = ROWS) -> Ceiling:
@@ -66,17 +64,17 @@ def as_json(costs: LatencyModel) -> dict[str, Any]:
         "seconds": {str(n): seconds for n, seconds in sorted(costs.seen.items())},
         "relative": {str(n): round(seconds / one, 3) for n, seconds in sorted(costs.seen.items())},
         "drafter_step": costs.step,
-        "ceiling": {"times": round(most.times, 3), "rows": most.rows, "bad": most.bad},
+        "ceiling": {"times": round(most.times, 3), "rows": most.rows, "bad": most.poor},
         "needed": {str(k): None if (a := needed(costs, k)) is None else round(a, 3) for k in LENGTHS},
     }
 
 
-def bad_verifier(costs: LatencyModel, name: str, quant: str) -> str | None:
+def poor_scaling(costs: LatencyModel, name: str, quant: str) -> str | None:
     """The line for an expert whose file reads several tokens in one call at nearly the price of one after another."""
     most = ceiling(costs)
-    if not most.bad:
+    if not most.poor:
         return None
     return (
-        f"{name} ({quant}) verifies badly: {most.rows} tokens in one call are {most.times:.2f} times as fast as one "
-        f"after another, and that is the most any draft could win"
+        f"{name} ({quant}) has poor batch scaling: {most.rows} tokens in one call are {most.times:.2f} times as fast "
+        f"as one after another, and that is the most any draft could win"
     )

@@ -338,7 +338,7 @@ def test_doctor_measures_the_curve_and_keeps_it(patient: Run, tmp_path: Path) ->
     assert list(curve["seconds"]) == ["1", "2", "3", "4", "5", "6", "7", "8", "12", "16"]
     assert list(curve["needed"]) == [str(k) for k in range(1, 9)]
     assert all(seconds > 0 for seconds in curve["threads_tried"].values()) and "1" in curve["threads_tried"]
-    bad = [each for each in report["wrong"] if "verifies badly" in each["what"]]
+    bad = [each for each in report["wrong"] if "poor batch scaling" in each["what"]]
     assert len(bad) == curve["ceiling"]["bad"] and curve["spread"] >= 1 and all("Q4_1" in each["what"] for each in bad)
     disturbed = [each for each in report["wrong"] if "something else is running" in each["what"]]
     file = tmp_path / "cache/speccas/curves.json"

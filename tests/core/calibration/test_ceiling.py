@@ -2,7 +2,7 @@
 
 import pytest
 
-from speccas.core.calibration.ceiling import as_json, bad_verifier, best_of, ceiling, needed
+from speccas.core.calibration.ceiling import as_json, best_of, ceiling, needed, poor_scaling
 from speccas.core.decoding.length.latency import LatencyModel
 
 # Design section 9, relative to one token.
@@ -11,15 +11,16 @@ Q8_0 = LatencyModel({1: 1.0, 2: 1.4, 3: 1.6, 4: 1.9, 6: 2.8, 8: 3.2, 16: 6.0}, 0
 
 
 def test_the_most_that_a_call_can_give() -> None:
-    assert ceiling(Q4_1).times == pytest.approx(8 / 5.1) and ceiling(Q4_1).rows == 8 and ceiling(Q4_1).bad
-    assert ceiling(Q8_0).times == pytest.approx(2.5) and not ceiling(Q8_0).bad
+    assert ceiling(Q4_1).times == pytest.approx(8 / 5.1) and ceiling(Q4_1).rows == 8 and ceiling(Q4_1).poor
+    assert ceiling(Q8_0).times == pytest.approx(2.5) and not ceiling(Q8_0).poor
     assert ceiling(LatencyModel({1: 2.0, 8: 100.0}, 0.1)).rows == 1
 
 
-def test_a_file_that_verifies_badly_is_named() -> None:
-    told = bad_verifier(Q4_1, "a.gguf", "Q4_1")
-    assert told is not None and told.startswith("a.gguf (Q4_1) verifies badly: 8 tokens") and "1.57 times" in told
-    assert bad_verifier(Q8_0, "a.gguf", "Q8_0") is None
+def test_a_file_of_poor_batch_scaling_is_named() -> None:
+    told = poor_scaling(Q4_1, "a.gguf", "Q4_1")
+    assert told is not None and "1.57 times" in told
+    assert told.startswith("a.gguf (Q4_1) has poor batch scaling: 8 tokens")
+    assert poor_scaling(Q8_0, "a.gguf", "Q8_0") is None
 
 
 def test_the_chance_that_pays_makes_a_round_as_fast_as_the_expert() -> None:
