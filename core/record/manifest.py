@@ -40,7 +40,8 @@ class ModelFacts:
     """The file of one model."""
 
     file: str
-    sha256: str
+    sha256: str | None
+    """None where the model is no file of this machine."""
     quant: str
     parameters: int
 
@@ -86,10 +87,10 @@ class RunDocument:
 
 
 def model_facts(file: ModelFile) -> ModelFacts:
-    """Raises OSError where the file can no longer be read."""
+    """What the manifest says of a model. Raises OSError where its file cannot be read."""
     return ModelFacts(
         file=file.path.name,
-        sha256=remembered_hash(file.path),
+        sha256=remembered_hash(file.path) if file.path.is_file() else None,
         quant=file.header.file_type,
         parameters=file.header.parameters,
     )

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ..conversation.tokenize import Tokenizer
 from ..decoding.answer import Lexicon
+from ..decoding.length.constants import CONSTANTS
 from ..decoding.model import LanguageModel
 from ..files.source import Source
 from ..headers.gguf import Header
@@ -18,7 +19,7 @@ from ..machine.fit import Footprint
 from .stop import StopFlag
 
 ROLES = ("drafter", "expert")
-MAX_DRAFT = 16  # tokens that a draft holds at most: the expert's rows are reserved for them
+MAX_DRAFT = CONSTANTS.longest_draft  # the expert's rows are reserved for a whole draft
 
 OnLoad = Callable[[str, float], None]
 """Hears the role that is being loaded and the share of it that is."""

@@ -1,5 +1,6 @@
 """What a stranger adds: a backend and a draft source, each one file and one line, with no change to the engine."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -144,3 +145,6 @@ def test_commands_run_in_this_process_without_a_file(
     app(["compare", "Tell me of it.", *pair, "-k", "4", "--rule", "token", "-q"], standalone_mode=False)
     table = capsys.readouterr().out
     assert "token" in table and "exact" in table and "expert" in table
+    app(["compare", "Tell me of it.", *pair, "-k", "4", "--json"], standalone_mode=False)
+    document = json.loads(capsys.readouterr().out)
+    assert document["arms"][1]["identical_to_expert"] is True and document["manifest"]["expert"]["sha256"] is None
