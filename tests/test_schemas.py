@@ -102,24 +102,33 @@ def test_a_saved_chat(tmp_path: Path) -> None:
     check("session", json.loads(file.read_text()))
 
 
+@pytest.fixture
+def patient(script: str, clean: Mapping[str, str], tmp_path: Path) -> Run:
+    """Runs the script with files of its own; the limit is only against hanging."""
+    home = {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("CONFIG", "STATE", "CACHE")}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [script, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env={**clean, **home}, timeout=400)
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.tiny
-def test_measurements(speccas: Run, tmp_path: Path) -> None:
+def test_measurements(patient: Run, tmp_path: Path) -> None:
     folder = str(tmp_path / "out")
     plan = ("--limit", "1", "--repeats", "1", "-n", "4", "--rule", "token")
-    check("bench", printed(speccas("bench", *plan, "--report", folder, "--json")))
+    check("bench", printed(patient("bench", *plan, "--report", folder, "--json")))
     check("bench", json.loads((tmp_path / "out/report.json").read_text()))
     for line in (tmp_path / "out/samples.jsonl").read_text().splitlines():
         check("sample", json.loads(line))
-    check("bench-compare", printed(speccas("bench", "--compare", folder, folder, "--json")))
-    check("check", printed(speccas("check", "tiny", "--measure", "--json")))
+    check("bench-compare", printed(patient("bench", "--compare", folder, folder, "--json")))
+    check("check", printed(patient("check", "tiny", "--measure", "--json")))
 
 
 @pytest.mark.slow
 @pytest.mark.tiny
-def test_searches(script: str, clean: Mapping[str, str], tmp_path: Path) -> None:
-    home = {f"XDG_{kind}_HOME": str(tmp_path / kind) for kind in ("CONFIG", "STATE", "CACHE")}
-    narrow = ("--limit", "2", "--rule", "exact", "-k", "2,auto", "-n", "8", "--json")
-    for name, command in (("tune", ("tune", *narrow)), ("doctor", ("doctor", "--curve", "--json"))):
-        done = subprocess.run([script, *command], capture_output=True, text=True, env={**clean, **home}, timeout=400)
-        check(name, printed(done))
+def test_searches(patient: Run) -> None:
+    check("tune", printed(patient("tune", "--limit", "2", "--rule", "exact", "-k", "2,auto", "-n", "8", "--json")))
+    check("doctor", printed(patient("doctor", "--curve", "--json")))
