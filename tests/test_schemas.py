@@ -31,8 +31,19 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
+def closed(part: Any) -> Any:
+    """The same schema without room for keys that it does not name."""
+    if isinstance(part, list):
+        return [closed(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    shut = {"additionalProperties": False} if part.get("type") == "object" and "properties" in part else {}
+    return {**shut, **{key: closed(value) for key, value in part.items()}}
+
+
 def check(name: str, document: object) -> None:
-    Draft202012Validator(schema(name)).validate(document)
+    """Our own documents have no key that their schema does not name, or the two would drift apart."""
+    Draft202012Validator(closed(schema(name))).validate(document)
 
 
 def printed(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
