@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.recorded.recorder import CASES, HERE, Case, done, ends, helps, interrupted, keys, play, refused, smollm2
+from tests.recorded.recorder import CASES, HERE, Case, done, ends, helps, interrupted, keys, play, refused, run, smollm2
 
 pytestmark = [
     pytest.mark.slow,
@@ -74,10 +74,27 @@ def test_data_of_c598e1a_still_loads(tmp_path: Path) -> None:
     assert "exact" in done(["replay", str(DATA / "trace.jsonl")], tmp_path)
     reports = [str(DATA / "bench" / "report.json")] * 2
     assert json.loads(done(["bench", "--compare", *reports, "--json"], tmp_path))["arms"]
-    for kind, name in (("cache", "curves.json"), ("state", "lock.json"), ("config", "pairs/tiny.yaml")):
+    for kind, name in (("state", "lock.json"), ("config", "pairs/tiny.yaml")):
         target = tmp_path / kind / "speccas" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((DATA / Path(name).name).read_bytes())
-    assert json.loads(done(["list", "--json"], tmp_path))
-    document = json.loads(done(["run", "Hello", "--json", *few], tmp_path))
+    assert "some-model-GGUF" in done(["doctor", "--json"], tmp_path), "the lock: its files are gone, and it is told"
+    answer = run(["run", "Hello", "--json", *few], tmp_path)
+    document = json.loads(answer.stdout)
     assert document["arms"][0]["name"] == "token:0.5" and document["manifest"]["k"] == 2
+    told = run(["run", "Hello", *few], tmp_path).stderr
+    assert "tuned: --rule token:0.5 -k 2 (1.20x the expert alone [1.10, 1.30], 24 prompts" in told
+
+
+def test_figures_that_c598e1a_learned_are_gone_on_from(tmp_path: Path) -> None:
+    """They are kept by files, threads and build, so they are put under this machine's key first."""
+    answer = ["run", "Hello", "-k", "auto", "-n", "8", "--threads", "1"]
+    done(answer, tmp_path)
+    file = tmp_path / "cache" / "speccas" / "curves.json"
+    (key,) = json.loads(file.read_text())
+    (old,) = json.loads((DATA / "curves.json").read_text()).values()
+    old["seen"]["13"] = 123.0
+    file.write_text(json.dumps({key: old}))
+    done(answer, tmp_path)
+    new = json.loads(file.read_text())[key]
+    assert "13" in new["seen"] and new["chances"].keys() >= old["chances"].keys()
