@@ -85,6 +85,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_fast(FILES, 3), ids=lambda name: str(name)[:20])
 def test_a_bad_drafter(speccas: Run, folder: Path, name: str) -> None:
     code, *words = FILES[name]
@@ -146,6 +147,7 @@ def test_a_bad_value(speccas: Run, case: str) -> None:
     refused(speccas("run", "hi", *arguments), 2, *map(str, words))
 
 
+@pytest.mark.slow
 def test_compare_refuses_the_same(speccas: Run) -> None:
     refused(speccas("compare", "hi", "--rule", "exact", "--rule", "tokne"), 2, "did you mean 'token'?")
     refused(speccas("compare", "hi", "-k", "17"), 2, "--draft-tokens '17'", "1 to 16")
@@ -269,6 +271,7 @@ def test_no_stdout_at_all(script: str, clean: dict[str, str], arguments: str) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_state_directory_that_is_none(terminal: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     code, screen = terminal("chat", env={"XDG_STATE_HOME": str(tmp_path / "state")})

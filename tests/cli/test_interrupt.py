@@ -87,6 +87,7 @@ def packed(text: str) -> str:
     return "".join(text.split())
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_control_c_while_it_writes(start: Start, speccas: Run) -> None:
     """What was written stays on the screen, and is what it would have been."""

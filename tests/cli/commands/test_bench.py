@@ -251,6 +251,7 @@ def test_above_temperature_0_each_token_rule_has_its_filter_beside_it(speccas: R
     assert {s["identical_to_expert"] for s in samples} == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     few_fast(

@@ -88,6 +88,7 @@ def poem(speccas: Run) -> dict[str, Any]:
     return read(speccas("compare", POEM, *SHOWN_BY))
 
 
+@pytest.mark.slow
 def test_the_manifest(poem: dict[str, Any]) -> None:
     manifest = poem["manifest"]
     assert set(manifest) == MANIFEST and set(manifest["drafter"]) == set(manifest["expert"]) == MODEL

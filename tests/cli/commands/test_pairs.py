@@ -135,6 +135,7 @@ def test_a_cached_pair_answers_with_the_network_closed(hub: Hub, tmp_path: Path)
     assert "socket.connect" in log.read_text()  # the spy does hear
 
 
+@pytest.mark.slow
 def test_offline_without_the_cache(hub: Hub) -> None:
     hub.add(REPO, {FILE: DATA})
     for words in (["pull", NAME], ["run", "x", "--drafter", NAME, "--expert", NAME]):
@@ -225,6 +226,7 @@ def test_the_token_is_nowhere(hub: Hub, tmp_path: Path) -> None:
 # --- list, verify, rm ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_list_says_have_partial_and_missing(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA, "model-Q8_0.gguf": DATA[:100]})
     write_pair(
@@ -245,6 +247,7 @@ def test_list_says_have_partial_and_missing(hub: Hub, tmp_path: Path) -> None:
     assert "half" in speccas("list").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "last"), [(48, "memory"), (80, "licence"), (100, "licence"), (120, "what")])
 def test_list_shows_whole_cells_at_every_width(width: int, last: str) -> None:
     """At 110 columns and more the description once squeezed the licence to nothing."""
@@ -277,6 +280,7 @@ def test_list_in_a_pipe_is_whole() -> None:
     assert "SmolLM2-135M-Instruct, drafted by a 22-million-parameter model of ours" in found.stdout
 
 
+@pytest.mark.slow
 def test_verify_and_rm(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA})
     hub.add("owner/large", {"large-Q4_K_M.gguf": DATA[:1000]})
@@ -323,6 +327,7 @@ def test_check_reads_only_headers_of_hub_files(hub: Hub, tmp_path: Path) -> None
     assert not (tmp_path / "hf").exists() or cached(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_check_of_what_cannot_be_paired(tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(TINY.read_bytes()[:100_000])
@@ -335,6 +340,7 @@ def test_check_of_what_cannot_be_paired(tmp_path: Path) -> None:
     assert speccas("check", "tiny").returncode == 0
 
 
+@pytest.mark.slow
 def test_show_and_doctor_as_json(hub: Hub) -> None:
     shown = json.loads(speccas("show", "tiny", "--ctx", "2048", "--json").stdout)
     assert shown["vocabulary"]["verdict"] == "subset" and shown["memory"]["context"] == 2048

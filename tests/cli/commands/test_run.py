@@ -38,11 +38,13 @@ def plain(speccas: Run) -> dict[str, Any]:
     return answer(speccas, ASK, "-n", "24")
 
 
+@pytest.mark.slow
 def test_the_defaults(plain: dict[str, Any]) -> None:
     assert (plain["name"], plain["rule"], plain["alpha"], plain["k"]) == ("exact", "exact", None, "auto")
     assert plain["tokens"] <= 24 and plain["kept"] == 0 and plain["text"]
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_the_answer_and_nothing_else(speccas: Run, plain: dict[str, Any]) -> None:
     for arguments, prompt in (([ASK], ""), (["-", "-q"], ASK + "\r\n"), ([], ASK)):
         done = speccas("run", *arguments, "-n", "24", stdin=prompt)
@@ -111,6 +113,7 @@ def test_the_ends_of_an_answer(speccas: Run) -> None:
     assert full["finish"] == "context" and 0 < full["tokens"] < 24 and on["text"].startswith(full["text"])
 
 
+@pytest.mark.slow
 def test_settings_come_from_everywhere(speccas: Run, tmp_path: Path, plain: dict[str, Any]) -> None:
     """Which one wins is tested in tests/core/test_settings.py."""
     (tmp_path / "speccas").mkdir()

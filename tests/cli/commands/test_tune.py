@@ -280,6 +280,7 @@ def test_few_prompts_do_not_replace_what_many_found(patient: Run, tmp_path: Path
     assert yaml.safe_load(path.read_text())["evidence"]["prompts"] == 1, "elsewhere it shows no more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     few_fast(
@@ -313,6 +314,7 @@ def test_wrong_flags_end_before_a_model_is_loaded(
     assert not list(tmp_path.rglob("samples.jsonl"))
 
 
+@pytest.mark.slow
 def test_one_prompt_is_too_few(speccas: Run, tmp_path: Path) -> None:
     prompts = tmp_path / "one.jsonl"
     prompts.write_text('{"prompt": "Hello."}\n')
@@ -320,6 +322,7 @@ def test_one_prompt_is_too_few(speccas: Run, tmp_path: Path) -> None:
     assert done.returncode == 2 and "at least two prompts" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_tried(speccas: Run, tmp_path: Path) -> None:
     done = speccas("tune", *NARROW, "--limit", "12", "--dry-run", env=homes(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")

@@ -124,6 +124,7 @@ def test_the_recorded_run(trace: Path) -> None:
         assert float(text.attrib["x"]) + 8.4 * cells(shown) <= width
 
 
+@pytest.mark.slow
 def test_from_the_command_line(speccas: Run, trace: Path, tmp_path: Path) -> None:
     for kind in ("html", "svg"):
         path = tmp_path / f"out.{kind}"

@@ -92,6 +92,7 @@ def test_two_traces_side_by_side(speccas: Run, trace: Path) -> None:
     assert narrow.returncode == 2 and "4 arms do not fit side by side in 80 columns" in narrow.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

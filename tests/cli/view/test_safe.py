@@ -69,6 +69,7 @@ def test_a_message_is_no_way_in(speccas: Run) -> None:
     assert done.returncode == 2 and done.stderr.replace("\n", "").isprintable() and "x1b" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_profile_is_no_way_in(speccas: Run, tmp_path: Path) -> None:
     pairs = tmp_path / "speccas/pairs"
     pairs.mkdir(parents=True)

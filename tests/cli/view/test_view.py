@@ -41,6 +41,7 @@ def play(view: TokenView, events: Iterator[Event]) -> None:
             view(event)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_a_long_answer_appears_once_and_in_order(terminal: Any, events: Events, clock: Clock, size: Any) -> None:
     screen = terminal(*size)

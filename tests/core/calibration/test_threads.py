@@ -20,6 +20,7 @@ def test_another_number_must_be_clearly_faster() -> None:
     assert fastest({}, 8) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_trying_leaves_threads_caches_and_distributions_as_they_were(tiny: Pair) -> None:
     ids = tokens(tiny, "The sea is")

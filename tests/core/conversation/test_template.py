@@ -107,6 +107,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_or_broken_template_is_one_clear_error(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

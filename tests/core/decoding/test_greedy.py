@@ -141,7 +141,7 @@ def test_the_expert_as_its_own_drafter_is_always_right(twins: Pair) -> None:
 
 @pytest.mark.tiny
 @pytest.mark.parametrize("temperature", few_fast([0.8, 0.0], 1))
-@pytest.mark.parametrize("arm", [arm.name for arm in every_arm()])
+@pytest.mark.parametrize("arm", few_fast([arm.name for arm in every_arm()], 3))
 def test_every_arm_runs(tiny: Pair, arm: str, temperature: float) -> None:
     prompt = prefilled(tiny, PROMPTS[0])
     run = played(tiny, arm, prompt, 12, temperature=temperature)

@@ -85,6 +85,7 @@ def test_what_writes_no_text(key: str) -> None:
             check(*pair)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not QWEN_EXPERT.is_file() or not SMOL.is_file(), reason="no real files on this machine")
 @pytest.mark.parametrize(
     ("drafter", "expert", "verdict"),

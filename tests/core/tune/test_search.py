@@ -154,6 +154,7 @@ def found(machine: Machine, folder: Path, floor: float) -> tuple[Choice, list[Ha
         return search(Simulated(machine), file, floor, reached.append), reached, list(file.samples)
 
 
+@pytest.mark.slow
 def test_a_lenient_rule_wins_where_its_loss_is_within_the_floor(tmp_path: Path) -> None:
     choice, reached, _ = found(FLAT, tmp_path, 0.08)
     assert choice.faster and choice.candidate.name == "token:0.3", finding(choice, 0.08)
