@@ -175,7 +175,7 @@ def test_what_goes_before_the_profile_is_pointed_out(patient: Run, tmp_path: Pat
     assert "Finalists" in done.stdout and "loss by log-prob = 1 - exp(" in done.stdout
     assert "expert " in done.stderr and "frontier: " in done.stderr and "after 1 prompts: 1 of 1" in done.stderr
     assert "threads, for" not in done.stderr, "the environment names a number"
-    assert saved(tmp_path).read_text().startswith("# What `speccas tune` found.") and not profile(tmp_path).exists()
+    assert saved(tmp_path).read_text().startswith("# What tune found.") and not profile(tmp_path).exists()
 
 
 @pytest.mark.slow
