@@ -15,7 +15,7 @@ README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "profiles" / "tiny-drafter.md"]
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 MARKED = re.compile(r"^<!-- runs -->\n```\n(.*?)^```", re.DOTALL | re.MULTILINE)
-LONG = ("bench", "chat", "drafting", "install", "json", "traces", "view")
+LONG = ("bench", "chat", "drafting", "install", "json", "pairs", "settings", "traces", "view")
 """Pages whose blocks only the slow tier runs."""
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}", marks=[pytest.mark.slow] if page.stem in LONG else [])

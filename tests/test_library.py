@@ -10,6 +10,7 @@ import pytest
 
 import speccas.core as library
 from tests.builders.models import smollm2
+from tests.builders.tiers import few_fast
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -34,7 +35,7 @@ def test_importing_it_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.skipif(smollm2() is None, reason="needs the tiny extra")
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+@pytest.mark.parametrize("number", few_fast(range(len(EXAMPLES)), 1))
 def test_examples_run_as_they_stand(number: int, tmp_path: Path) -> None:
     file = tmp_path / "example.py"
     file.write_text(EXAMPLES[number])

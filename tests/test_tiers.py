@@ -8,7 +8,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import typer
 
 from speccas.cli.app import app
@@ -83,6 +82,6 @@ def commands_run(trees: dict[Path, ast.Module]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(typer.main.get_command(app).commands))  # type: ignore[attr-defined]
-def test_every_command_is_run_by_a_fast_test(name: str) -> None:
-    assert name in commands_run({path: ast.parse(path.read_text()) for path in TESTS})
+def test_every_command_is_run_by_a_fast_test() -> None:
+    found = commands_run({path: ast.parse(path.read_text()) for path in TESTS})
+    assert not set(typer.main.get_command(app).commands) - found  # type: ignore[attr-defined]

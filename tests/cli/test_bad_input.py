@@ -174,6 +174,7 @@ def test_a_pipe_that_is_not_utf_8(speccas: Run) -> None:
     refused(speccas("run", "-", stdin=b"caf\xe9 ol\xe9"), 2, "not UTF-8", "0xe9", "offset 3")
 
 
+@pytest.mark.slow
 @pytest.mark.tiny
 def test_a_prompt_longer_than_the_context(speccas: Run) -> None:
     refused(speccas("run", "hi", "--ctx", "1"), 2, "the context of 1", "a larger --ctx")

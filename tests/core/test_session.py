@@ -263,7 +263,7 @@ def test_a_loaded_session_goes_on_as_the_one_that_was_saved(make: Make, tmp_path
 
 
 @pytest.mark.parametrize(
-    "rule", few_fast(["exact", "token:0.7", "expert", "drafter", "token-cascade", "answer-cascade:1"], 2)
+    "rule", few_fast(["exact", "token:0.7", "expert", "drafter", "token-cascade", "answer-cascade:1"], 1)
 )
 def test_why_evaluates_the_round_again(make: Make, rule: str) -> None:
     """Every token of an answer: the numbers are those of a run that recorded them."""

@@ -105,6 +105,7 @@ def test_the_manifest(poem: dict[str, Any]) -> None:
     assert re.fullmatch("[0-9a-f]{64}", manifest["template_sha256"])
 
 
+@pytest.mark.slow
 def test_exact_is_the_expert_and_confidence_defers(poem: dict[str, Any]) -> None:
     arms = {arm["name"]: arm for arm in poem["arms"]}
     assert list(arms) == ["expert", "exact", "confidence", "token"]

@@ -109,6 +109,7 @@ def test_a_program_reaches_no_network_where_that_can_be_cut() -> None:
             pass  # it was there
 
 
+@pytest.mark.slow
 def test_what_a_program_started_dies_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "told"
     source = f"""

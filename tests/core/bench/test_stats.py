@@ -59,6 +59,7 @@ def test_two_identical_arms_show_no_difference() -> None:
     assert undecided >= 0.9 * RUNS
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_mean_change_covers_it_for_few_prompts() -> None:
     covered = 0
     for seed in range(RUNS):

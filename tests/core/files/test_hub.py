@@ -204,6 +204,7 @@ def test_a_server_that_ignores_ranges_and_always_closes_early_is_given_up(hub: H
     assert len(hub.asked("files")) <= transfer.TRIES + 1
 
 
+@pytest.mark.slow
 def test_a_server_that_stalls_is_asked_again(hub: Hub) -> None:
     served = hub.add(REPO, {FILE: DATA}).files[FILE]
     served.pause_at = 1 << 20

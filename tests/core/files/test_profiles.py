@@ -151,6 +151,7 @@ LINES = WHOLE.splitlines()
 noise = st.text(" :-{}[]&*!|>'\"#%@`,?\n\tax0~", max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(LINES) - 1), st.integers(0, 40), noise)
 def test_a_changed_profile_is_a_pair_or_an_error_of_ours(tmp_path: Path, line: int, at: int, text: str) -> None:

@@ -108,6 +108,7 @@ def test_real_files(drafter: Path, expert: Path, verdict: str) -> None:
         assert any("8,192" in remark for remark in found.remarks)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not QWEN_EXPERT.is_file() or not SMOL.is_file(), reason="no real files on this machine")
 def test_a_check_stays_below_200_megabytes() -> None:
     program = f"""
@@ -124,6 +125,7 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])"""  #
 HEADER = TINY.read_bytes()[: read_header(TINY).data_offset]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=5), st.integers(0, len(HEADER))
