@@ -1,6 +1,6 @@
 """A parent that outlives a crash: native code runs in a child, and a crash there still ends in one clear line.
 
-Knows processes, signals and terminal modes; nothing of what the child does. Called before anything heavy is imported.
+Called before anything heavy is imported.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
 """Ctrl-C while native code runs. A Python signal handler runs only after llama_decode returns, so the signal's number
-goes through a pipe to a thread that sets the stop flag. Knows signals; not what is being stopped.
+goes through a pipe to a thread that sets the stop flag.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The flags that every command with models shares, and how they become settings. Knows flags; not what commands do."""
+"""The flags that every command with models shares, and how they become settings."""
 
 import functools
 import inspect
@@ -26,9 +26,11 @@ def parameter(name: str, flag: Flag) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
+SHARED = {name: parameter(name, flag) for name, flag in FLAGS.items()}
+
+
 def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared flags; it receives those that were given as `flags`."""
-    shared = {name: parameter(name, flag) for name, flag in FLAGS.items()}
     own = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, p in inspect.signature(command).parameters.items()
@@ -37,11 +39,11 @@ def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_flags(**given: Any) -> None:
-        flags = {name: given.pop(name) for name in shared}
+        flags = {name: given.pop(name) for name in SHARED}
         command(flags={name: value for name, value in flags.items() if value not in (None, False, [])}, **given)
 
-    with_flags.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
-    with_flags.__annotations__ = {p.name: p.annotation for p in (*own, *shared.values())}
+    with_flags.__signature__ = inspect.Signature([*own, *SHARED.values()])  # type: ignore[attr-defined]
+    with_flags.__annotations__ = {p.name: p.annotation for p in (*own, *SHARED.values())}
     return with_flags
 
 

@@ -20,7 +20,7 @@ from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.manifest import Manifest, manifest
 from speccas.core.record.metrics import Fold
 from speccas.core.runtime.backend import LoadOptions
-from speccas.core.runtime.generate import Length, PromptRead, generate, read_prompt
+from speccas.core.runtime.generate import Length, PromptRead, drain, generate, read_prompt
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import Prompt, prompt_of, require_room
 from speccas.core.runtime.stop import StopFlag
@@ -134,15 +134,11 @@ def asked_of(pair: Pair, settings: Settings, text: str, detail: bool) -> Asked:
 
 def read(pair: Pair, prompt: Prompt, drafter: bool = True) -> dict[str, float]:
     """Read a prompt, with a bar when it takes long; the seconds by role."""
-    steps = read_prompt(pair, prompt, drafter)
     with Waiting(make_console(stderr=True)) as waiting:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                seconds: dict[str, float] = end.value
-                return seconds
-            waiting.tell(f"reading the prompt ({step.role})", step.done / max(1, step.total))
+        return drain(
+            read_prompt(pair, prompt, drafter),
+            lambda step: waiting.tell(f"reading the prompt ({step.role})", step.done / max(1, step.total)),
+        )
 
 
 def play_arm(

@@ -1,4 +1,4 @@
-"""--trace: a file that is written while a run goes on. Knows files; the format is core/record/trace.py's."""
+"""--trace: a file that is written while a run goes on. The format is core/record/trace.py's."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Entry point of the console script: a Ctrl-C is quiet from the first import on. Knows nothing of commands."""
+"""Entry point of the console script: a Ctrl-C is quiet from the first import on."""
 
 import os
 import signal

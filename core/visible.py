@@ -1,4 +1,4 @@
-"""Characters that a terminal or a page would obey, shown as glyphs. Knows Unicode; not where a text came from.
+"""Characters that a terminal or a page would obey, shown as glyphs.
 
 `cli/view/safe.py` is the gate to the terminal; files that people open (reports) pass their texts through here as well.
 """

@@ -1,7 +1,4 @@
-"""Reading a message: line editing, history, several lines, an editor, completion. All of it is prompt_toolkit's.
-
-Knows keys and lines; not what a message does.
-"""
+"""Reading a message: line editing, history, several lines, an editor, completion. All of it is prompt_toolkit's."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The chat itself: read a line, do a command or show an answer, say what it cost. Knows the terminal and a session."""
+"""The chat itself: read a line, do a command or show an answer, say what it cost."""
 
 import contextlib
 import os

@@ -1,7 +1,4 @@
-"""Which view shows an arm: chosen by --view, the terminal's width and whether it may be redrawn.
-
-Knows the views and recorded arms; not models.
-"""
+"""Which view shows an arm: chosen by --view, the terminal's width and whether it may be redrawn."""
 
 import contextlib
 import dataclasses

@@ -1,6 +1,6 @@
 """A trace as one self-contained HTML or SVG file: no script, no network, safe whatever a model wrote.
 
-Knows recorded arms and colours; not terminals. Hovering a token shows q, p and the expert's choices.
+Hovering a token shows q, p and the expert's choices.
 """
 
 import importlib.resources

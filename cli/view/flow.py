@@ -1,4 +1,4 @@
-"""Styled text into lines of a width, word by word as it arrives. Knows cells and words; not tokens or terminals."""
+"""Styled text into lines of a width, word by word as it arrives."""
 
 from collections.abc import Iterator
 from textwrap import wrap

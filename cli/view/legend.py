@@ -1,4 +1,4 @@
-"""What the colours and marks mean, as lines for a width, every entry whole. Knows statuses; not a screen."""
+"""What the colours and marks mean, as lines for a width, every entry whole."""
 
 from .flow import Flow, Line, cells
 from .theme import LEGEND, MARKS, MEANINGS

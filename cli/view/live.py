@@ -1,8 +1,8 @@
 """The few lines at the bottom that are redrawn, and the settled lines above them that never are.
 
-Knows how to move a cursor; not what the lines say. One write a refresh; nothing but our own escape codes. Between two
-drawings the cursor waits at the region's first cell: a terminal that is resized keeps it there, whether it wraps lines
-anew or cuts them off, so the next drawing begins where this one did.
+One write a refresh; nothing but our own escape codes. Between two drawings the cursor waits at the region's first cell:
+a terminal that is resized keeps it there, whether it wraps lines anew or cuts them off, so the next drawing begins
+where this one did.
 """
 
 from collections.abc import Sequence

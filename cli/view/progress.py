@@ -1,7 +1,4 @@
-"""Waiting made visible: a bar on stderr, only when loading or reading a prompt takes longer than a second.
-
-Knows shares of work and a clock; not what is being done.
-"""
+"""Waiting made visible: a bar on stderr, only when loading or reading a prompt takes longer than a second."""
 
 import time
 from types import TracebackType

@@ -1,7 +1,4 @@
-"""A round in one line: the draft as written, struck through where it was turned down, the expert's word in its place.
-
-Knows recorded rounds and marks; not widths and not terminals.
-"""
+"""A round in one line: the draft as written, struck through where it was turned down, the expert's word instead."""
 
 from speccas.core.decoding.events import Judged
 

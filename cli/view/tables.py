@@ -1,4 +1,4 @@
-"""Figures as a table, in parts where the terminal is narrow. Knows figures; measures nothing."""
+"""Figures as a table, in parts where the terminal is narrow."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""How statuses look, and the two consoles. Knows colours and marks; not tokens and not commands."""
+"""How statuses look, and the two consoles."""
 
 import os
 import sys

@@ -1,5 +1,5 @@
 """A bar for each file that is fetched or read through, with speed and time left, on stderr. Off a terminal: one line a
-file. Knows names and bytes; not what is done with them.
+file.
 """
 
 from types import TracebackType

@@ -1,6 +1,6 @@
 """Why token N is what it is: its round, the rule's inequality with its numbers, the expert's choices, the other rules.
 
-Knows recorded rounds; not models. Every number was recorded when the token was judged.
+Every number was recorded when the token was judged.
 """
 
 from collections.abc import Iterator, Sequence

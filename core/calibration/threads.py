@@ -1,4 +1,4 @@
-"""How many threads serve a pair best on this machine, by trying. Knows a loaded pair; not who asks, or what is saved.
+"""How many threads serve a pair best on this machine, by trying.
 
 All cores are often the wrong number: hyper-threads share a core's arithmetic, and some cores are slower than others.
 """

@@ -1,7 +1,7 @@
 """Messages to the text that a model expects: the chat template of a GGUF file, rendered in a sandbox.
 
-Knows Jinja and messages; not token ids and not llama.cpp. A template comes from a stranger: it cannot reach Python
-(ImmutableSandboxedEnvironment), and it runs in a child process with a limit on time, memory and output.
+A template comes from a stranger: it cannot reach Python (ImmutableSandboxedEnvironment), and it runs in a child process
+with a limit on time, memory and output.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A conversation to the expert's token ids. Knows templates and tokenizers; not caches and not rules.
+"""A conversation to the expert's token ids.
 
 The rendered text is tokenised whole, as everywhere else. Only where a message itself spells a control token
 (`<|im_end|>` typed by a user) is that span cut out and tokenised as text, so nobody can type control tokens.

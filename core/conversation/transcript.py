@@ -1,6 +1,6 @@
 """A conversation as values: its turns, the ids they were written in, and a file to keep them.
 
-Knows templates and ids; not caches, not rules and not the terminal. What was generated is never tokenised again.
+What was generated is never tokenised again.
 """
 
 import hashlib

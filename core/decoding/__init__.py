@@ -1,1 +1,1 @@
-"""Decoding: rules, verification and the loop. Knows token ids and numbers, not llama.cpp, files or terminals."""
+"""Decoding: rules, verification and the loop. Only token ids and numbers come in here."""

@@ -1,7 +1,4 @@
-"""The answer as it grows: tokens committed one by one, text decoded from their bytes, and when to end.
-
-Knows bytes and stop texts; not where a token came from, and not what is shown.
-"""
+"""The answer as it grows: tokens committed one by one, text decoded from their bytes, and when to end."""
 
 import codecs
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """What speculative cascades are measured against: each model alone, and the two sequential cascades they come from.
 
-The same events as the engine's loop, one token a round. Knows token ids and numbers only. Alg. 2 of arXiv 2405.19261v2
-(TokenCascade) and eq. 1 (the whole answer by the drafter, or all over by the expert).
+The same events as the engine's loop, one token a round. Alg. 2 of arXiv 2405.19261v2 (TokenCascade) and eq. 1 (the
+whole answer by the drafter, or all over by the expert).
 """
 
 import math

@@ -47,7 +47,7 @@ def speculate(
     try:
         while answer.finish is None:
             number, at, before = number + 1, answer.length, meter.now()
-            source, draft = first_draft(sources, policy, answer.room, drawing)
+            source, draft = first_draft(sources, policy, min(answer.room, expert.max_rows - 1), drawing)
             rule = EXPERT if source is None else arm.rule
             pending = answer.pieces(draft.tokens)
             if pending:

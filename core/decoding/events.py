@@ -1,4 +1,4 @@
-"""What the engine says while it runs: frozen values that fit in JSON. Knows nothing of who listens.
+"""What the engine says while it runs: frozen values that fit in JSON.
 
 Text in an event is what *settled* with that token: joined over all tokens, plus `Finished.tail`, it is the answer.
 """

@@ -12,6 +12,7 @@ To add one: a class here, a line in RULES, a row of vectors in tests/core/decodi
 
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,7 +81,7 @@ class Dial:
         return f"{self.low:g} to {'below ' * self.below}{self.high:g}"
 
 
-class Rule:
+class Rule(ABC):
     """What each rule says of itself. This base is for the two that compare p with q by the exact test or a more lenient
     one; the others are a PositionRule or a TokenRule, which have their pi."""
 
@@ -105,13 +106,13 @@ class Rule:
     lossless: ClassVar[bool] = False
     """Whether pi is p whatever alpha is: nothing is kept, and the exact test decides."""
 
+    @abstractmethod
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         """Left and right side of the inequality for token v, an expert id."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pi(self, at: Position) -> Probabilities:
         """The distribution the rule samples from, dense over the expert's vocabulary."""
-        raise NotImplementedError
 
     @property
     def min_p(self) -> float | None:
@@ -131,14 +132,25 @@ class PositionRule(Rule):
 
 
 class TokenRule(Rule):
-    """A rule that keeps some tokens of a position and not others."""
+    """A rule that keeps some tokens of a position and not others: those likely enough for its limit."""
 
     __slots__ = ()
     samples: ClassVar[str] = "q on the tokens it keeps, and p times q's mass on the others (eq 11)"
 
+    @abstractmethod
+    def limit(self, at: Position) -> float:
+        """The right side of the inequality, which all tokens share."""
+
+    def judged(self, at: Position) -> Distribution:
+        """The distribution whose probabilities are the left sides."""
+        return at.p1
+
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        return self.judged(at).prob(v), self.limit(at)
+
     def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
-        """`sides` of all tokens at once: the left sides (vocabulary,), and the right side, which they share."""
-        raise NotImplementedError
+        """`sides` of all tokens at once: the left sides (vocabulary,), and the right side."""
+        return self.judged(at).all(), self.limit(at)
 
     def approved(self, at: Position) -> NDArray[np.bool_]:
         """Which tokens are kept (vocabulary,)."""
@@ -267,12 +279,6 @@ class TokenList(TokenRule):
     def min_p(self) -> float:
         return 1 - self.alpha
 
-    def sides(self, v: int, at: Position) -> tuple[float, float]:
-        return at.p1.prob(v), self.limit(at)
-
-    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
-        return at.p1.all(), self.limit(at)
-
     def limit(self, at: Position) -> float:
         return (1 - self.alpha) * at.p1.max
 
@@ -289,11 +295,8 @@ class TokenQ(TokenRule):
     reads_q = True
     reads_p = True
 
-    def sides(self, v: int, at: Position) -> tuple[float, float]:
-        return at.q1.prob(v), self.limit(at)
-
-    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
-        return at.q1.all(), self.limit(at)
+    def judged(self, at: Position) -> Distribution:
+        return at.q1
 
     def limit(self, at: Position) -> float:
         return at.p1.max - self.alpha
@@ -310,12 +313,6 @@ class TokenMargin(TokenRule):
     dial = Dial(0.2, low=-1.0)
     reads_p = True
 
-    def sides(self, v: int, at: Position) -> tuple[float, float]:
-        return at.p1.prob(v), self.limit(at)
-
-    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
-        return at.p1.all(), self.limit(at)
-
     def limit(self, at: Position) -> float:
         return at.p1.max - self.alpha
 
@@ -331,12 +328,6 @@ class TokenSafe(TokenRule):
     ends = "0: exact, but the expert's first choice is free; 1: keeps every draft"
     dial = Dial(0.5)
     reads_p = True
-
-    def sides(self, v: int, at: Position) -> tuple[float, float]:
-        return at.p1.prob(v), self.limit(at)
-
-    def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
-        return at.p1.all(), self.limit(at)
 
     def limit(self, at: Position) -> float:
         return (1 - self.alpha) * at.p1.max
@@ -357,11 +348,14 @@ class TopK(TokenRule):
     sense = "<="
     reads_p = True
 
+    def limit(self, at: Position) -> float:
+        return self.alpha
+
     def sides(self, v: int, at: Position) -> tuple[float, float]:
-        return 1 + at.p1.rank(v), self.alpha
+        return 1 + at.p1.rank(v), self.limit(at)
 
     def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
-        return (1 + at.p1.ranks(int(self.alpha))).astype(np.float64), self.alpha
+        return (1 + at.p1.ranks(int(self.alpha))).astype(np.float64), self.limit(at)
 
 
 @dataclass(frozen=True, slots=True)

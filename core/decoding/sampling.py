@@ -1,4 +1,4 @@
-"""From a row of logits to a distribution, and draws from it. Knows arrays, not models and not rules.
+"""From a row of logits to a distribution, and draws from it.
 
 Letters as in the papers: q is the drafter's distribution, p the expert's, pi the one a rule wants sampled.
 """

@@ -1,7 +1,4 @@
-"""A language model that is a table of numbers: for tests, and for machines simulated on a virtual clock.
-
-Knows token ids, logits and made-up costs; not llama.cpp, not what is decoded, and nothing of who asks.
-"""
+"""A language model that is a table of numbers: for tests, and for machines simulated on a virtual clock."""
 
 from collections.abc import Callable, Sequence
 

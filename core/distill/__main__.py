@@ -1,7 +1,4 @@
-"""The recipe's three steps as a command: `python -m speccas.core.distill data|train|export`.
-
-Knows arguments and how an error is shown; not what a step does.
-"""
+"""The recipe's three steps as a command: `python -m speccas.core.distill data|train|export`."""
 
 import argparse
 import itertools

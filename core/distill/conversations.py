@@ -1,7 +1,4 @@
-"""One conversation as the expert writes it: which token is given, and which one the expert draws at what temperature.
-
-Knows turns and token ids; not models, distributions or files.
-"""
+"""One conversation as the expert writes it: which tokens are given, and which the expert draws at what temperature."""
 
 from collections import deque
 from collections.abc import Callable, Sequence

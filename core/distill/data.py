@@ -1,6 +1,6 @@
 """Step 1, data: the expert writes both sides of many conversations, and its final hidden states are kept.
 
-Knows the expert's file and the folder of waves; not what is learnt from them. Needs torch when it runs, not before.
+Needs torch when it runs, not before.
 
 A wave is `texts` conversations of `length` tokens, written side by side, and one file. It depends on the settings and
 its number alone, so a step that was cut off goes on with the waves that are not there. Every sixteenth is held out.

@@ -1,7 +1,6 @@
 """Step 3, export: trained weights and the kept vocabulary to a GGUF file that llama.cpp loads.
 
-Knows GGUF's layout and what a Llama file says of itself; not how weights were trained. Needs torch only to read a
-checkpoint.
+Needs torch only to read a checkpoint.
 """
 
 import json

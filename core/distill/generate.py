@@ -1,4 +1,4 @@
-"""The expert in torch, writing a wave of conversations. Knows how tokens are drawn; not turns, openers or files."""
+"""The expert in torch, writing a wave of conversations."""
 
 from collections.abc import Mapping, Sequence
 

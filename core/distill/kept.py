@@ -1,7 +1,4 @@
-"""Which of the expert's tokens the drafter keeps: the most used, with all that is needed to build them by merges.
-
-Knows a tokenizer's lists; not models, texts or files.
-"""
+"""Which of the expert's tokens the drafter keeps: the most used, with all that is needed to build them by merges."""
 
 from array import array
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,4 @@
-"""The drafter in torch: what it loses against the expert, and one step of learning.
-
-Knows networks and lessons; not files, waves or schedules.
-"""
+"""The drafter in torch: what it loses against the expert, and one step of learning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

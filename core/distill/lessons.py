@@ -1,7 +1,4 @@
-"""What training reads: waves in the drafter's tokens, each position with the expert's state and what it is worth.
-
-Knows waves and spellings; not networks or losses.
-"""
+"""What training reads: waves in the drafter's tokens, each position with the expert's state and what it is worth."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The Llama network in plain torch functions: read whole texts, or write many side by side with a cache.
 
-Knows shapes and weights by name; not tokens, files or what is trained. Imported only by the steps that need torch.
+Imported only by the steps that need torch.
 
 Weights have the names of GGUF. There the rows of Q and K are ordered for a rotation of neighbours (llama.cpp's "norm"
 rope); here a head's even rows come first, so that halves are rotated. `to_network` and `from_network` change places.

@@ -1,6 +1,6 @@
 """How the conversations begin: many kinds of request, put together from patterns, topics and numbers.
 
-Knows English; not tokens, models or files. No prompt of `speccas bench` is among them: those are the test.
+No prompt of `speccas bench` is among them: those are the test.
 
 An opener is a whole request, or only its start, which the expert then finishes itself. Every tenth topic, name and
 function is kept for held-out conversations, so that training has never seen what they ask.

@@ -1,6 +1,6 @@
 """Step 2, training: the drafter learns the expert's distribution from the waves. Resumes where it was cut off.
 
-Knows schedules, checkpoints and the folder of a run; not how a loss is computed. Needs torch when it runs, not before.
+Needs torch when it runs, not before.
 
 The rate rises over the first steps, stays, and falls to nothing over the last third. A checkpoint holds weights,
 optimiser and step; the held-out score decides which weights are the best.

@@ -1,7 +1,5 @@
 """The weights of a GGUF file as float32 arrays and back: the few types that the expert and the drafter are made of.
 
-Knows blocks, bytes and names; not what is computed with a tensor, and nothing of torch.
-
 Layouts are those of ggml-common.h, rounding is that of ggml-quants.c (quantize_row_q8_0_ref, quantize_row_q4_0_ref).
 """
 

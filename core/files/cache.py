@@ -1,7 +1,7 @@
 """The model files of hub sources on this machine, and `lock.json`, which says what was pulled: found without a network.
 
-Knows the cache's layout and the lock; not the network. The cache is the one that huggingface_hub and llama.cpp share:
-models--OWNER--NAME/blobs/SHA256, and snapshots/COMMIT/PATH linked to them.
+The cache is the one that huggingface_hub and llama.cpp share: models--OWNER--NAME/blobs/SHA256, and
+snapshots/COMMIT/PATH linked to them.
 """
 
 import contextlib

@@ -1,7 +1,4 @@
-"""A model hub: what a source is there, its files into the shared cache, its header alone.
-
-Knows huggingface_hub and the hub's errors; not pairs, and not how anything is shown.
-"""
+"""A model hub: what a source is there, its files into the shared cache, its header alone."""
 
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """Which files of a repository are the model that was asked for, and whether their names may touch a disk.
 
-Knows names, sizes and hashes; not where a listing comes from. Pure.
-
 The rule (llama.cpp's `-hf` takes the first match in alphabetical order, which picks a split copy over the single file
 and F16 for BF16): the quant is a whole word of the name; a plain tag before `UD-`; one file before a split one; the
 root before a folder; and if two are left, the user is asked.

@@ -1,5 +1,5 @@
 """Where a model's file is: a path, an installed Python package, or a repository on a model hub, as typed or as written
-in a profile. Knows how to write and read that; not what is there.
+in a profile.
 """
 
 import re

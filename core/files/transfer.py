@@ -1,7 +1,6 @@
 """One file over HTTP into a part file that survives a kill, checked byte for byte; and the first bytes of one.
 
-Knows requests, ranges and hashes; not repositories, caches or names. huggingface_hub's own download does neither since
-1.18: it starts over after a kill and never looks at the hash.
+huggingface_hub's own download does neither since 1.18: it starts over after a kill and never looks at the hash.
 """
 
 import contextlib

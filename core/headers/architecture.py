@@ -1,7 +1,4 @@
-"""What a GGUF header says of a model: whether it writes text, how long it was trained to read, how large its cache is.
-
-Knows the metadata keys of llama.cpp's architectures; not llama.cpp itself, and not vocabularies.
-"""
+"""What a GGUF header says of a model: whether it writes text, its trained context, how large its cache is."""
 
 import hashlib
 from array import array

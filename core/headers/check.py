@@ -1,7 +1,4 @@
-"""Whether two models can work together, from their headers alone, and what tells them apart. Pure.
-
-Knows headers and vocabularies; not where they come from, and not llama.cpp.
-"""
+"""Whether two models can work together, from their headers alone, and what tells them apart."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """A strict, bounded reader of a GGUF file's header: its metadata and where its tensors lie.
 
-Knows nothing of what a key means to a model, of weights, of vocabularies, or of llama.cpp's loader.
-
 A file from a stranger goes to native code only after it has been read here. Every count is held against the
 bytes that remain before anything is made of it: time and memory are linear in a header of at most 48 MiB.
 Layout and rules are those of llama.cpp's ggml/src/gguf.cpp; comments say where this is stricter.

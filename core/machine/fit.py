@@ -1,8 +1,7 @@
-"""What two models will take in memory at a context, from their headers, and the largest context that fits. Pure.
+"""What two models will take in memory at a context, from their headers, and the largest context that fits.
 
-Knows what llama.cpp allocates; not how much memory there is, and nothing of loading. The constants were measured on
-SmolLM2-135M and Qwen2.5-Coder 0.5B and 1.5B at contexts of 2048 and 16384; `tests/core/machine/test_fit.py` holds the
-sum against what processes really take.
+The constants were measured on SmolLM2-135M and Qwen2.5-Coder 0.5B and 1.5B at contexts of 2048 and 16384;
+`tests/core/machine/test_fit.py` holds the sum against what processes really take.
 """
 
 from collections.abc import Sequence

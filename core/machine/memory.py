@@ -1,4 +1,4 @@
-"""This machine: memory, cores, and which GPUs the system knows of. Knows the operating system; not llama.cpp."""
+"""This machine: memory, cores, and which GPUs the system knows of."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Events to JSON lines and back (docs/traces.md). Knows the format; nothing of models or of how a trace is shown.
+"""Events to JSON lines and back (docs/traces.md).
 
 Written as it happens, so a killed run leaves what it had; a torn last line is tolerated.
 """

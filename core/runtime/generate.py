@@ -160,11 +160,15 @@ def extend(model: LanguageModel, ids: Sequence[int], chunk: int = CHUNK) -> Iter
         yield len(model)
 
 
-def drain(steps: Generator[PromptRead, None, dict[str, float]]) -> dict[str, float]:
-    """What `read_prompt` returns, for who does not want to hear of its progress."""
+def drain(
+    steps: Generator[PromptRead, None, dict[str, float]], tell: Callable[[PromptRead], None] | None = None
+) -> dict[str, float]:
+    """What `read_prompt` returns; `tell` hears of its progress."""
     while True:
         try:
-            next(steps)
+            step = next(steps)
         except StopIteration as end:
             found: dict[str, float] = end.value
             return found
+        if tell is not None:
+            tell(step)

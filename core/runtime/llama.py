@@ -1,6 +1,6 @@
 """A GGUF file as a `LanguageModel`, through the low-level API of llama-cpp-python (the only import of llama_cpp).
 
-Knows llama.cpp's traps (shared memory, aborts, row limits); not rules, not pairs, not the terminal.
+Its traps are met here: shared memory, aborts, row limits.
 """
 
 import contextlib

@@ -59,7 +59,7 @@ def bytes_of(ids: Sequence[int]) -> bytes:
 class TableContext(TableModel):
     """A table that says of itself what a context says."""
 
-    def __init__(self, row: Callable[[tuple[int, ...]], Floats], length: int, max_rows: int, stop: StopFlag) -> None:
+    def __init__(self, row: Callable[[tuple[int, ...]], Floats], length: int, max_rows: int) -> None:
         super().__init__(row, order=10**6, max_rows=max_rows, room=length)
         self.context = length
         self.threads = 1
@@ -72,16 +72,15 @@ class TableContext(TableModel):
 class TableWeights:
     """One byte, one token."""
 
-    def __init__(self, text: bytes, stop: StopFlag) -> None:
+    def __init__(self, text: bytes) -> None:
         self.text = text
-        self.stop = stop
         self.closed = False
 
     def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
         return list(text.encode("utf-8", "replace"))
 
     def context(self, length: int, max_rows: int, threads: int | None = None) -> TableContext:
-        return TableContext(writer(self.text), length, max_rows, self.stop)
+        return TableContext(writer(self.text), length, max_rows)
 
     def lexicon(self) -> Lexicon:
         return Lexicon(lambda token: bytes([token]) if token < END else b"", lambda token: token == END)
@@ -108,4 +107,4 @@ class TableBackend:
     def load(
         self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
     ) -> TableWeights:
-        return TableWeights(WRITERS[file.path.stem], stop)
+        return TableWeights(WRITERS[file.path.stem])

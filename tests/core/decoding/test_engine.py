@@ -131,6 +131,13 @@ def test_a_recurrent_drafter_writes_the_same(arm: str, temperature: float) -> No
     assert plain.run(arm, asked).tokens == recurrent.run(arm, asked).tokens
 
 
+def test_a_draft_is_no_longer_than_the_expert_can_judge() -> None:
+    toy = Toy(TableModel(table(3), max_rows=4), TableModel(table(3)))
+    run = toy.run("exact", request((0,), 0.0, 12, ignore_eos=True), k=9)
+    assert max(each.drafted for each in run.rounds) == 3
+    assert run.ids == toy.run("expert", request((0,), 0.0, 12, ignore_eos=True)).ids
+
+
 def test_a_recurrent_drafter_is_restored_and_never_rebuilt() -> None:
     """From its last mark it reads what was accepted since, in one batch; nothing before that a second time."""
     toy = pair(1)
