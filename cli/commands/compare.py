@@ -49,14 +49,14 @@ def compare(
     settings = read_settings({**flags, "rule": rule}, {"rule": ("token", "confidence")})
     text = read_prompt(prompt)
 
-    from speccas.core.decoding.arms import every_arm, parse_arm
+    from speccas.core.decoding.arms import distinct, every_arm, parse_arm
 
     from ..play import Output, interrupted, opened
     from ..view.arms import check_view
 
     check_view(view)
-    named = every_arm() if every else [parse_arm(name) for name in ("expert", "exact", *settings.rule)]
-    arms = list({arm.name: arm for arm in named}.values())
+    named = [parse_arm(name) for name in ("expert", "exact", *settings.rule)]
+    arms = distinct([*every_arm(), *named] if every else named)
     output = Output(view, why, trace, as_json, not no_live, quiet)
     with opened(settings) as pair:
         folds, figures = play_all(pair, settings, text, arms, output, side_by_side)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..calibration.planner import Planner, Wanted
 from ..conversation.template import Message
 from ..decoding.answer import Request
-from ..decoding.arms import REFERENCE, Arm, parse_arm
+from ..decoding.arms import REFERENCE, Arm, distinct, parse_arm
 from ..decoding.sampling import Sampling
 from ..errors import Stopped, UsageError
 from ..record.log_prob import mean_log_prob
@@ -110,7 +110,7 @@ def planned_arms(
     """The expert and the drafter alone, `exact`, each rule at each k, and what belongs beside them: above temperature 0
     the expert with the filter that is part of what `token:alpha` gains, and the peer's arms."""
     found: dict[tuple[str, str], PlannedArm] = {}
-    for arm in [parse_arm(name) for name in ("expert", "drafter", "exact", *rules)]:
+    for arm in distinct(parse_arm(name) for name in ("expert", "drafter", "exact", *rules)):
         for k in ks if arm.rule is not None else (None,):
             found.setdefault((arm.name, str(k)), PlannedArm(arm.name, arm, k))
         if arm.rule is not None and arm.rule.min_p is not None and temperature > 0:

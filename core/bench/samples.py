@@ -14,7 +14,7 @@ from typing import Any
 from ..atomic import atomic_write, take_lock
 from ..decoding.arms import REFERENCE
 from ..errors import IntegrityError, UsageError
-from ..record.metrics import Figures
+from ..record.metrics import Figures, first_difference
 
 Key = tuple[str, int, str, str]
 """Prompt, repeat, arm as typed, k."""
@@ -158,7 +158,6 @@ def against(sample: Sample, expert: Sample) -> Figures:
         return replace(own, speedup=speedup)
     if sample.ids == expert.ids:
         return replace(own, speedup=speedup, identical_to_expert=True)
-    pairs = zip(sample.ids, expert.ids, strict=False)
-    first = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(sample.ids), len(expert.ids)))
+    first = first_difference(sample.ids, expert.ids)
     gap = expert.gaps[first] if first < len(expert.gaps) else None
     return replace(own, speedup=speedup, identical_to_expert=False, first_difference=first, first_difference_gap=gap)

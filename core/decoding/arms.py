@@ -1,5 +1,6 @@
 """An arm is one way to write the answer: a rule, or a baseline without one. Reads what was typed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import NoDial, UnknownRule, UsageError
@@ -88,6 +89,14 @@ def parse_arm(text: str) -> Arm:
     kind = RULES[method]
     rule = rule_of(kind, parse_alpha(method, typed, kind.dial))
     return Arm(name, method, rule.alpha, rule)
+
+
+def distinct(arms: Iterable[Arm]) -> list[Arm]:
+    """The arms in order, each method at each alpha once: `token` is `token:0.5`, and keeps the name typed first."""
+    found: dict[tuple[str, float | None], Arm] = {}
+    for arm in arms:
+        found.setdefault((arm.method, arm.alpha), arm)
+    return list(found.values())
 
 
 def parse_alpha(name: str, text: str | None, dial: Dial | None) -> float | None:

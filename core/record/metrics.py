@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..decoding.events import Event, Finished, Judged, Started, Status, Token
+from ..decoding.events import Event, Finish, Finished, Judged, Started, Status, Token
 
 ACCEPTED = (Status.AGREED, Status.KEPT)
 
@@ -147,13 +147,18 @@ def against(
     if not greedy:
         return replace(figures, speedup=speedup)
     ids, reference = [t.id for t in tokens], [t.id for t in alone]
-    if ids == reference:
+    if ids == reference and figures.finish != Finish.INTERRUPTED:
         return replace(figures, speedup=speedup, identical_to_expert=True)
-    first = next(
-        (i for i, (a, b) in enumerate(zip(ids, reference, strict=False)) if a != b),
-        min(len(ids), len(reference)),
-    )
+    first = first_difference(ids, reference)
+    if first == len(ids) and figures.finish == Finish.INTERRUPTED:
+        return replace(figures, speedup=speedup)
     gap = alone[first].gap if first < len(alone) else None
     return replace(
         figures, speedup=speedup, identical_to_expert=False, first_difference=first, first_difference_gap=gap
     )
+
+
+def first_difference(ids: Sequence[int], reference: Sequence[int]) -> int:
+    """Index of the first token that differs, or where the shorter one ends."""
+    pairs = enumerate(zip(ids, reference, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(ids), len(reference)))

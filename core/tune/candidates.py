@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..calibration.ceiling import best_of
+from ..decoding.arms import distinct, parse_arm
 from ..decoding.length.latency import LatencyModel
 from ..decoding.rules import named_lossless
 
@@ -39,8 +40,9 @@ wins."""
 
 
 def candidates(rules: Sequence[str], lengths: Sequence[int | str]) -> list[Candidate]:
-    """Every rule at every length, the fallback first."""
-    return list(dict.fromkeys([FALLBACK, *(Candidate(name, k) for name in rules for k in lengths)]))
+    """Every rule at every length, the fallback first. Raises UsageError."""
+    names = [arm.name for arm in distinct(map(parse_arm, rules))]
+    return list(dict.fromkeys([FALLBACK, *(Candidate(name, k) for name in names for k in lengths)]))
 
 
 def unprofitable_lengths(costs: LatencyModel, lengths: Iterable[int | str]) -> dict[int, float]:

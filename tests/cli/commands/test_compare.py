@@ -142,9 +142,18 @@ def test_above_temperature_0_nothing_is_compared_with_the_expert(speccas: Run) -
 
 @pytest.mark.slow
 def test_an_arm_asked_for_twice_runs_once(speccas: Run) -> None:
-    rules = ["--rule", "exact", "--rule", "token:0.5,token:0.5", "--rule", "expert"]
+    rules = ["--rule", "exact", "--rule", "token:0.5,token:0.5", "--rule", "expert", "--rule", "token"]
     arms = read(speccas("compare", POEM, *rules, "-n", "2", "--json"))["arms"]
     assert [arm["name"] for arm in arms] == ["expert", "exact", "token:0.5"]
+
+
+@pytest.mark.slow
+def test_a_rule_named_beside_all_is_played_too(speccas: Run) -> None:
+    arms = read(speccas("compare", POEM, "--all", "--rule", "token:0.2", "--rule", "token", "-n", "2", "--json"))[
+        "arms"
+    ]
+    names = [arm["name"] for arm in arms]
+    assert names[-1] == "token:0.2" and sorted(names[:-1]) == sorted({*RULES, *BASELINES})
 
 
 PLAIN = {"NO_COLOR": {"NO_COLOR": "1"}, "dumb": {"TERM": "dumb"}}

@@ -72,6 +72,12 @@ def test_the_baselines_are_always_there_and_nothing_twice() -> None:
     ]  # fmt: skip
 
 
+def test_two_names_of_one_rule_are_one_arm() -> None:
+    """A rule's default alpha typed, or a number written otherwise, is no further arm; the name typed first stays."""
+    found = planned_arms(["token", "token:0.5", "token:.50", "top-k:5", "top-k"], [4], 0.0, 0.0, peer=False)
+    assert [e.name for e in found] == ["expert", "drafter", "exact", "token", "top-k:5"]
+
+
 def test_a_filter_stands_beside_token_rules_only_when_sampling() -> None:
     greedy = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.0, 0.05, peer=False)
     sampled = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.7, 0.05, peer=True)

@@ -144,6 +144,16 @@ def test_against_the_expert(ids: list[int], identical: bool, first: int | None, 
     assert sampled.speedup == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize("ids", [[5, 6], [], [5, 6, 7, 8]])
+def test_the_end_of_an_interrupted_arm_is_no_difference(ids: list[int]) -> None:
+    """Nobody knows how a prefix of the expert's text would have gone on; what differs before the end does differ."""
+    arm = folded([*ROUNDS, replace(END, finish=Finish.INTERRUPTED)])
+    told = against(arm, alone(ids), arm, alone([5, 6, 7, 8]), greedy=True)
+    assert (told.identical_to_expert, told.first_difference, told.first_difference_gap) == (None, None, None)
+    other = against(arm, alone([5, 9]), arm, alone([5, 6, 7, 8]), greedy=True)
+    assert (other.identical_to_expert, other.first_difference) == (False, 1)
+
+
 @pytest.mark.parametrize("held", [0, 1, 3, 6, 8])
 @pytest.mark.parametrize("rows", [1, 3, 17])
 def test_score(held: int, rows: int) -> None:

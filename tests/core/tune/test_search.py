@@ -248,6 +248,11 @@ def test_a_few_settings_need_no_long_search(tmp_path: Path) -> None:
     assert [(halving.prompts, halving.confirmed) for halving in reached] == [(2, False), (22, True)]
 
 
+def test_two_names_of_one_rule_are_one_candidate() -> None:
+    found = candidates(["exact", "token", "token:0.5", "token:.50"], ["auto", 2])
+    assert [each.label for each in found] == ["exact -k auto", "exact -k 2", "token -k auto", "token -k 2"]
+
+
 def test_the_finalists_are_the_best_and_what_they_must_beat() -> None:
     lossy = [Candidate(f"token:0.{i}", 2) for i in range(1, 6)]
     plain = Candidate("exact", 2)
