@@ -3,13 +3,10 @@
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
-
-from speccas.core.errors import UsageError
 
 from .settings import FLAGS, Flag, config_file, read_config, resolve
 
@@ -58,23 +55,3 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
         return first
     profile = find_profile(first.pair)
     return resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
-
-
-def read_prompt(given: str | None) -> str:
-    """The prompt, from stdin where it is `-` (or left out, and stdin is a pipe). Raises UsageError."""
-    if given is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise UsageError("the prompt is missing", "give one in quotes, or - to read it from a pipe")
-    if given is None or given == "-":
-        data = sys.stdin.buffer.read() if sys.stdin is not None else b""
-        try:
-            given = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UsageError(
-                f"the prompt from the pipe is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
-                "convert it first, for example with iconv -t utf-8",
-            ) from None
-        given = given.removesuffix("\n").removesuffix("\r")
-    given = given.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # argv may hold bytes that are no text
-    if not given.strip():
-        raise UsageError("the prompt is empty", "give some text")
-    return given

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import read_prompt, read_settings, shared_flags
+from ..options import read_settings, shared_flags
+from ..prompt import read_prompt
 
 DEFAULTS = {"rule": ("exact",), "temperature": 0.7, "min_p": 0.05, "max_tokens": None, "draft_tokens": "auto"}
 

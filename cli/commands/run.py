@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import read_prompt, read_settings, shared_flags
+from ..options import read_settings, shared_flags
+from ..prompt import read_prompt
 from ..view.safe import json_text
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 @shared_flags
 def run(
     flags: dict[str, Any],
-    prompt: Annotated[str | None, typer.Argument(help="The prompt; - reads it from a pipe.")] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(help="The prompt; piped text goes behind it, - is the pipe alone.")
+    ] = None,
     rule: Annotated[
         str | None, typer.Option(metavar="RULE", help="A rule or ancestor, NAME or NAME:ALPHA (default: exact).")
     ] = None,

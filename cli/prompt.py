@@ -1,0 +1,103 @@
+"""The prompt of a command: what was typed, and what was piped in beside it.
+
+Whatever stdin holds is used or refused, never dropped. A pipe that says nothing (ssh without -n, a parent that never
+closes it) cannot be told from a slow one, so it is waited for, said so, and refused in the end.
+"""
+
+import io
+import os
+import select
+import sys
+from codecs import BOM_UTF8
+from typing import TextIO
+
+from speccas.core.errors import UsageError
+
+TOLD_AFTER = 3.0  # seconds of silence on stdin: the user sees a note of what is waited for
+WAIT = 60.0  # seconds for the first byte, where the prompt was typed and stdin need hold nothing
+MOST = 64 << 20  # bytes, more than the longest context can hold
+CHUNK = 1 << 16
+NOTHING = "where nothing is piped in, start it with < /dev/null (ssh: -n)"
+
+
+def read_prompt(given: str | None) -> str:
+    """The prompt: as typed, with piped text behind it after a blank line; from stdin alone where it is `-` (or left
+    out, and stdin is no terminal). Raises UsageError."""
+    alone = given is None or given == "-"
+    if given is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise UsageError("the prompt is missing", "give one in quotes, or - to read it from a pipe")
+    typed = "" if given is None or given == "-" else as_text("the prompt", given)
+    if alone:
+        text = read_text(sys.stdin, None)
+    else:
+        text = "" if sys.stdin is None or sys.stdin.isatty() else read_text(sys.stdin)
+    prompt = "\n\n".join(part for part in (typed, text) if part.strip())
+    if not prompt:
+        raise UsageError("the prompt is empty", "give some text")
+    return prompt
+
+
+def read_text(stream: TextIO | None, wait: float | None = WAIT, told_after: float = TOLD_AFTER) -> str:
+    """All that stdin holds, without its last line break and a byte order mark. `wait`: seconds for the first byte, None
+    without end. Raises UsageError: nothing came, too much did, it cannot be read or is not UTF-8."""
+    if stream is None:
+        return ""
+    try:
+        data = _read(stream, wait, told_after)
+    except OSError as error:
+        raise UsageError(f"stdin cannot be read: {error.strerror or error}", NOTHING) from None
+    if len(data) > MOST:
+        raise UsageError(f"stdin holds more than {MOST >> 20} MiB: too long for any context", "give it less text")
+    return utf_8("the text on stdin", data.removeprefix(BOM_UTF8)).removesuffix("\n").removesuffix("\r")
+
+
+def as_text(what: str, typed: str) -> str:
+    """What was typed, where a shell may have given bytes that are no text. Raises UsageError."""
+    return utf_8(what, typed.encode("utf-8", "surrogateescape"))
+
+
+def utf_8(what: str, data: bytes) -> str:
+    """The text of these bytes. Raises UsageError with the first byte that is none."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        raise UsageError(
+            f"{what} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+            f"convert it first, for example with iconv {'-f utf-16 ' if wide else ''}-t utf-8",
+        ) from None
+
+
+def _read(stream: TextIO, wait: float | None, told_after: float) -> bytes:
+    """Up to MOST bytes and one."""
+    try:
+        number = stream.fileno()
+    except (io.UnsupportedOperation, AttributeError, ValueError):  # a stream of Python's own
+        return stream.buffer.read(MOST + 1)
+    if wait is not None:
+        _wait(number, wait, told_after)
+    found = bytearray()
+    while len(found) <= MOST:
+        try:
+            chunk = os.read(number, CHUNK)
+        except BlockingIOError:  # its other end was made not to block
+            _ready(number, None)
+            continue
+        if not chunk:
+            break
+        found += chunk
+    return bytes(found)
+
+
+def _wait(number: int, wait: float, told_after: float) -> None:
+    """Until there is something to read, or the end. Raises UsageError after `wait` seconds."""
+    if os.name == "nt" or _ready(number, min(told_after, wait)):
+        return  # Windows can wait for sockets only
+    sys.stderr.write(f"note: waiting for text on stdin; {NOTHING}\n")
+    sys.stderr.flush()
+    if not _ready(number, max(0.0, wait - told_after)):
+        raise UsageError(f"nothing came on stdin in {wait:g} seconds, and nobody closed it", NOTHING)
+
+
+def _ready(number: int, seconds: float | None) -> bool:
+    return bool(select.select([number], [], [], seconds)[0])
