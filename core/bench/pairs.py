@@ -82,6 +82,13 @@ class Totals:
     def tokens_per_call(self) -> float | None:
         return self.over(self.sum("tokens"), self.sum("expert_calls"))
 
+    @property
+    def speedup_if_flat(self) -> float | None:
+        """Tokens over what they would cost if every call of the expert cost one token's."""
+        found = [(pair.own.figures.tokens, pair.own.figures.speedup_if_flat) for pair in self.pairs]
+        costs = [tokens / flat for tokens, flat in found if flat]
+        return self.over(self.sum("tokens"), sum(costs)) if costs and len(costs) == len(found) else None
+
     def share(self, name: str) -> float | None:
         return self.over(self.sum(name), self.sum("tokens"))
 

@@ -62,7 +62,7 @@ class Sample:
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> "Sample":
         """Raises KeyError or TypeError for a line that is no sample."""
-        figures = Figures(**{each.name: line[each.name] for each in fields(Figures)})
+        figures = Figures.from_json(line)
         own = {each.name: line[each.name] for each in fields(cls) if each.name != "figures"}
         for name in ("ids", "round_ends_ms", "round_tokens"):
             own[name] = tuple(own[name])

@@ -53,6 +53,9 @@ FORMULAS = (
     "neither. Judged by the first of right, bleu, rouge, log-prob that has at least 6 prompts.",
     "acceptance = (agreed + kept) / (agreed + kept + deferred); kept, deferred = share of the tokens; tokens/call = "
     "tokens per expert call, bonus included; all depend on k.",
+    "if flat = the speed-up if a call of the expert cost the same however many tokens it reads: tokens / (expert calls "
+    "+ c x drafter steps), c the bytes of weights that a step reads, the drafter's over the expert's; by counts alone, "
+    "so it does not depend on the machine.",
     "drafter, expert, rest = share of the seconds inside either model and outside both.",
     "first token = reading the prompt and the first token; gap = between the ends of rounds; inter-token = a gap "
     "divided by the tokens of the round it ends with. P99 needs 100 samples.",
@@ -108,6 +111,7 @@ class ArmSummary:
     kept: float | None
     deferred: float | None
     tokens_per_expert_call: float | None
+    speedup_if_flat: float | None
     drafter_share: float | None
     expert_share: float | None
     rest_share: float | None
@@ -193,6 +197,7 @@ def summarise_arm(label: str, pairs: Sequence[PairedSample]) -> ArmSummary:
         kept=totals.share("kept"),
         deferred=totals.share("deferred"),
         tokens_per_expert_call=totals.tokens_per_call,
+        speedup_if_flat=totals.speedup_if_flat,
         drafter_share=totals.time("draft_seconds"),
         expert_share=totals.time("verify_seconds"),
         rest_share=totals.time("overhead_seconds"),

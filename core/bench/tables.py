@@ -40,7 +40,7 @@ def tables(report: Report) -> Iterator[Table]:
         yield qualities(arms, kinds)
     yield Table(
         "Drafting and time",
-        ("arm", "acceptance", "kept", "deferred", "tokens/call", "drafter", "expert", "rest"),
+        ("arm", "acceptance", "kept", "deferred", "tokens/call", "if flat", "drafter", "expert", "rest"),
         tuple(
             (
                 arm.label,
@@ -48,6 +48,7 @@ def tables(report: Report) -> Iterator[Table]:
                 number(arm.kept, ".1%"),
                 number(arm.deferred, ".1%"),
                 number(arm.tokens_per_expert_call, ".2f"),
+                number(arm.speedup_if_flat, ".2f", "x"),
                 number(arm.drafter_share, ".1%"),
                 number(arm.expert_share, ".1%"),
                 number(arm.rest_share, ".1%"),

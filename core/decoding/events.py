@@ -85,6 +85,8 @@ class Started:
     prompt_tokens: int
     prefill_seconds: float = 0.0
     """What reading the prompt took in the models that this arm needs."""
+    step_cost: float | None = None
+    """Bytes of weights that a step of the drafter reads, over the expert's; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Finished:
     draft_seconds: float
     verify_seconds: float
     held: float
+    drafter_steps: int | None = None
+    """Calls of the drafter while the answer was written."""
 
 
 Event = Started | Drafted | Judged | Finished

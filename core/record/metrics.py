@@ -4,8 +4,8 @@ Formulas: acceptance = accepted / judged, accepted = agreed + kept, judged = acc
 = tokens / expert calls, bonus included; overhead = seconds - time in both models - time consumers held the generator.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ..decoding.events import Event, Finish, Finished, Judged, Started, Status, Token
@@ -52,9 +52,22 @@ class Figures:
     identical_to_expert: bool | None
     first_difference: int | None
     first_difference_gap: float | None
+    drafter_steps: int | None = None
+    """Calls of the drafter while the answer was written; looked-up drafts take none."""
+    speedup_if_flat: float | None = None
+    """The speed-up if a call of the expert cost the same however many tokens it reads, by counts alone: tokens /
+    (expert calls + c x drafter steps), c being the bytes of weights that a step reads, the drafter's over the expert's
+    (Leviathan et al., arXiv 2211.17192, with what was counted in place of expectations)."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> "Figures":
+        """What was written by this version or an earlier one: keys that came later, those with a default, may be
+        missing. Raises KeyError for any other."""
+        given = {each.name for each in fields(cls) if each.default is MISSING or each.name in line}
+        return cls(**{name: line[name] for name in given})
 
 
 @dataclass
@@ -134,7 +147,17 @@ class Fold:
             identical_to_expert=None,
             first_difference=None,
             first_difference_gap=None,
+            drafter_steps=end.drafter_steps if end else None,
+            speedup_if_flat=speedup_if_flat(n, calls, end.drafter_steps if end else None, start.step_cost),
         )
+
+
+def speedup_if_flat(tokens: int, calls: int, steps: int | None, step_cost: float | None) -> float | None:
+    """`Figures.speedup_if_flat`; None where a part of it is not known."""
+    if steps is None or (steps and step_cost is None):
+        return None
+    cost = calls + steps * (step_cost or 0.0)
+    return tokens / cost if cost and tokens else None
 
 
 def against(

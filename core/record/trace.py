@@ -128,6 +128,7 @@ class TraceArm:
             float(end.get("draft_seconds", 0.0)),
             float(end.get("verify_seconds", 0.0)),
             0.0,
+            end.get("drafter_steps"),
         )
 
 
@@ -192,7 +193,9 @@ def _finished(line: dict[str, Any]) -> dict[str, Any]:
     times = {name: float(line[name]) for name in ("seconds", "draft_seconds", "verify_seconds")}
     maybe = {name: _number(line[name]) for name in ("acceptance", "tokens_per_second", "speedup", "expert_logprob")}
     counted = {name: None if line[name] is None else int(line[name]) for name in ("kept", "deferred")}
-    return {**line, **counts, **times, **maybe, **counted, "tail": str(line["tail"])}
+    steps = line.get("drafter_steps")  # not in traces of version 0.1
+    known = {"drafter_steps": None if steps is None else int(steps), "tail": str(line["tail"])}
+    return {**line, **counts, **times, **maybe, **counted, **known}
 
 
 def _time(value: Any) -> float:

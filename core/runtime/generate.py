@@ -119,7 +119,8 @@ def generate(
     with contextlib.closing(events):
         for event in events:
             if isinstance(event, Started):
-                event = replace(event, prefill_seconds=sum(known[role] for role in arm.models))
+                prefill = sum(known[role] for role in arm.models)
+                event = replace(event, prefill_seconds=prefill, step_cost=pair.step_cost)
             elif isinstance(event, Judged):
                 pair.cached += [token.id for token in event.tokens]
             yield event

@@ -12,6 +12,7 @@ from ..files.source import Source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header
 from ..headers.vocabulary import Tokens, VocabularyMap, compare, require_pair
+from ..headers.weights import step_bytes
 from .backend import ROLES, Backend, Context, LoadOptions, ModelFile, OnLoad, Weights
 from .backends import backend_of
 from .room import fitting_context, rows, stretch
@@ -69,6 +70,12 @@ class Pair:
     def template(self) -> str:
         """The expert's chat template; empty where it has none."""
         return template(self.header("expert"))
+
+    @property
+    def step_cost(self) -> float | None:
+        """Bytes of weights that a step of the drafter reads, over the expert's; None where a header does not say."""
+        drafter, expert = (step_bytes(self.files[role].header, self.files[role].bytes) for role in ROLES)
+        return drafter / expert if drafter is not None and expert else None
 
     def header(self, role: str) -> Header:
         return self.files[role].header

@@ -97,6 +97,10 @@ class DraftSource(Protocol):
     def seconds(self) -> float:
         """Time spent computing drafts so far."""
 
+    @property
+    def steps(self) -> int:
+        """Calls of a model that computed drafts so far; 0 where drafts cost nothing."""
+
     def propose(self, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
         """At most `room` tokens that may follow what was observed; None where the source drafts nothing this round.
         Whether a token is drafted may depend on q at its position, never on the token that was drawn there."""

@@ -22,6 +22,7 @@ class PromptLookup:
     name = "lookup"
     gives_q = False
     seconds = 0.0
+    steps = 0
 
     def __init__(self, statistics: LookupStatistics | None = None) -> None:
         """`statistics`: told of every token of the answer, whether the text went on as it had before."""

@@ -53,6 +53,8 @@ class SecondModel:
         self.room = room
         self.prompt: DrafterPrompt | None = None
         """Counts from the next `observe` on, for texts that begin with its ids."""
+        self.steps = 0
+        """Calls of the model so far, whatever they read."""
         self._prompted: DrafterPrompt | None = None
         self._ids: list[int] = []
         self._spelled: list[int] = []
@@ -137,6 +139,7 @@ class SecondModel:
         that has no room is not read: nothing will be drafted behind it."""
         total = len(self._spelled) - 1
         while len(self.model) < total <= self.room:
+            self.steps += 1
             self.model.extend(self._spelled[len(self.model) : min(len(self.model) + chunk, total)], rows=0)
             yield len(self.model), total
 
@@ -146,6 +149,7 @@ class SecondModel:
             return None
         if len(self.model) == len(self._spelled):  # its row was asked for before: read the last token again
             self._trim(len(self._spelled) - 1)
+        self.steps += 1
         row = self.model.extend(self._spelled[len(self.model) :], rows=1)[0]
         assert not isinstance(row, Distribution), "a drafter gives dense rows"
         shared = self.spelling.shared

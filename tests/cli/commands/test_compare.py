@@ -32,7 +32,7 @@ ARM = {
     "prefill_seconds", "draft_seconds", "verify_seconds", "overhead_seconds", "drafted", "judged", "agreed", "kept",
     "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted", "alone", "mode", "rounds_off", "expert_calls",
     "acceptance", "tokens_per_expert_call", "expert_logprob", "identical_to_expert", "first_difference",
-    "first_difference_gap",
+    "first_difference_gap", "drafter_steps", "speedup_if_flat",
 }  # fmt: skip
 COUNTS = {"drafted", "judged", "agreed", "kept", "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted"}
 FINISHES = {"end", "length", "stop", "context", "interrupted"}
@@ -63,6 +63,11 @@ def check_arm(arm: Arm, baseline: Arm, greedy: bool) -> None:
         assert arm["tokens_per_expert_call"] == pytest.approx(arm["tokens"] / arm["expert_calls"])
     else:
         assert arm["name"] in ("drafter", "answer-cascade") and arm["tokens_per_expert_call"] is None
+    assert (arm["drafter_steps"] == 0) == (arm["name"] == "expert")
+    assert (
+        arm["tokens"] / (arm["expert_calls"] + arm["drafter_steps"]) < arm["speedup_if_flat"]
+        or not arm["draft_seconds"]
+    )
     if not greedy:
         assert arm["identical_to_expert"] is arm["first_difference"] is arm["first_difference_gap"] is None
     elif arm["identical_to_expert"]:

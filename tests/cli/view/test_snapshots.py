@@ -4,7 +4,6 @@ Views of the run recorded in docs/; ESC is written as ␛.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +65,7 @@ def test_why(terminal: Any, arms: list[TraceArm], snapshot: Snapshot) -> None:
 @pytest.mark.parametrize(("name", "width"), [("table-wide", 120), ("table-narrow", 60)])
 def test_tables(terminal: Any, arms: list[TraceArm], snapshot: Snapshot, name: str, width: int) -> None:
     screen = terminal(width, 24, colour=False)
-    keys = [field.name for field in fields(Figures)]
-    show_arms(
-        screen.console, [Figures(**{key: (arm.finished or {})[key] for key in keys}) for arm in arms], detail=True
-    )
+    show_arms(screen.console, [Figures.from_json(arm.finished or {}) for arm in arms], detail=True)
     snapshot(name, screen.raw)
 
 

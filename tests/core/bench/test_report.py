@@ -62,6 +62,17 @@ def test_rows_stand_in_one_order_whatever_was_played_first() -> None:
         assert labels == ["expert", "drafter", "exact", "token:0.1", "token:0.9"]
 
 
+def test_the_speed_up_without_a_machine_is_of_all_tokens_over_all_costs() -> None:
+    """Two answers of 10 tokens at 1.0 and 4.0 are 20 tokens for the cost of 12.5, not 2.5 at the mean."""
+    flats = {"p0": 1.0, "p1": 4.0}
+    found = [replace(s, figures=replace(s.figures, speedup_if_flat=flats[s.prompt_id])) for s in made(2, exact=0.5)]
+    arm = next(arm for arm in summarise(found) if arm.name == "exact")
+    assert arm.speedup_if_flat == pytest.approx(20 / 12.5)
+    drafting = list(tables(report(found)))[1]
+    assert drafting.rows[1][drafting.columns.index("if flat")] == "1.60x"
+    assert summarise(made(2, exact=0.5))[1].speedup_if_flat is None, "samples of version 0.1 do not say"
+
+
 def test_samples_without_their_expert_count_for_nothing() -> None:
     samples = [s for s in made(token_5=2.0) if not (s.figures.name == "expert" and s.prompt_id == "p0")]
     arm = next(arm for arm in summarise(samples) if arm.name == "token:0.5")

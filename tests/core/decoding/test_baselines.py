@@ -169,6 +169,20 @@ def greedy(model: TableModel, count: int) -> list[int]:
     return ids[2:]
 
 
+@pytest.mark.parametrize("arm", ["expert", "drafter", "token-cascade:0.5", "answer-cascade:0", "exact", "confidence"])
+def test_steps_of_the_drafter_are_its_calls(arm: str) -> None:
+    """Those of reading the prompt are not among them; an answer that is thrown away had its steps too."""
+    toy = pair(6)
+    toy.prefill((0, 1, 2))
+    toy.small.extends.clear()
+    run = Run(list(toy.events(arm, request((0, 1, 2), max_tokens=40))))
+    steps = run.finished.drafter_steps
+    assert steps == len(toy.small.extends) == told(run).drafter_steps
+    assert (steps == 0) == (arm == "expert")
+    if arm == "answer-cascade:0":
+        assert steps == told(run).expert_calls == 40
+
+
 def test_the_gap_is_between_the_two_best_logits() -> None:
     toy = pair(6)
     run = toy.run("expert", request(max_tokens=9))

@@ -80,8 +80,30 @@ def test_every_formula() -> None:
         "identical_to_expert": None,
         "first_difference": None,
         "first_difference_gap": None,
+        "drafter_steps": None,
+        "speedup_if_flat": None,
     }
     assert set(told.as_json()) == {field.name for field in fields(Figures)}
+
+
+@pytest.mark.parametrize(
+    ("steps", "cost", "expected"),
+    [
+        (12, 0.25, 10 / (4 + 3)),
+        (12, None, None),  # a header that does not say what a step reads
+        (None, 0.25, None),  # a recording of version 0.1
+        (0, None, 10 / 4),  # all drafts were looked up
+    ],
+)
+def test_the_speed_up_without_a_machine(steps: int | None, cost: float | None, expected: float | None) -> None:
+    """10 tokens in 4 calls of the expert; no time is in it."""
+    assert isinstance(ROUNDS[0], Started)
+    events = [replace(ROUNDS[0], step_cost=cost), *ROUNDS[1:], replace(END, drafter_steps=steps)]
+    told = folded(events)
+    assert told.drafter_steps == steps
+    assert told.speedup_if_flat == (None if expected is None else pytest.approx(expected))
+    slow = [replace(e, seconds=9.0, verify_seconds=8.0) if isinstance(e, Finished) else e for e in events]
+    assert folded(slow).speedup_if_flat == told.speedup_if_flat
 
 
 def test_an_arm_that_never_finished() -> None:

@@ -39,7 +39,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Pair:
 class LastToken:
     """Proposes the last token again, twice; hears what was committed."""
 
-    name, gives_q, seconds = "last token", False, 0.0
+    name, gives_q, seconds, steps = "last token", False, 0.0, 0
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, bool]] = []
