@@ -1,6 +1,7 @@
 """A chat over one loaded pair: ask, undo, ask again. Both caches are kept, so a turn reads only what is new."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from .decoding.detail import review
 from .decoding.drafts.second_model import common_prefix
 from .decoding.events import Event, Judged
 from .decoding.sampling import Sampling
-from .errors import NotASession, UsageError
+from .errors import ContextFull, NotASession, Stopped, UsageError
 from .record.metrics import Figures, Fold
 from .runtime.generate import CHUNK, Length, PromptRead, drain, generate, read_prompt
 from .runtime.pair import Pair
@@ -156,9 +157,8 @@ class Session:
         if last >= 0 and turn is not self.conversation.turns[last]:
             return
         for model, edge in ((self.pair.expert, expert), (self.pair.drafter, drafter)):
-            if model.rollback is None:
-                chunks = max(0, same - edge) // CHUNK * CHUNK if model is self.pair.expert else 0
-                model.truncate(min(len(model), edge + chunks))
+            chunks = max(0, same - edge) // CHUNK * CHUNK if model is self.pair.expert else 0
+            model.truncate(min(len(model), edge + chunks))
 
     def _keep(self, answered: Answered, first: int, again: int) -> None:
         figures, fold = answered.figures, answered.fold
@@ -174,6 +174,8 @@ class Session:
             answered.user, figures.text, tuple(tokens), answered.arm.name, str(figures.finish), told, first, again
         )
         self.last = answered
+        with suppress(Stopped, ContextFull):  # the next turn may be undone
+            self.pair.expert.mark()
         self._edges[len(self.conversation.turns)] = (turn, len(self.pair.expert), len(self.pair.drafter))
         self.conversation = self.conversation.then(turn)
         self.planner.save()

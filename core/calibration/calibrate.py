@@ -8,7 +8,6 @@ from ..decoding.length.constants import CONSTANTS
 from ..decoding.length.latency import LatencyModel
 from ..errors import Stopped
 from ..runtime.backend import Context
-from ..runtime.generate import rewind
 from ..runtime.pair import Pair
 
 QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls fill in the others
@@ -35,6 +34,8 @@ def times(pair: Pair, sizes: Sequence[int], repeats: int) -> tuple[Times, list[f
     token = pair.cached[-1] if pair.cached else 0
     own = [drafter_token(pair)]
     room = min(expert.max_rows, expert.context - len(expert))
+    for model in (expert, drafter):
+        model.mark()
     seen: Times = {n: [] for n in sizes if n <= room}
     steps: list[float] = []
     for _ in range(repeats):
@@ -79,14 +80,16 @@ def alone_speed(pair: Pair, steps: int) -> float:
     """Tokens a second of the expert alone, by single steps behind what its cache holds, taken back afterwards; 0 where
     it cannot be measured, for want of room or because it was stopped."""
     expert = pair.expert
-    length, before = len(expert), expert.seconds
+    length = len(expert)
     steps = min(steps, pair.context - length)
     spent = 0.0
     with suppress(Stopped):
+        expert.mark()
+        before = expert.seconds
         for _ in range(steps):
             expert.extend([pair.cached[-1]])
         spent = expert.seconds - before
-    rewind(expert, length)
+    expert.truncate(length)
     return steps / spent if spent > 0 else 0.0
 
 

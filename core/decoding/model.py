@@ -1,15 +1,13 @@
-"""The seam to a language model: a cache of tokens that is read on, cut back, and marked.
+"""The seam to a language model: a cache of tokens that is read on and cut back.
 
-`runtime/llama.py` implements it for GGUF files, `table.py` for a table of numbers (tests, simulated machines).
+`runtime/llama.py` implements it for GGUF files, with `rewind.py` where a model's memory takes back little;
+`table.py` for a table of numbers (tests, simulated machines).
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from .sampling import Distribution, Floats
-
-Mark = object
-"""What `LanguageModel.mark` returns: only the model that made it can read it."""
 
 Rows = Floats | Sequence[Distribution]
 """Logits, float32 (rows, vocabulary); or, of an expert that sends only some numbers, distributions that raise where
@@ -21,10 +19,10 @@ class LanguageModel(Protocol):
 
     max_rows: int
     """Most rows one `extend` may return; fixed at load (llama.cpp: n_outputs_max)."""
-    rollback: int | None
-    """How many tokens `truncate` may take back after the last `extend`; None is any number."""
-    seconds: float
-    """Time spent inside the model so far: evaluating and fetching rows. Grows only."""
+
+    @property
+    def seconds(self) -> float:
+        """Time spent inside the model so far: evaluating, fetching rows, copying its state. Grows only."""
 
     def __len__(self) -> int:
         """How many tokens the cache holds."""
@@ -38,10 +36,9 @@ class LanguageModel(Protocol):
         """
 
     def truncate(self, length: int) -> None:
-        """Forget all but the first `length` tokens. Raises RollbackRefused."""
+        """Forget all but the first `length` tokens: any length, whatever it costs. A model whose memory takes back
+        little (recurrent, hybrid) reads some of them again with the next `extend`."""
 
-    def mark(self) -> Mark:
-        """Remember this state: a length, or for a recurrent model a copy of its state."""
-
-    def restore(self, mark: Mark) -> None:
-        """Go back to a marked state. Raises RollbackRefused."""
+    def mark(self) -> None:
+        """Going back to here will cost little from now on: such a model keeps a copy of its state, others need none.
+        Raises Stopped, ContextFull."""

@@ -1,12 +1,13 @@
 """A language model that is a table of numbers: for tests, and for machines simulated on a virtual clock."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ContextFull, RollbackRefused, Stopped
-from .model import Mark
+from .rewind import State
 from .sampling import Floats
 
 Row = Callable[[tuple[int, ...]], ArrayLike]
@@ -42,8 +43,8 @@ class TableModel:
         cost: Callable[[int], float] | None = None,
         clock: VirtualClock | None = None,
     ) -> None:
-        """`rollback`: as of a recurrent model: one truncate after each extend, of so many tokens at most and none that
-        an earlier extend read; only emptying the cache is always allowed. `room`: positions in the cache.
+        """`rollback`: as of a hybrid or recurrent model: one truncate after each extend, of so many tokens at most and
+        always fewer than that one read; only emptying the cache is always allowed. `room`: positions in the cache.
         `stop_after`: from the call after so many on, `extend` reads half of its tokens and raises Stopped; set it to
         None to go on. `cost(n)`: seconds that reading n tokens takes."""
         self._table = table if callable(table) else self._lookup(table)
@@ -55,6 +56,8 @@ class TableModel:
         self.cost = cost or (lambda n: 0.0)
         self.clock = clock or VirtualClock()
         self.seconds = 0.0
+        self.threads = 1
+        self.prefill_token = math.inf
         self.ids: list[int] = []
         self.extends: list[tuple[int, int]] = []
         self._back = 0
@@ -66,6 +69,11 @@ class TableModel:
     def row(self, ids: Sequence[int]) -> ArrayLike:
         """The logits behind these tokens."""
         return self._table(tuple(ids[-self.order :]))
+
+    @property
+    def context(self) -> int:
+        """Positions in the cache; a table without a limit says a large number."""
+        return 1 << 30 if self.room is None else self.room
 
     @property
     def evaluated(self) -> int:
@@ -84,7 +92,7 @@ class TableModel:
         read = ids[: len(ids) // 2] if stopped else ids
         self.extends.append((len(self.ids), len(read)))
         self.ids.extend(read)
-        self._back = len(read) if self.rollback is None else min(self.rollback, len(read))
+        self._back = 0 if self.rollback is None else max(0, min(self.rollback, len(read) - 1))
         self._spend(self.cost(len(read)))
         self._rows.fill(np.nan)  # whoever still looks at the last view learns it
         if stopped:
@@ -106,11 +114,17 @@ class TableModel:
         self._back = 0
         del self.ids[length:]
 
-    def mark(self) -> Mark:
-        return len(self.ids) if self.rollback is None else tuple(self.ids)
+    def mark(self) -> None:
+        """Needs nothing."""
 
-    def restore(self, mark: Mark) -> None:
-        if isinstance(mark, int):
-            self.truncate(mark)
-        elif isinstance(mark, tuple):
-            self.ids, self._back = list(mark), 0
+    def save(self) -> State:
+        return State(len(self.ids), tuple(self.ids))
+
+    def restore(self, state: State) -> None:
+        """Only where the cache still begins with those tokens, as of a hybrid model."""
+        if tuple(self.ids[: state.length]) != state.data:
+            raise RollbackRefused("the table's cache is another than that of the copy")
+        self.ids, self._back = list(state.data), 0
+
+    def use_threads(self, threads: int) -> None:
+        self.threads = threads

@@ -18,7 +18,6 @@ from ..decoding.length.acceptance import LookupStatistics
 from ..decoding.length.policy import FixedPolicy, Policy
 from ..decoding.model import LanguageModel
 from ..decoding.sampling import Sampling
-from ..errors import RollbackRefused
 from .pair import Pair
 from .prompt import Prompt
 
@@ -132,10 +131,11 @@ def read_prompt(pair: Pair, prompt: Prompt, drafter: bool = True) -> Generator[P
     ids, total = list(prompt.ids), len(prompt.ids) - 1
     seconds = {}
     before = pair.expert.seconds
-    rewind(pair.expert, min(len(pair.expert), common_prefix(pair.cached, ids), total))
+    pair.expert.truncate(min(common_prefix(pair.cached, ids), total))
     pair.cached = ids
     for done in extend(pair.expert, ids):
         yield PromptRead("expert", done, total)
+    pair.expert.mark()
     seconds["expert"] = pair.expert.seconds - before
     before = pair.drafter.seconds
     pair.second_model.prompt = prompt.drafter
@@ -144,14 +144,6 @@ def read_prompt(pair: Pair, prompt: Prompt, drafter: bool = True) -> Generator[P
         yield PromptRead("drafter", done, whole)
     seconds["drafter"] = pair.drafter.seconds - before
     return seconds
-
-
-def rewind(model: LanguageModel, length: int) -> None:
-    """Forget all but the first `length` tokens; a recurrent model goes back to the beginning or not at all."""
-    try:
-        model.truncate(length)
-    except RollbackRefused:
-        model.truncate(0)
 
 
 def extend(model: LanguageModel, ids: Sequence[int], chunk: int = CHUNK) -> Iterator[int]:

@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import llama_cpp.llama_cpp as api
 import numpy as np
 
 from ..decoding.answer import Lexicon
+from ..decoding.rewind import Rewindable, State
 from ..decoding.sampling import Floats
 from ..errors import ContextFull, DoesNotFit, IntegrityError, NativeError, RollbackRefused, Stopped
 from ..files.local import hash_file, locate, size_of
@@ -35,6 +37,7 @@ CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute bu
 MANY = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
 GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type
 NO_MMAP, AUTO = 0, -1  # llama.h: enum llama_load_mode
+PARTIAL = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY  # the running state without the attention cache
 REPACKED = {
     "x86": {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"},
     "arm": {"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"},
@@ -203,7 +206,8 @@ class LlamaWeights:
         self.model = self._load(file.header, gpu_layers, on_load)
         self.vocab = api.llama_model_get_vocab(self.model)
         self.size: int = api.llama_vocab_n_tokens(self.vocab)
-        self.recurrent = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
+        self.limited = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
+        """Whether the memory is a running state, whole or in part: it takes back little."""
         self._pieces: dict[int, bytes] = {}
 
     def _load(self, header: Header, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
@@ -231,10 +235,15 @@ class LlamaWeights:
         self._open.callback(api.llama_model_free, model)
         return model
 
-    def context(self, length: int, max_rows: int, threads: int | None = None) -> "LlamaContext":
+    def memory(self, length: int, max_rows: int, threads: int | None = None) -> "LlamaContext":
+        """A cache that goes back as far as llama.cpp does, and not further."""
         made = LlamaContext(self, length, max_rows, threads or physical_cores())
         self._open.callback(made.close)
         return made
+
+    def context(self, length: int, max_rows: int, threads: int | None = None) -> "LlamaContext | Rewindable":
+        made = self.memory(length, max_rows, threads)
+        return Rewindable(made) if self.limited else made
 
     def close(self) -> None:
         """Free the model and every context over it. Views returned by `extend` die with them."""
@@ -278,7 +287,8 @@ class LlamaWeights:
 
 
 class LlamaContext:
-    """One context with one sequence over a model's weights. See `LanguageModel` for the contract of each method."""
+    """One context with one sequence over a model's weights. See `LanguageModel` for the contract of each method, and
+    `LimitedModel` where the model's memory is limited."""
 
     def __init__(self, weights: LlamaWeights, length: int, max_rows: int, threads: int) -> None:
         """Raises DoesNotFit."""
@@ -297,7 +307,10 @@ class LlamaContext:
         self.ctx = self._context()
         self.memory = api.llama_get_memory(self.ctx)
         self._batch()
-        self.rollback: int | None = int(api.llama_n_rs_seq(self.ctx)) if weights.recurrent else None
+        self.rollback: int | None = int(api.llama_n_rs_seq(self.ctx)) if weights.limited else None
+        self._back = 0  # tokens that may be taken back now, of a limited memory
+        self._lost = False  # whether a decode that failed left a state that nobody knows
+        self._states: weakref.WeakSet[State] = weakref.WeakSet()  # copies that can be restored
         self._row_address = 0
         self._rows: Floats = np.empty((0, weights.size), dtype=np.float32)
 
@@ -309,7 +322,7 @@ class LlamaContext:
             n_ubatch=self.chunk,
             n_seq_max=1,
             n_outputs_max=self.max_rows,
-            n_rs_seq=self.max_rows - 1 if self.weights.recurrent else 0,
+            n_rs_seq=self.max_rows - 1 if self.weights.limited else 0,
             n_threads=self.threads,
             n_threads_batch=self.threads,
             abort_callback=self.stop.callback,
@@ -369,6 +382,8 @@ class LlamaContext:
     def _decode(self, ids: Sequence[int], rows: int) -> None:
         if self.stop:
             raise Stopped("stopped")
+        if self._lost:
+            self._clear()
         n = self.batch.n_tokens = len(ids)
         self._tokens[:n] = ids
         self._positions[:n] = range(self._length, self._length + n)
@@ -377,9 +392,13 @@ class LlamaContext:
         code = api.llama_decode(self.ctx, self.batch)
         if code == 0:
             self._length += n
+            self._back = min(self.rollback or 0, n - 1)
             self.evaluated += n
             return
-        self._forget(self._length)  # whatever of this chunk did get in
+        if self.rollback is None:
+            self._remove(self._length)  # whatever of this chunk did get in
+        else:
+            self._length, self._back, self._lost = 0, 0, True
         if code == 2:
             raise Stopped("stopped")
         if code == 1:
@@ -397,35 +416,55 @@ class LlamaContext:
             self._rows = np.ctypeslib.as_array(pointer, shape=(self.max_rows, self.weights.size))
         return self._rows[:rows]
 
-    def _forget(self, length: int) -> None:
+    def _remove(self, length: int) -> None:
         if not api.llama_memory_seq_rm(self.memory, 0, length, -1):
-            raise RollbackRefused(
-                f"llama.cpp cannot take tokens back from the cache of {self.weights.path.name}",
-                "use a model that is not recurrent",
-            )
+            raise RollbackRefused(f"llama.cpp cannot take tokens back from the cache of {self.weights.path.name}")
+
+    def _clear(self) -> None:
+        api.llama_memory_clear(self.memory, False)
+        self._length, self._back, self._lost = 0, 0, False
+        self._states.clear()
 
     def truncate(self, length: int) -> None:
-        if length < self._length:
-            self._forget(length)
-            self._length = length
-
-    def mark(self) -> tuple[int, Any]:
-        if self.rollback is None:
-            return self._length, None
-        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = api.llama_state_seq_get_size_ext(self.ctx, 0, flags)
-        state = (ctypes.c_uint8 * size)()
-        api.llama_state_seq_get_data_ext(self.ctx, state, size, 0, flags)
-        return self._length, state
-
-    def restore(self, mark: object) -> None:
-        assert isinstance(mark, tuple)
-        length, state = mark
-        if state is None:
-            self.truncate(length)
+        """Of a limited memory only within the last decode, and once: further back llama.cpp says that it went, and
+        leaves another state."""
+        back = self._length - length
+        if back <= 0:
             return
-        flags = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        if not api.llama_state_seq_set_data_ext(self.ctx, state, len(state), 0, flags):
+        if self.rollback is None:
+            self._remove(length)
+        elif not length:
+            self._clear()
+        elif back <= self._back:
+            self._remove(length)
+        else:
+            raise RollbackRefused(f"the memory of {self.weights.path.name} takes back {self._back} tokens, not {back}")
+        self._length, self._back = length, 0
+        for state in [each for each in self._states if each.length > length]:
+            self._states.discard(state)
+
+    def mark(self) -> None:
+        """Needs nothing: a cache that is not limited goes back anywhere."""
+
+    def save(self) -> State:
+        began = time.perf_counter()
+        size = api.llama_state_seq_get_size_ext(self.ctx, 0, PARTIAL)
+        data = (ctypes.c_uint8 * size)()
+        api.llama_state_seq_get_data_ext(self.ctx, data, size, 0, PARTIAL)
+        state = State(self._length, data)
+        self._states.add(state)
+        self.seconds += time.perf_counter() - began
+        return state
+
+    def restore(self, state: State) -> None:
+        """The copy holds no attention cache: that must still be there."""
+        if state not in self._states:
+            raise RollbackRefused(f"the cache of {self.weights.path.name} was cut shorter than the copy of its state")
+        began = time.perf_counter()
+        if not api.llama_state_seq_set_data_ext(self.ctx, state.data, len(state.data), 0, PARTIAL):
             raise RollbackRefused(f"llama.cpp cannot restore the state of {self.weights.path.name}")
-        self._forget(length)
-        self._length = length
+        self._remove(state.length)
+        self._length, self._back, self._lost = state.length, 0, False
+        for each in [each for each in self._states if each.length > state.length]:
+            self._states.discard(each)
+        self.seconds += time.perf_counter() - began

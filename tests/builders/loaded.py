@@ -26,9 +26,9 @@ def llama_model(
     stop: StopFlag | None = None,
     on_load: Callable[[float], None] | None = None,
 ) -> LlamaContext:
-    """A GGUF file with one context; `weights.close()` frees both."""
+    """A GGUF file with one cache, bare; `weights.close()` frees both."""
     file = ModelFile(path, read_header(path), path.stat().st_size)
-    return LlamaBackend().load(file, -1, stop, on_load).context(context, max_rows, threads)
+    return LlamaBackend().load(file, -1, stop, on_load).memory(context, max_rows, threads)
 
 
 def row(model: LanguageModel, ids: Sequence[int]) -> Floats:

@@ -1,6 +1,5 @@
 """A backend of tables: models that write fixed texts byte by byte, without any file. For commands in this process."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -56,19 +55,6 @@ def bytes_of(ids: Sequence[int]) -> bytes:
     return bytes(token if token < END else 0 for token in ids)
 
 
-class TableContext(TableModel):
-    """A table that says of itself what a context says."""
-
-    def __init__(self, row: Callable[[tuple[int, ...]], Floats], length: int, max_rows: int) -> None:
-        super().__init__(row, order=10**6, max_rows=max_rows, room=length)
-        self.context = length
-        self.threads = 1
-        self.prefill_token = math.inf
-
-    def use_threads(self, threads: int) -> None:
-        self.threads = threads
-
-
 class TableWeights:
     """One byte, one token."""
 
@@ -79,8 +65,8 @@ class TableWeights:
     def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
         return list(text.encode("utf-8", "replace"))
 
-    def context(self, length: int, max_rows: int, threads: int | None = None) -> TableContext:
-        return TableContext(writer(self.text), length, max_rows)
+    def context(self, length: int, max_rows: int, threads: int | None = None) -> TableModel:
+        return TableModel(writer(self.text), order=10**6, max_rows=max_rows, room=length)
 
     def lexicon(self) -> Lexicon:
         return Lexicon(lambda token: bytes([token]) if token < END else b"", lambda token: token == END)

@@ -13,7 +13,7 @@ from speccas.core.conversation.transcript import Conversation, Turn, load
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Event, Finish, Finished, Judged
 from speccas.core.decoding.sampling import Sampling
-from speccas.core.errors import IntegrityError, RollbackRefused, Stopped, UsageError
+from speccas.core.errors import IntegrityError, Stopped, UsageError
 from speccas.core.files.profiles import find_profile
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.generate import Length, PromptRead
@@ -310,23 +310,3 @@ def test_the_expert_alone_is_measured_without_a_trace(make: Make) -> None:
     assert session.measure_alone() > 0 and len(session.pair.expert) == held
     ask(session, ASKED[1])
     assert answers(session) == answers(plain)
-
-
-@pytest.mark.slow
-def test_a_recurrent_expert_is_read_again_after_it_was_measured(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot take three single steps back, only go back to the beginning."""
-    session = make()
-    ask(session, ASKED[0])
-    expert = session.pair.expert
-    whole = type(expert).truncate
-
-    def truncate(model: object, length: int) -> None:
-        if length:
-            raise RollbackRefused("no")
-        whole(expert, length)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(type(expert), "truncate", truncate)
-        assert session.measure_alone() > 0 and len(expert) == 0
-    ask(session, ASKED[1])
-    assert [turn.seen for turn in session.conversation.turns] == [True, True]

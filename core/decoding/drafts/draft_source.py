@@ -112,8 +112,7 @@ class DraftSource(Protocol):
 def settle(
     expert: LanguageModel, sources: Sequence[DraftSource], committed: Sequence[int], read: ExpertRead | None = None
 ) -> None:
-    """Leave in every cache what is committed, and nothing of a draft that was not accepted. A recurrent drafter reads
-    on for that; where it cannot, for a stop or for want of room, its cache is a true prefix still."""
+    """Leave in every cache what is committed, and nothing of a draft that was not accepted."""
     expert.truncate(min(len(expert), len(committed) - 1))
     for source in sources:
         with suppress(Stopped, ContextFull):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..length.policy import Policy
-from ..model import LanguageModel, Mark
+from ..model import LanguageModel
 from ..sampling import Distribution, Shared
 from .draft_source import LEAST_MASS, Draft, Drawing, ExpertRead, Proposal
 
@@ -60,8 +60,6 @@ class SecondModel:
         self._spelled: list[int] = []
         self._ends: list[int] = []
         self._masses: list[float] = [0.0, 0.0]  # sum, and of how many
-        self._mark: Mark | None = None
-        self._marked = 0
 
     @property
     def seconds(self) -> float:
@@ -92,15 +90,11 @@ class SecondModel:
         length = self._ends[same - 1] if same else 0
         del self._ids[same:], self._ends[same:], self._spelled[length:]
         if before is None:
-            self._trim(length)
+            self.model.truncate(length)
         for token in committed[same:]:
             self.push(token)
         if before is not None:  # begun anew: what is spelled the same stays in the cache
-            self._trim(common_prefix(before, self._spelled))
-        if self.model.rollback is not None:  # a recurrent cache: read what is committed, and mark it
-            for _ in self.catch_up():
-                pass
-            self._mark, self._marked = self.model.mark(), len(self.model)
+            self.model.truncate(common_prefix(before, self._spelled))
 
     def propose(self, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
         """Tokens drawn one by one from q, as long as the policy wants a further one."""
@@ -136,19 +130,20 @@ class SecondModel:
 
     def catch_up(self, chunk: int = 512) -> Iterator[tuple[int, int]]:
         """Read all that is pending but the last token, whose row will be wanted; yields (read, of how many). A text
-        that has no room is not read: nothing will be drafted behind it."""
+        that has no room is not read: nothing will be drafted behind it. One will come back to where it ends."""
         total = len(self._spelled) - 1
         while len(self.model) < total <= self.room:
             self.steps += 1
             self.model.extend(self._spelled[len(self.model) : min(len(self.model) + chunk, total)], rows=0)
             yield len(self.model), total
+        self.model.mark()
 
     def next(self) -> Proposal | None:
         """The distribution of the token after what was observed and pushed; None when it has no room."""
         if not 0 < len(self._spelled) <= self.room:
             return None
         if len(self.model) == len(self._spelled):  # its row was asked for before: read the last token again
-            self._trim(len(self._spelled) - 1)
+            self.model.truncate(len(self._spelled) - 1)
         self.steps += 1
         row = self.model.extend(self._spelled[len(self.model) :], rows=1)[0]
         assert not isinstance(row, Distribution), "a drafter gives dense rows"
@@ -169,17 +164,6 @@ class SecondModel:
         """Of its probability, what lay on tokens of the expert so far; None before it was asked for LEAST positions."""
         total, count = self._masses
         return total / count if count >= LEAST else None
-
-    def _trim(self, length: int) -> None:
-        if len(self.model) <= length:
-            return
-        if self.model.rollback is None:
-            self.model.truncate(length)
-        elif self._mark is not None and self._marked <= length:
-            self.model.restore(self._mark)
-        else:
-            self.model.truncate(0)
-            self._mark = None
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -68,7 +68,7 @@ def test_caches_hold_prefixes_after_every_round(
     seed: int, arm: str, k: int, temperature: float, recurrent: bool, prompt: list[int]
 ) -> None:
     toy = pair(seed, order=2)
-    toy.small.rollback = 0 if recurrent else None
+    toy.limit(drafter=0 if recurrent else None)
     toy.prefill(prompt)
     seen: list[Event] = []
     for event in toy.events(arm, request(prompt, temperature, max_tokens=17, seed=seed), k):
@@ -126,7 +126,7 @@ def test_the_expert_reads_one_batch_a_round() -> None:
 def test_a_recurrent_drafter_writes_the_same(arm: str, temperature: float) -> None:
     """It cannot take tokens back; its state is marked after what is committed, and restored."""
     plain, recurrent = pair(5), pair(5)
-    recurrent.small.rollback = 0
+    recurrent.limit(drafter=0)
     asked = request(temperature=temperature, max_tokens=30)
     assert plain.run(arm, asked).tokens == recurrent.run(arm, asked).tokens
 
@@ -141,7 +141,7 @@ def test_a_draft_is_no_longer_than_the_expert_can_judge() -> None:
 def test_a_recurrent_drafter_is_restored_and_never_rebuilt() -> None:
     """From its last mark it reads what was accepted since, in one batch; nothing before that a second time."""
     toy = pair(1)
-    toy.small.rollback = 0
+    toy.limit(drafter=0)
     run = toy.run("exact", request(range(6), max_tokens=40))
     reads = Counter(place for at, tokens in toy.small.extends for place in range(at, at + tokens))
     assert {reads[place] for place in range(5)} == {1}
@@ -157,7 +157,7 @@ def test_a_recurrent_drafter_is_restored_and_never_rebuilt() -> None:
 def test_a_drafter_with_some_rollback_writes_the_same(rollback: int) -> None:
     """It goes back within its last extend only (`n_rs_seq` of llama.cpp), so its marks must serve."""
     plain, recurrent = pair(5), pair(5)
-    recurrent.small.rollback = rollback
+    recurrent.limit(drafter=rollback)
     assert plain.run("exact", request(max_tokens=30)).tokens == recurrent.run("exact", request(max_tokens=30)).tokens
 
 
@@ -241,7 +241,7 @@ def test_greedy_bonus_follows_the_rule() -> None:
 
 
 def test_rollback_refused_is_raised() -> None:
-    """An expert that cannot take a wrong draft back: no silent corruption."""
+    """A memory that cannot take a wrong draft back and is used bare: no silent corruption."""
     toy = pair(2)
     toy.expert.rollback = 0
     with pytest.raises(RollbackRefused):
@@ -250,7 +250,7 @@ def test_rollback_refused_is_raised() -> None:
 
 def test_an_expert_with_enough_rollback() -> None:
     toy, recurrent = pair(2), pair(2)
-    recurrent.expert.rollback = 4
+    recurrent.limit(expert=4)
     assert recurrent.run("exact", request(), k=4).tokens == toy.run("exact", request(), k=4).tokens
 
 
@@ -286,7 +286,7 @@ def test_a_full_cache_of_the_drafter(room: int, recurrent: bool) -> None:
     toy = pair(3)
     whole = toy.run("exact", request(max_tokens=20))
     toy.drafter.room = toy.small.room = room
-    toy.small.rollback = 0 if recurrent else None
+    toy.limit(drafter=0 if recurrent else None)
     toy.small.truncate(0)
     run = toy.run("exact", request(max_tokens=20))
     assert run.ids == whole.ids
@@ -301,7 +301,7 @@ def test_a_full_cache_of_the_drafter(room: int, recurrent: bool) -> None:
 def test_a_stop_anywhere(who: str, arm: str, recurrent: bool) -> None:
     """In the middle of a draft or of a verification: what was committed stays, and the next run is as new."""
     toy = pair(3)
-    toy.small.rollback = 0 if recurrent else None
+    toy.limit(drafter=0 if recurrent else None)
     whole = toy.run(arm, request(max_tokens=12))
     model: TableModel = getattr(toy, who)
     for after in range(40):
@@ -435,7 +435,7 @@ def test_half_a_character_at_the_end() -> None:
 @pytest.mark.parametrize("arm", ["exact", "comparative", "confidence:0.4", *BASELINES])
 def test_closing_at_any_event(arm: str, temperature: float, recurrent: bool) -> None:
     toy = pair(4, order=2)
-    toy.small.rollback = 0 if recurrent else None
+    toy.limit(drafter=0 if recurrent else None)
     asked = request(temperature=temperature, max_tokens=14)
     whole = toy.run(arm, asked, k=3)
     for stop in range(1, len(whole.events) + 1):
@@ -451,7 +451,7 @@ def test_closing_at_any_event(arm: str, temperature: float, recurrent: bool) -> 
 def test_closing_while_stopped() -> None:
     """Ctrl-C twice: the flag is up and the generator is closed. Nothing is raised, caches stay true."""
     toy = pair(4)
-    toy.small.rollback = 0
+    toy.limit(drafter=0)
     toy.prefill((0, 1))
     events = toy.events("exact", request(), 3)
     seen = list(itertools.islice(events, 4))
@@ -529,7 +529,7 @@ def test_a_drafter_that_spells(subset: VocabularyMap, arm: str, temperature: flo
     statuses = Counter[Status]()
     for seed in range(6):
         toy = spelling_pair(subset, seed)
-        toy.small.rollback = 0 if recurrent else None
+        toy.limit(drafter=0 if recurrent else None)
         asked = request((5, 0), temperature, max_tokens=20, seed=seed)
         alone = toy.run("expert", asked)
         toy.prefill(asked.prompt)
@@ -604,11 +604,11 @@ def test_the_table_keeps_the_contract_of_a_language_model() -> None:
     assert model.ids == [4, 2]
     model.rollback = 2
     model.extend([1, 1, 1])
-    mark = model.mark()
+    state = model.save()
     model.extend([3, 3])
     with pytest.raises(RollbackRefused):
         model.truncate(4)
-    model.restore(mark)
+    model.restore(state)
     assert model.ids == [4, 2, 1, 1, 1]
     model.stop_after = 0
     with pytest.raises(Stopped):

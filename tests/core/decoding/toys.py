@@ -20,6 +20,7 @@ from speccas.core.decoding.length.acceptance import LookupStatistics
 from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.meter import Clock
 from speccas.core.decoding.model import LanguageModel
+from speccas.core.decoding.rewind import Rewindable
 from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Distribution, Floats, Probabilities, Sampling, Shared
 from speccas.core.decoding.table import Row, TableModel, VirtualClock
@@ -84,21 +85,32 @@ class Toy:
 
     def __post_init__(self) -> None:
         self.expert.clock = self.small.clock = self.clock
+        self.judge: LanguageModel = self.expert
         self.drafter = SecondModel(self.small, self.spelling, self.room)
         self.lexicon = Lexicon(self.pieces.__getitem__, self.ends.__contains__)
 
+    def limit(self, *, expert: int | None = None, drafter: int | None = None) -> None:
+        """Let a model's memory take back so little, as that of a hybrid (`n_rs_seq`) or a recurrent model (0)."""
+        if expert is not None:
+            self.expert.rollback = expert
+            self.judge = Rewindable(self.expert)
+        if drafter is not None:
+            self.small.rollback = drafter
+            self.drafter = SecondModel(Rewindable(self.small), self.spelling, self.drafter.room)
+
     def prefill(self, prompt: Sequence[int]) -> None:
         """All of the prompt but its last token, in both caches."""
-        self.expert.truncate(0)
+        self.judge.truncate(0)
         if len(prompt) > 1:
-            self.expert.extend(prompt[:-1], rows=0)
+            self.judge.extend(prompt[:-1], rows=0)
+        self.judge.mark()
         self.drafter.observe(list(prompt))
         for _ in self.drafter.catch_up():
             pass
 
     def events(self, arm: str, request: Request, k: int = 4) -> Generator[Event]:
         """One arm's events; the prompt is in the caches already."""
-        return play(parse_arm(arm), FixedPolicy(k), self.expert, self.drafter, request, self.lexicon, self.clock)
+        return play(parse_arm(arm), FixedPolicy(k), self.judge, self.drafter, request, self.lexicon, self.clock)
 
     def run(self, arm: str, request: Request, k: int = 4) -> "Run":
         """Prefill and play to the end."""

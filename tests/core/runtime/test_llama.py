@@ -118,10 +118,6 @@ def test_truncate_takes_back_what_it_says(model: LlamaContext, ids: list[int]) -
     model.truncate(99)
     assert len(model) == 12
     assert model.rollback is None
-    mark = model.mark()
-    model.extend(ids[12:40])
-    model.restore(mark)
-    assert len(model) == 12
 
 
 def test_a_full_context_leaves_a_true_prefix(model: LlamaContext, ids: list[int]) -> None:

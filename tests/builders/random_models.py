@@ -1,0 +1,178 @@
+"""Random language models as real GGUF files over the tiny drafter's vocabulary: a hybrid, a recurrent, a plain one.
+
+All of one seed share embeddings and output layer, and their layers add as much as `strength` says. So they agree on
+many next tokens, and still each one's text depends on all that it has read.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from struct import pack
+
+import numpy as np
+
+from speccas.core.decoding.sampling import Floats
+from speccas.core.headers.gguf import StringArray, read_header
+from tests.builders.gguf import F32, entry, pair, preamble, tensor
+from tests.builders.models import TINY
+
+WIDTH, FEED, HEADS, CONTEXT = 64, 128, 4, 2048
+INNER, STATE, RANK, KERNEL = 128, 16, 4, 4  # of the recurrent one
+CACHED = 3  # tokens that a short convolution of the hybrid one sees
+F16 = 1  # type of a tensor
+
+Tensors = dict[str, tuple[tuple[int, ...], Floats]]
+"""By name: the shape, fastest dimension first, and the values."""
+Random = Callable[..., tuple[tuple[int, ...], Floats]]
+
+
+@cache
+def vocabulary() -> tuple[tuple[bytes, ...], int]:
+    """The tokenizer's metadata, and how many tokens it has."""
+    found = read_header(TINY).metadata
+    tokens = found["tokenizer.ggml.tokens"]
+    assert isinstance(tokens, StringArray)
+    own = {key: value for key, value in found.items() if key.startswith("tokenizer.")}
+    values = [
+        (key, value if isinstance(value, str | int | StringArray) else [int(each) for each in value])
+        for key, value in own.items()
+        if not isinstance(value, float)
+    ]
+    return tuple(entry(key, value) for key, value in values), len(tokens)
+
+
+def one(*shape: int) -> tuple[tuple[int, ...], Floats]:
+    return shape, np.ones(shape[::-1], dtype=np.float32)
+
+
+def feed_forward(b: int, r: Random) -> Tensors:
+    return {
+        f"blk.{b}.ffn_norm.weight": one(WIDTH),
+        f"blk.{b}.ffn_gate.weight": r(WIDTH, FEED),
+        f"blk.{b}.ffn_up.weight": r(WIDTH, FEED),
+        f"blk.{b}.ffn_down.weight": r(FEED, WIDTH),
+    }
+
+
+def attention(b: int, r: Random) -> Tensors:
+    return {
+        f"blk.{b}.attn_q.weight": r(WIDTH, WIDTH),
+        f"blk.{b}.attn_k.weight": r(WIDTH, WIDTH // 2),
+        f"blk.{b}.attn_v.weight": r(WIDTH, WIDTH // 2),
+        f"blk.{b}.attn_output.weight": r(WIDTH, WIDTH),
+    }
+
+
+def plain(r: Random) -> Tensors:
+    """Two layers of attention (llama)."""
+    found = {"output_norm.weight": one(WIDTH)}
+    for b in range(2):
+        found |= {f"blk.{b}.attn_norm.weight": one(WIDTH)} | attention(b, r) | feed_forward(b, r)
+    return found
+
+
+def hybrid(r: Random) -> Tensors:
+    """A short convolution and a layer of attention (lfm2)."""
+    found = {"token_embd_norm.weight": one(WIDTH)}
+    for b in range(2):
+        found |= {f"blk.{b}.attn_norm.weight": one(WIDTH)} | feed_forward(b, r)
+    found |= {
+        "blk.0.shortconv.conv.weight": r(CACHED, WIDTH, scale=1.0),
+        "blk.0.shortconv.in_proj.weight": r(WIDTH, 3 * WIDTH),
+        "blk.0.shortconv.out_proj.weight": r(WIDTH, WIDTH),
+        "blk.1.attn_q_norm.weight": one(WIDTH // HEADS),
+        "blk.1.attn_k_norm.weight": one(WIDTH // HEADS),
+    }
+    return found | attention(1, r)
+
+
+def recurrent(r: Random) -> Tensors:
+    """Two state-space layers (mamba)."""
+    found = {"output_norm.weight": one(WIDTH)}
+    for b in range(2):
+        shape, a = r(STATE, INNER)
+        found |= {
+            f"blk.{b}.attn_norm.weight": one(WIDTH),
+            f"blk.{b}.ssm_in.weight": r(WIDTH, 2 * INNER),
+            f"blk.{b}.ssm_conv1d.weight": r(KERNEL, INNER, scale=1.0),
+            f"blk.{b}.ssm_conv1d.bias": r(INNER),
+            f"blk.{b}.ssm_x.weight": r(INNER, RANK + 2 * STATE),
+            f"blk.{b}.ssm_dt.weight": r(RANK, INNER),
+            f"blk.{b}.ssm_dt.bias": r(INNER),
+            f"blk.{b}.ssm_a": (shape, (-np.abs(a) - 0.1).astype(np.float32)),
+            f"blk.{b}.ssm_d": one(INNER),
+            f"blk.{b}.ssm_out.weight": r(INNER, WIDTH),
+        }
+    return found
+
+
+KINDS: dict[str, tuple[str, Callable[[Random], Tensors], dict[str, int | list[int] | float]]] = {
+    "plain": ("llama", plain, {"attention.head_count": HEADS, "attention.head_count_kv": HEADS // 2}),
+    "hybrid": (
+        "lfm2",
+        hybrid,
+        {"attention.head_count": HEADS, "attention.head_count_kv": [0, HEADS // 2], "shortconv.l_cache": CACHED},
+    ),
+    "recurrent": (
+        "mamba",
+        recurrent,
+        {
+            "attention.head_count": 0,
+            "ssm.conv_kernel": KERNEL,
+            "ssm.inner_size": INNER,
+            "ssm.state_size": STATE,
+            "ssm.time_step_rank": RANK,
+        },
+    ),
+}
+"""By name: the architecture, its layers, and the metadata of its own."""
+
+
+def random_model(path: Path, kind: str, seed: int = 1, strength: float = 0.4, layers: int = 0) -> Path:
+    """Write a model. Those of one `seed` share embeddings and output layer; `layers` is the seed of what lies between,
+    `strength` scales it."""
+    entries, size = vocabulary()
+    architecture, make, own = KINDS[kind]
+    shared, g = np.random.default_rng(seed), np.random.default_rng(layers)
+
+    def values(shape: tuple[int, ...], source: np.random.Generator, scale: float) -> tuple[tuple[int, ...], Floats]:
+        return shape, (source.standard_normal(shape[::-1]) * scale).astype(np.float32)
+
+    def r(*shape: int, scale: float = 0.0) -> tuple[tuple[int, ...], Floats]:
+        return values(shape, g, scale or strength / np.sqrt(shape[0]))
+
+    tensors = {
+        "token_embd.weight": values((WIDTH, size), shared, 1.0),
+        "output.weight": values((WIDTH, size), shared, 0.5),
+        **make(r),
+    }
+    metadata = {
+        "context_length": CONTEXT,
+        "embedding_length": WIDTH,
+        "block_count": 2,
+        "feed_forward_length": 0 if kind == "recurrent" else FEED,
+        "vocab_size": size,
+        **own,
+    }
+    pairs = [
+        entry("general.architecture", architecture),
+        entry("general.name", f"random {kind}"),
+        *(entry(f"{architecture}.{key}", value) for key, value in metadata.items() if not isinstance(value, float)),
+        pair(f"{architecture}.attention.layer_norm_rms_epsilon", F32, pack("<f", 1e-5)),
+        pair(f"{architecture}.rope.freq_base", F32, pack("<f", 10000.0)),
+        *entries,
+    ]
+    path.write_bytes(assembled(pairs, tensors))
+    return path
+
+
+def assembled(pairs: list[bytes], tensors: Tensors) -> bytes:
+    """A whole file: embeddings and output in F16, all else in F32."""
+    infos, data = [], b""
+    for name, (shape, values) in tensors.items():
+        large = name in ("token_embd.weight", "output.weight")
+        infos.append(tensor(name, shape, F16 if large else 0, len(data)))
+        data += values.astype(np.float16 if large else np.float32).tobytes()
+        data += bytes(-len(data) % 32)
+    head = preamble(len(tensors), len(pairs)) + b"".join(pairs) + b"".join(infos)
+    return head + bytes(-len(head) % 32) + data
