@@ -31,6 +31,8 @@ from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
 from ..play import length_of, load, sampling_of, wanted_of, warn_of_overlap
 from ..settings import Settings
+from ..view.header import facts_of, show_header
+from ..view.legend import Entry, entries, legend_lines, possible
 from ..view.progress import Waiting
 from ..view.safe import one_line, visible
 from ..view.tables import footer
@@ -83,9 +85,11 @@ class Chat:
         self.settings = settings
         path = session_file() if interactive else None
         self.session = Session(self.pair, asking_of(settings), start, path, Planner(self.pair, curves_file()))
+        self.head()
         self._say_tuned()
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
+        self._told: list[Entry] = []  # what the legend said so far
 
     def __enter__(self) -> "Chat":
         return self
@@ -139,6 +143,8 @@ class Chat:
         finish: Finish | None = None
         detail = self.view == "rounds" and not plain
         shown = TokenView(self.look, headings=False, rounds=self.view == "rounds")
+        if not plain:
+            self.legend()
         shown.baseline = self.session.alone
         with interruptible(self.stop), Waiting(self.aside) as waiting:
             try:
@@ -165,6 +171,22 @@ class Chat:
             return self._interrupted()
         self._footer(finish, detail)
         return 0
+
+    def head(self) -> None:
+        """Both models and the settings, where a person reads along."""
+        if self.aside.is_terminal and self.console.is_terminal and not self.quiet:
+            show_header(make_look(self.aside), facts_of(self.pair, self.settings))
+
+    def legend(self) -> None:
+        """What colours mean: once, and what a change of the settings adds to it."""
+        if self.quiet or self.view == "off" or not (self.aside.is_terminal and self.console.is_terminal):
+            return
+        rounds, live = self.view == "rounds", self.look.live
+        found = possible([self.session.arm], self.settings.draft_tokens, self.settings.lookup, rounds, live)
+        look = make_look(self.aside)
+        new = [each for each in entries(found, marked=not look.colour) if each not in self._told]
+        look.write(legend_lines(look.console.width, new))
+        self._told += new
 
     def _pipe(self, event: Started | Drafted | Judged | Finished) -> None:
         if isinstance(event, Judged):
@@ -204,10 +226,8 @@ class Chat:
         """Until Ctrl-D, /exit or two Ctrl-C."""
         from .input import Input, Leave
 
-        name = self.pair.name
-        self.note(
-            f"{name}, rule {self.session.arm.name}, context {self.pair.context} tokens. /help says what you can type."
-        )
+        self.note(f"rule {self.session.arm.name}, context {self.pair.context} tokens. /help says what you can type.")
+        self.legend()
         read = Input(list(COMMANDS), state_dir() / "history", lambda: self.clock() - self._stopped_at < ECHO)
         with idle():
             while True:
@@ -251,6 +271,7 @@ class Chat:
         self.pair.close()
         self.pair, self.settings = pair, settings
         self.session = Session(pair, asking_of(settings), old.conversation, old.path, Planner(pair, curves_file()))
+        self.head()
         self._say_tuned()
 
 

@@ -84,6 +84,8 @@ def play_all(
     from ..play import asked_of, interrupted, play_arm, read, with_log_prob
     from ..record import recording
     from ..view.arms import arms_view
+    from ..view.header import facts_of, show_header
+    from ..view.legend import possible
     from ..view.theme import make_console, make_look
 
     if not output.silent:
@@ -92,11 +94,14 @@ def play_all(
     seconds = read(pair, asked.prompt)
     planner = Planner(pair, curves_file())
     look, shown = make_look(make_console(), output.live), "off" if output.silent else output.view
+    if not output.silent:
+        show_header(look, facts_of(pair, settings))
+    found = possible(arms, settings.draft_tokens, settings.lookup, rounds=shown == "rounds", live=look.live)
     folds: list[Fold] = []
     results: list[Figures] = []
     with (
         recording(output.trace, pair, settings, text) as recorder,
-        arms_view(look, [arm.name for arm in arms], shown, side_by_side, time.monotonic) as (sink, flowing),
+        arms_view(look, [arm.name for arm in arms], found, shown, side_by_side, time.monotonic) as (sink, flowing),
     ):
         for arm in arms:
             sinks = [each for each in (recorder, sink) if each is not None]

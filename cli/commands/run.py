@@ -67,19 +67,23 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     from ..advice import say_tuned
     from ..play import asked_of, play_arm, read
     from ..record import recording
+    from ..view.header import introduce
     from ..view.theme import make_console, make_look
     from ..view.tokens import TokenView
 
     console, aside = make_console(), make_console(stderr=True)
+    look, rounds = make_look(console, output.live), output.view == "rounds"
+    plain = output.quiet or not console.is_terminal or output.view == "off"
+    if not (plain or output.as_json) and aside.is_terminal:
+        introduce(make_look(aside), pair, settings, [arm], rounds=rounds, live=look.live)
     if not output.silent:
         say_tuned(aside, pair, settings)
     asked = asked_of(pair, settings, text, output.detail)
     planner = Planner(pair, curves_file())
     seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
-    plain = output.quiet or not console.is_terminal or output.view == "off"
     with (
         recording(output.trace, pair, settings, text) as recorder,
-        TokenView(make_look(console, output.live), headings=False, rounds=output.view == "rounds") as shown,
+        TokenView(look, headings=False, rounds=rounds) as shown,
     ):
         sinks = [] if output.as_json else [pipe if plain else shown]
         fold = play_arm(pair, planner, arm, asked, sinks if recorder is None else [recorder, *sinks], seconds)

@@ -3,14 +3,17 @@
 import contextlib
 import dataclasses
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from speccas.core.decoding.events import Event, Judged
 from speccas.core.errors import UsageError
 from speccas.core.record.trace import TraceArm
 
 from .columns import ColumnsView, fit
-from .flow import broken
+from .flow import Line, broken
+from .header import header_lines
+from .legend import playable, show_legend
 from .safe import one_line
 from .theme import Look
 from .tokens import TokenView
@@ -28,9 +31,15 @@ def check_view(name: str) -> None:
 
 @contextlib.contextmanager
 def arms_view(
-    look: Look, names: Sequence[str], view: str, side_by_side: bool | None, clock: Callable[[], float]
+    look: Look,
+    names: Sequence[str],
+    found: Collection[str],
+    view: str,
+    side_by_side: bool | None,
+    clock: Callable[[], float],
 ) -> Iterator[tuple[Sink | None, TokenView | None]]:
-    """The sink for several arms, and the flowing view where it is one (it wants to know the baseline's speed).
+    """The sink for several arms, and the flowing view where it is one (it wants to know the baseline's speed). `found`:
+    what can occur in them, for the legend.
 
     Columns where they are asked for, or where they fit on a terminal and nothing was said. Raises UsageError.
     """
@@ -42,12 +51,12 @@ def arms_view(
             raise UsageError(
                 f"{len(names)} arms do not fit side by side in {look.console.width} columns", "widen it, or give fewer"
             )
-        TokenView(look).legend()
+        show_legend(look, found)
         with ColumnsView(look, names, clock) as shown:
             yield shown, None
     else:
+        show_legend(look, found)
         with TokenView(look, clock, rounds=view == "rounds") as flowing:
-            flowing.legend()
             yield flowing, flowing
 
 
@@ -62,7 +71,10 @@ def play_recorded(
 ) -> None:
     """Show recorded arms: one after another, or all from the same start in columns. Speed 0 waits for nothing."""
     names = unique([arm.started.arm for arm in arms])
-    with arms_view(look, names, view, side_by_side, clock) as (sink, _):
+    if view != "off":
+        show_headers(look, [arm.manifest for arm in arms])
+    found = playable(arms, rounds=view == "rounds", live=look.live)
+    with arms_view(look, names, found, view, side_by_side, clock) as (sink, _):
         if sink is None:
             return
         together = isinstance(sink, ColumnsView)
@@ -73,6 +85,16 @@ def play_recorded(
                 if speed:
                     sleep(max(0.0, at / speed - (clock() - began)))
                 sink(event)
+
+
+def show_headers(look: Look, manifests: Sequence[Mapping[str, Any]]) -> None:
+    """The header of each recorded run; of runs of the same models and settings one."""
+    told: list[list[Line]] = []
+    for manifest in manifests:
+        lines = header_lines(manifest, look.console.width)
+        if lines not in told:
+            told.append(lines)
+            look.write(lines)
 
 
 def timed(arm: TraceArm, name: str) -> Iterator[tuple[float, Event]]:
@@ -102,4 +124,4 @@ def show_why(look: Look, name: str, rounds: Sequence[Judged], index: int) -> Non
     for line in explain(look, rounds, index):
         safe = [(one_line(text), status) for text, status in line]
         for done in broken(safe, look.console.width, INDENT):
-            file.write("".join(look.ansi(text, status) for text, status in done) + "\n")
+            look.write([done])

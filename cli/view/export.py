@@ -13,26 +13,25 @@ from speccas.core.decoding.events import Token
 from speccas.core.record.trace import TraceArm
 
 from .flow import Flow, Line
-from .legend import legend_lines
+from .header import header_lines
+from .legend import entries, legend_lines, recorded
 from .rounds import flat, share
 from .safe import visible
-from .theme import LEGEND, MEANINGS, shown_as, words
+from .theme import FACES, shown_as, words
 
-COLOURS = {
-    "agreed": "#2e7d32",
-    "kept": "#0b57d0",
-    "deferred": "#b45309",
-    "bonus": "#0e7490",
-    "discarded": "#757575",
-    "expert": "#202124",
-    "drafter": "#202124",
-}
+WIDEST = 1000  # cells: a page breaks its lines itself
 
 
 def template(name: str) -> Template:
     """A template of ours that lies beside this file; every value in it is escaped."""
     text = importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     return Environment(autoescape=True).from_string(text)
+
+
+def styles(colour: str) -> dict[str, str]:
+    """Selectors and declarations for every status that has a look of its own. `colour`: the property for it."""
+    told = {"." + ".".join(status.split()): face.css(colour) for status, face in FACES.items() if status}
+    return {selector: css for selector, css in told.items() if css}
 
 
 def tip(token: Token, source: str) -> str:
@@ -86,9 +85,9 @@ def to_html(arms: Sequence[TraceArm]) -> str:
             }
             for arm in arms
         ],
-        colours=COLOURS,
-        legend=LEGEND,
-        meanings=MEANINGS,
+        head=["".join(text for text, _ in line) for line in header_lines(arms[0].manifest, WIDEST)],
+        styles=styles("color"),
+        legend=entries(recorded(arms), marked=False),
         manifest=origin(arms),
     )
 
@@ -115,7 +114,8 @@ def to_svg(arms: Sequence[TraceArm]) -> str:
 
     head = Flow(total)
     top = place([*head.feed(visible(arms[0].prompt), "heading"), *head.end()], 0, 0)
-    top = place(legend_lines(total, marked=False), 0, top) + 1
+    top = place(header_lines(arms[0].manifest, total), 0, top)
+    top = place(legend_lines(total, entries(recorded(arms), marked=False)), 0, top) + 1
     bottom = top
     for i, arm in enumerate(arms):
         if i % ACROSS == 0 and i:
@@ -133,5 +133,5 @@ def to_svg(arms: Sequence[TraceArm]) -> str:
         row = place([[(visible(arm.started.arm), "heading")], *body], column, top)
         bottom = max(bottom, row)
     return template("export.svg.jinja").render(
-        width=round(2 * MARGIN + total * CELL), height=2 * MARGIN + bottom * ROW, runs=runs, colours=COLOURS
+        width=round(2 * MARGIN + total * CELL), height=2 * MARGIN + bottom * ROW, runs=runs, styles=styles("fill")
     )

@@ -2,49 +2,88 @@
 
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
 
 from speccas.core.decoding.events import Judged, Status, Token
 
-STYLES = {
-    "agreed": Style.parse("green"),
-    "kept": Style.parse("bold dodger_blue1"),
-    "agreed copied": Style.parse("italic green"),
-    "kept copied": Style.parse("italic bold dodger_blue1"),
-    "deferred": Style.parse("underline dark_orange"),
-    "bonus": Style.parse("cyan"),
-    "discarded": Style.parse("strike grey54"),
-    "turned down": Style.parse("strike grey54"),
-    "pending": Style.parse("dim italic"),
-    "": Style.null(),
-    "expert": Style.null(),
-    "drafter": Style.null(),
-    "quiet": Style.parse("dim"),
-    "heading": Style.parse("bold"),
-    "warning": Style.parse("yellow"),
-    "error": Style.parse("bold red"),
-}
 
-MARKS = {
-    "kept": ("‹", "›"),
-    "agreed copied": ("=", ""),
-    "kept copied": ("‹=", "›"),
-    "deferred": ("[", "]"),
-    "bonus": ("+", ""),
-    "discarded": ("~", "~"),
-    "turned down": ("~", "~"),
-}
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """One colour. `screen`: on a terminal, whose background nobody tells us, so it is 3:1 or better on black, on white
+    and on what themes use for them. `paper`: on the white of an export, 4.5:1. `name`: where there are only 16."""
 
-LEGEND = ("agreed", "kept", "deferred", "bonus")
-MEANINGS = {
-    "agreed": "drafted, as the expert would have",
-    "kept": "accepted by the rule alone",
-    "deferred": "the expert's, in place of a draft",
-    "bonus": "behind an accepted draft",
+    screen: str
+    paper: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """How a status looks wherever it is shown. No ink is the terminal's own colour, or the page's. `marks` stand around
+    its words where there is no colour."""
+
+    ink: Ink | None = None
+    bold: bool = False
+    italic: bool = False
+    strike: bool = False
+    dim: bool = False
+    marks: tuple[str, str] = ("", "")
+
+    def style(self, sixteen: bool = False) -> Style:
+        """For a terminal, `sixteen` for one that has so few colours."""
+        color = None if self.ink is None else self.ink.name if sixteen else self.ink.screen
+        on = {name: getattr(self, name) or None for name in ("bold", "italic", "strike", "dim")}
+        return Style(color=color, **on)
+
+    def css(self, colour: str = "color") -> str:
+        """Declarations for a page. `colour`: the property that colours text, `fill` in SVG."""
+        ink = self.ink or (GREY if self.dim else None)
+        parts = [f"{colour}:{ink.paper}"] if ink else []
+        parts += ["font-weight:700"] * self.bold + ["font-style:italic"] * self.italic
+        return ";".join(parts + ["text-decoration:line-through"] * self.strike)
+
+
+# Chosen so that agreed, kept, deferred and plain text stay apart, on dark and on light, also for eyes that lack one
+# kind of cone (tests/cli/view/test_colours.py); the green is the lightest of the three, the amber the quietest.
+GREEN = Ink("#00a362", "#00804f", "green")
+BLUE = Ink("#4d7cff", "#1f57e6", "bright_blue")
+AMBER = Ink("#b86500", "#964800", "yellow")
+GREY = Ink("#8a8a8a", "#5f6368", "bright_black")
+RED = Ink("#e0483e", "#b3261e", "red")
+
+FACES = {
+    "agreed": Face(GREEN),
+    "kept": Face(BLUE, bold=True, marks=("‹", "›")),
+    "agreed copied": Face(GREEN, italic=True, marks=("=", "")),
+    "kept copied": Face(BLUE, bold=True, italic=True, marks=("‹=", "›")),
+    "deferred": Face(AMBER, marks=("[", "]")),
+    "bonus": Face(marks=("+", "")),
+    "expert": Face(),
+    "drafter": Face(),
+    "": Face(),
+    "plain": Face(),
+    "turned down": Face(GREY, strike=True, marks=("~", "~")),
+    "discarded": Face(GREY, strike=True, marks=("~", "~")),
+    "pending": Face(italic=True, dim=True),
+    "copied": Face(italic=True, marks=("=", "")),
+    "quiet": Face(dim=True),
+    "heading": Face(bold=True),
+    "warning": Face(AMBER),
+    "error": Face(RED, bold=True),
 }
+"""The one table of looks: the terminal, its marks and the exports read it."""
+STYLES = {status: face.style() for status, face in FACES.items()}
+
+
+@cache
+def styles_of(system: str) -> Mapping[str, Style]:
+    """Styles for a kind of terminal, as Rich names it. Not shared with another kind: a style keeps its first codes."""
+    return {status: face.style(sixteen=system in ("standard", "windows")) for status, face in FACES.items()}
 
 
 def shown_as(judged: Judged, token: Token) -> str:
@@ -70,16 +109,24 @@ class Look:
         system = self.console.color_system
         if not text or system is None or self.console.no_color:
             return text
-        return STYLES[status].render(text, color_system=COLOR_SYSTEMS[system])
+        return styles_of(system)[status].render(text, color_system=COLOR_SYSTEMS[system])
+
+    def styled(self, line: Iterable[tuple[str, str]]) -> str:
+        """A line of (text, status) as it is written."""
+        return "".join(self.ansi(text, status) for text, status in line)
+
+    def write(self, lines: Iterable[Iterable[tuple[str, str]]]) -> None:
+        """Lines that stay."""
+        self.console.file.write("".join(self.styled(line) + "\n" for line in lines))
 
     def runs(self, text: str, status: str) -> list[tuple[str, str]]:
         """Text as runs of (text, status), with the status's marks around its words where colour cannot tell."""
-        before, after = ("", "") if self.colour else MARKS.get(status, ("", ""))
+        before, after = ("", "") if self.colour else FACES[status].marks
         return words(text, status, before, after)
 
 
 def words(text: str, status: str, before: str = "", after: str = "") -> list[tuple[str, str]]:
-    """The white space around a token's words carries no status, so nothing is underlined or marked but words."""
+    """The white space around a token's words carries no status, so nothing is struck through or marked but words."""
     word = text.strip()
     if not word:
         return [(text, "")] if text else []

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from speccas.core.decoding.events import Drafted, Event, Finished, Judged, Piece, Started
 
 from .flow import Flow, Line, cells, clip
-from .legend import legend_lines
 from .live import Region
 from .rounds import round_line
 from .safe import one_line, visible
@@ -73,10 +72,6 @@ class TokenView:
     def heading(self, name: str) -> str:
         return heading(name, self.width)
 
-    def legend(self) -> None:
-        """What the colours and marks mean, once."""
-        self._settle(legend_lines(self.width, not self.look.colour))
-
     def _begin(self, arm: str) -> None:
         self._arm = arm
         self._width = self.width
@@ -122,14 +117,11 @@ class TokenView:
 
     def _settle(self, lines: list[Line]) -> None:
         """Lines that stay: written at once, or above the region with the next drawing."""
-        text = "".join(self._styled(line) + "\n" for line in lines)
+        text = "".join(self.look.styled(line) + "\n" for line in lines)
         if self._region is None:
             self.look.console.file.write(text)
         else:
             self._waiting += text
-
-    def _styled(self, line: Line) -> str:
-        return "".join(self.look.ansi(text, status) for text, status in line)
 
     def _refresh(self) -> None:
         if self._region is None:
@@ -151,7 +143,7 @@ class TokenView:
             lines += flow.feed(visible(piece.text), "pending")
         lines.append(flow.rest())
         status = self.status()
-        drawn = [(self._styled(line), "".join(text for text, _ in line)) for line in lines]
+        drawn = [(self.look.styled(line), "".join(text for text, _ in line)) for line in lines]
         self._region.draw(self._waiting, [*drawn, (self.look.ansi(status, "quiet"), status)], width, height)
         self._waiting = ""
 

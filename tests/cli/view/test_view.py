@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speccas.cli.view.flow import cells
+from speccas.cli.view.legend import show_legend
 from speccas.cli.view.tokens import TokenView
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Piece, Started, Status, Token
 
@@ -60,7 +61,7 @@ def test_live_leaves_what_the_plain_view_prints(
     words = [*sample * 4, ("x" * 200, "kept"), ("漢" * 99, "deferred"), ("\n\n", "agreed"), ("   ", "bonus")]
     for screen in (live, plain):
         view = TokenView(screen.look, clock, rounds=rounds)
-        view.legend()
+        show_legend(screen.look, {"agreed", "kept", "deferred", "bonus"})
         play(view, events(words))
     assert live.lines() == plain.lines()
     assert [row for row in live.cells() if any(cell[0].strip() for cell in row)] == [
@@ -172,24 +173,6 @@ def test_a_narrow_status_line_still_shows_speed_and_acceptance(
         for _ in range(6):
             view(next(stream))
         assert screen.lines()[-1] == status
-
-
-@pytest.mark.parametrize(("width", "lines"), [(160, 1), (120, 2), (80, 2), (60, 4), (30, 0)])
-@pytest.mark.parametrize("colour", [False, True])
-def test_every_entry_of_the_legend_is_whole(terminal: Any, width: int, lines: int, colour: bool) -> None:
-    screen = terminal(width, 24, colour)
-    TokenView(screen.look).legend()
-    shown = screen.lines()
-    assert len(shown) == lines or not lines
-    if width >= 60:
-        for words in (
-            "agreed",
-            "accepted by the rule alone",
-            "the expert's, in place of a draft",
-            "behind an accepted draft",
-        ):
-            assert sum(words in line for line in shown) >= 1, words
-    assert not any(line.startswith(" ") for line in shown)
 
 
 HOSTILE = [
