@@ -104,4 +104,5 @@ def timed(model: Context, ids: Sequence[int], rows: int) -> float:
 
 def drafter_token(pair: Pair) -> int:
     """Some token of the drafter's own vocabulary."""
-    return int(pair.vocabulary.spell(pair.cached[-1])[-1]) if pair.cached else 0
+    spelled = pair.vocabulary.spell(pair.cached[-1]) if pair.cached else ()
+    return int(spelled[-1]) if spelled else 0

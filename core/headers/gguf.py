@@ -112,6 +112,11 @@ class StringArray(Sequence[bytes]):
     def __eq__(self, other: object) -> bool:
         return self._blob == other._blob if isinstance(other, StringArray) else NotImplemented
 
+    def begins_as(self, other: "StringArray", count: int) -> bool:
+        """Whether the first `count` strings of both are the same."""
+        mine, theirs = (each._blob[: each._starts[count] - 8] for each in (self, other))
+        return mine == theirs
+
     def __repr__(self) -> str:
         return f"<StringArray of {len(self)}>"
 

@@ -11,7 +11,8 @@ from speccas.core.decoding.table import TableModel
 from speccas.core.errors import UsageError
 from speccas.core.files.source import Source
 from speccas.core.headers.gguf import Header
-from speccas.core.headers.vocabulary import CONTROL, LETTER, NORMAL
+from speccas.core.headers.spelling import LETTER
+from speccas.core.headers.vocabulary import CONTROL, NORMAL
 from speccas.core.machine.fit import Footprint
 from speccas.core.runtime.backend import ModelFile
 from speccas.core.runtime.stop import StopFlag

@@ -15,6 +15,7 @@ import pexpect
 import pytest
 
 from tests.builders.models import QWEN_DRAFTER, TINY
+from tests.builders.sentencepiece import TEXTS, TYPES, Made, padded
 from tests.hub_server import Hub, wait_for
 
 DATA = os.urandom(20 << 20)
@@ -325,6 +326,37 @@ def test_check_reads_only_headers_of_hub_files(hub: Hub, tmp_path: Path) -> None
     assert document["verdict"] == "overlapping" and document["tokens"][0]["id"] == 0
     assert hub.bytes_served < 16 << 20
     assert not (tmp_path / "hf").exists() or cached(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_padded_sentencepiece_is_checked_before_the_download(hub: Hub, tmp_path: Path) -> None:
+    """As Gemma 3 has it: 262,144 tokens in the small files, 262,208 in the large ones."""
+    sizes = {"small": 262_144 - len(TEXTS), "large": 262_208 - len(TEXTS)}
+    for name, count in sizes.items():
+        hub.add(f"owner/{name}", {"m-Q8_0.gguf": padded(count).head()})
+    found = speccas("check", "hf:owner/small", "hf:owner/large", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["verdict"] == "padded"
+    assert cached(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_sentencepiece_pairs_run_and_are_refused_for_what_is_true(tmp_path: Path) -> None:
+    files = {
+        "d": padded(0, noise=0.006), "e": padded(64), "far": Made([f"x{text}" for text in TEXTS], TYPES),
+        "t5": Made(["<x>", *TEXTS[1:]], TYPES, "t5"), "t5-word": Made([*TEXTS[:-1], "zebra"], TYPES, "t5"),
+    }  # fmt: skip
+    paths = {name: str(made.write(tmp_path / f"{name}.gguf")) for name, made in files.items()}
+    pair = ["--drafter", paths["d"], "--expert", paths["e"], "-n", "24", "--ignore-eos", "-k", "4", "--rule"]
+    alone, exact = (speccas("run", "hello in the", *pair, rule) for rule in ("expert", "exact"))
+    assert alone.returncode == exact.returncode == 0, exact.stderr
+    assert alone.stdout == exact.stdout and len(alone.stdout) > 1
+    spell = "lacks 1 of the expert's tokens, such as 'zebra', and cannot spell them"
+    for drafter, expert, reason in (("far", "e", "two different tokenizers"), ("t5", "t5-word", spell)):
+        found = speccas("check", paths[drafter], paths[expert])
+        assert found.returncode == 7 and reason in " ".join((found.stdout + found.stderr).split())
+    found = speccas("run", "x", "--drafter", paths["t5"], "--expert", paths["t5-word"])
+    assert found.returncode == 7 and spell in found.stderr
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from speccas.core.files.inspect import inspect
 from speccas.core.files.source import Source
 from speccas.core.headers.check import REFUSED, PairCheck, judge
 from speccas.core.headers.gguf import Header, parse_header, read_header
-from speccas.core.headers.vocabulary import LETTER
+from speccas.core.headers.spelling import LETTER
 from tests.builders.gguf import Value, model_header
 from tests.builders.models import FETCHED, QWEN_DRAFTER, QWEN_EXPERT, TINY
 

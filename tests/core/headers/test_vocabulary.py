@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from speccas.core.errors import CannotPair, IntegrityError
+from speccas.core.headers.spelling import BYTE_OF, LETTER
 from speccas.core.headers.vocabulary import (
     BYTE,
-    BYTE_OF,
     CONTROL,
-    LETTER,
     NORMAL,
     Relation,
     Tokens,
@@ -133,10 +132,10 @@ def test_a_missing_byte_is_left_out(tokens: MakeTokens) -> None:
     assert subset.spell(BYTES.index(LETTER[0xE9])) == ()
 
 
-def test_what_is_no_byte_level_bpe_is_refused_before_anything_is_written(tokens: MakeTokens) -> None:
-    pieces = tokens(["a", "b"], model="llama")
-    with pytest.raises(CannotPair, match="not byte-level BPE"):
-        require_pair(compare(pieces, tokens(["b", "a"])), "a", "b")
+def test_what_cannot_be_spelled_is_refused_before_anything_is_written(tokens: MakeTokens) -> None:
+    pieces = tokens(["a", "b"], model="rwkv")
+    with pytest.raises(CannotPair, match=r"lacks 1 of the expert's tokens, such as 'ab'.* its tokenizer is 'rwkv'"):
+        require_pair(compare(pieces, tokens(["b", "a", "ab"])), "a", "b")
 
 
 def test_merges_are_applied_lowest_rank_first(tokens: MakeTokens) -> None:

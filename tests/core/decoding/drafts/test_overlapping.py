@@ -24,7 +24,8 @@ from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel
 from speccas.core.files.profiles import Profile
 from speccas.core.files.source import Source
-from speccas.core.headers.vocabulary import CONTROL, LETTER, NORMAL, Relation, Tokens, VocabularyMap, compare
+from speccas.core.headers.spelling import LETTER
+from speccas.core.headers.vocabulary import CONTROL, NORMAL, Relation, Tokens, VocabularyMap, compare
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.gguf import string_array
