@@ -18,6 +18,7 @@ from speccas.core.tune.store import Tuned, tuned_of
 
 from .settings import Settings
 from .view.safe import one_line
+from .view.theme import STYLES
 
 STEPS = 3  # single expert steps that one answer is held against
 
@@ -95,5 +96,4 @@ def against_alone(pair: Pair, figures: Figures) -> Figures:
 
 
 def say(aside: Console, text: str, status: str) -> None:
-    style = {"quiet": "dim", "warning": "yellow"}[status]
-    aside.print(Text(one_line(text), style=style), soft_wrap=True)
+    aside.print(Text(one_line(text), style=STYLES[status]), soft_wrap=True)

@@ -28,7 +28,7 @@ from speccas.core.runtime.stop import StopFlag
 from .interrupt import interruptible
 from .settings import Settings
 from .view.progress import Waiting
-from .view.theme import make_console
+from .view.theme import STYLES, make_console
 
 Sink = Callable[[Event], None]
 
@@ -75,7 +75,9 @@ def warn_of_overlap(pair: Pair) -> None:
     if mass is not None and mass < LEAST_MASS:
         told = f"note: only {mass:.0%} of the drafter's probability was on tokens of the expert"
         hint = "; `speccas check --measure` tells how well the two go together"
-        make_console(stderr=True).print(told + hint, style="yellow", soft_wrap=True, highlight=False, markup=False)
+        make_console(stderr=True).print(
+            told + hint, style=STYLES["warning"], soft_wrap=True, highlight=False, markup=False
+        )
 
 
 def load(settings: Settings, stop: StopFlag) -> Pair:

@@ -91,15 +91,15 @@ def show(found: "PairCheck", drafter: str, expert: str, overlap: "Overlap | None
     from speccas.core.headers.vocabulary import show as token_text
 
     from ..view.flow import hanging
-    from ..view.theme import make_console
+    from ..view.theme import STYLES, make_console
 
     console = make_console()
 
-    def say(text: str, style: str = "", label: str = "") -> None:
+    def say(text: str, status: str = "", label: str = "") -> None:
         for line in hanging(label, one_line(text), console.width if console.is_terminal else None):
-            console.print(Text(line, style=style), soft_wrap=True)
+            console.print(Text(line, style=STYLES[status]), soft_wrap=True)
 
-    say(found.verdict, "bold" if found.works else "bold red")
+    say(found.verdict, "heading" if found.works else "error")
     say(found.reason)
     say(drafter, label="drafter  ")
     say(f"{expert}, {found.ratio:.1f} times as large", label="expert   ")
@@ -116,12 +116,12 @@ def show(found: "PairCheck", drafter: str, expert: str, overlap: "Overlap | None
         ):
             say(text, label=" " * 9)
     if found.tokens:
-        say("first differing tokens: id, drafter, expert", "bold")
+        say("first differing tokens: id, drafter, expert", "heading")
         wide = max(len(token_text(token.drafter)) for token in found.tokens)
         for token in found.tokens:
             say(f"{token_text(token.drafter):<{wide}}  {token_text(token.expert)}", label=f"  {token.id:>7}  ")
     for title, differences in (("tokenizer", found.tokenizer), ("template", found.template)):
-        say(f"{title}: {'they differ; drafter | expert' if differences else 'the same'}", "bold")
+        say(f"{title}: {'they differ; drafter | expert' if differences else 'the same'}", "heading")
         for each in differences:
             if len(each.drafter) + len(each.expert) < SHORT:
                 say(f"{each.drafter} | {each.expert}", label=f"  {each.name}: ")
@@ -130,4 +130,4 @@ def show(found: "PairCheck", drafter: str, expert: str, overlap: "Overlap | None
                 say(repr(each.drafter), label="    drafter  ")
                 say(repr(each.expert), label="    expert   ")
     for remark in found.remarks:
-        say(remark, "yellow", "note: ")
+        say(remark, "warning", "note: ")

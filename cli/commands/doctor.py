@@ -105,14 +105,14 @@ def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
     from ..view.flow import hanging
-    from ..view.theme import make_console
+    from ..view.theme import STYLES, make_console
 
     console = make_console()
 
-    def row(label: str, value: object, style: str = "") -> None:
+    def row(label: str, value: object, status: str = "") -> None:
         width = console.width if console.is_terminal else None
         for line in hanging(f"{label:<11}", one_line(str(value)), width):
-            console.print(Text(line, style=style), soft_wrap=True)
+            console.print(Text(line, style=STYLES[status]), soft_wrap=True)
 
     machine, build, cache = report["machine"], report["llama_cpp"], report["cache"]
     row("versions", ", ".join(f"{name} {number or 'missing'}" for name, number in report["versions"].items()))
@@ -130,7 +130,7 @@ def _print(report: dict[str, Any]) -> None:
     for label, value in curve_rows(report["curve"]):
         row(label, value)
     for each in report["wrong"]:
-        row("wrong", each["what"], "yellow")
+        row("wrong", each["what"], "warning")
         row("", each["hint"])
     if not report["wrong"]:
         row("wrong", "nothing")

@@ -33,11 +33,11 @@ def _show(found: "PairList") -> None:
     from rich.text import Text
 
     from ..view.flow import cells, clip
-    from ..view.theme import make_console
+    from ..view.theme import STYLES, make_console
 
     console = make_console()
     table: list[tuple[str, ...]] = [("pair", "size", "here", "memory", "fits", "licence", "what")]
-    styles = ["bold"]
+    looks = ["heading"]
     for row in sorted(found.pairs, key=lambda row: (row.memory_gb or row.bytes / 1e9, row.name)):
         size = f"{row.bytes / 1e9:.2f} GB" if row.bytes else "?"
         licence = row.licence + (" (gated)" if row.gated else "")
@@ -45,9 +45,9 @@ def _show(found: "PairList") -> None:
         fits = "?" if row.fits is None else "yes" if row.fits else "no"
         line = (row.name, size, row.state, memory, fits, licence, row.title)
         table.append(tuple(map(one_line, line)))
-        styles.append("green" if row.state == "have" else "dim" if row.fits is False else "")
+        looks.append("good" if row.state == "have" else "quiet" if row.fits is False else "")
     widths = [max(map(cells, column)) for column in zip(*table, strict=True)]
-    for cells_of, style in zip(table, styles, strict=True):
+    for cells_of, look in zip(table, looks, strict=True):
         shown, room = "", console.width if console.is_terminal else sys.maxsize
         for head, width, cell in zip(table[0], widths, cells_of, strict=True):
             least = min(width, LEAST if head == "what" else width)
@@ -57,7 +57,7 @@ def _show(found: "PairList") -> None:
             shown += (pad + cell if head in ("size", "memory") else cell + pad) + "  "
         shown = shown.rstrip()
         shown = shown if cells(shown) <= room else clip(shown, room - 1) + "…"
-        console.print(Text(shown, style=style), soft_wrap=True)
+        console.print(Text(shown, style=STYLES[look]), soft_wrap=True)
     console.print(
         f"This machine has {found.memory_bytes / 1e9:.1f} GB of memory. `speccas pull PAIR` downloads a pair.",
         style="dim",

@@ -15,7 +15,7 @@ from speccas.core.bench.tables import Table, tables
 
 from .safe import visible
 from .tables import draw
-from .theme import make_console
+from .theme import STYLES, make_console
 
 WIDE = 200  # columns of a pipe or a file
 EVERY = 30.0  # seconds between lines where nothing may be redrawn
@@ -82,7 +82,7 @@ def show_report(console: Console, report: Report) -> None:
     for line in head(report):
         console.print(Text(visible(line), style="dim"))
     for line in warnings(report):
-        console.print(Text(visible(line), style="yellow"))
+        console.print(Text(visible(line), style=STYLES["warning"]))
     for table in tables(report):
         console.print()
         show_table(console, table)

@@ -73,6 +73,7 @@ FACES = {
     "copied": Face(italic=True, marks=("=", "")),
     "quiet": Face(dim=True),
     "heading": Face(bold=True),
+    "good": Face(GREEN),
     "warning": Face(AMBER),
     "error": Face(RED, bold=True),
 }

@@ -21,7 +21,7 @@ from speccas.core.tune.standing import Standing, front, standings
 
 from .bench import show_notes, show_table
 from .safe import one_line, visible
-from .theme import make_console
+from .theme import STYLES, make_console
 
 WIDE = 200  # columns of a pipe or a file: tables stay tables there
 
@@ -45,17 +45,17 @@ def show_curve(console: Console, curve: Curve, pair: Pair, left_out: Mapping[int
     costs = curve.costs
     quiet(console, curve_line(costs))
     if not curve.steady:
-        quiet(console, f"warning: {UNSTEADY.format(curve.spread)}", "yellow")
+        quiet(console, f"warning: {UNSTEADY.format(curve.spread)}", "warning")
     file = pair.files["expert"]
     if poor := poor_scaling(costs, file.path.name, file.header.file_type):
-        quiet(console, f"{poor}; {ADVICE}", "yellow")
+        quiet(console, f"{poor}; {ADVICE}", "warning")
     if left_out:
         told = ", ".join(f"{k} (at most {times:.2f}x)" for k, times in sorted(left_out.items()))
         quiet(console, f"draft lengths left out, as they cannot pay even if every draft is accepted: {told}")
 
 
-def quiet(console: Console, line: str, style: str = "dim") -> None:
-    console.print(Text(one_line(line), style=style), soft_wrap=True)
+def quiet(console: Console, line: str, status: str = "quiet") -> None:
+    console.print(Text(one_line(line), style=STYLES[status]), soft_wrap=True)
 
 
 def known_line(samples: Sequence[Sample], tried: Sequence[Candidate]) -> str:
@@ -136,7 +136,7 @@ def show_outcome(
     for line in saved_lines(result, saved):
         console.print(visible(line), soft_wrap=True)
     for line in overruled(sources):
-        aside.print(f"warning: {line}", style="yellow", soft_wrap=True)
+        aside.print(f"warning: {line}", style=STYLES["warning"], soft_wrap=True)
 
 
 def saved_lines(result: TuneResult, saved: SavedResult) -> list[str]:

@@ -3,8 +3,10 @@ cone see of the differences. Formulas: WCAG 2.1; Machado, Oliveira and Fernandes
 CIEDE2000 (Sharma, Wu and Dalal 2005), whose test data it is checked with."""
 
 import itertools
+import re
 from collections.abc import Mapping
 from math import atan2, cos, degrees, exp, hypot, radians, sin, sqrt
+from pathlib import Path
 
 import pytest
 from rich.color import ColorSystem
@@ -12,6 +14,7 @@ from rich.console import Console
 
 from speccas.cli.view.theme import FACES, STYLES, Look
 
+ROOT = Path(__file__).parents[3]
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 
@@ -176,3 +179,11 @@ def test_the_names_of_sixteen_colours(system: str) -> None:
         "truecolor": ["\x1b[38;2;0;163;98mx\x1b[0m", "\x1b[1;38;2;77;124;255mx\x1b[0m", "\x1b[38;2;184;101;0mx\x1b[0m"],
     }
     assert shown[:3] == expected[system]
+
+
+def test_no_colour_is_named_elsewhere() -> None:
+    """A named colour is the theme's, and may be unreadable: xterm's yellow is 1.7:1 on white."""
+    names = re.compile(r"""["'](?:bold |dim )*(?:bright_)?(?:red|green|yellow|blue|cyan|magenta)["']""")
+    sources = [path for path in (ROOT / "cli").rglob("*.py") if path.name != "theme.py"]
+    assert len(sources) > 30
+    assert [path.name for path in sources if names.search(path.read_text(encoding="utf-8"))] == []
