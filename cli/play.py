@@ -75,9 +75,7 @@ def warn_of_overlap(pair: Pair) -> None:
     if mass is not None and mass < LEAST_MASS:
         told = f"note: only {mass:.0%} of the drafter's probability was on tokens of the expert"
         hint = "; `speccas check --measure` tells how well the two go together"
-        make_console(stderr=True).print(
-            told + hint, style=STYLES["warning"], soft_wrap=True, highlight=False, markup=False
-        )
+        make_console(stderr=True).print(told + hint, style=STYLES["warning"], soft_wrap=True)
 
 
 def load(settings: Settings, stop: StopFlag) -> Pair:

@@ -10,6 +10,7 @@ from rich.text import Text
 from speccas.core.record.metrics import Figures
 
 from .safe import one_line, visible
+from .theme import STYLES
 
 GAP = 2  # cells between columns
 
@@ -99,7 +100,7 @@ def show_arms(console: Console, arms: Sequence[Figures], detail: bool = False) -
     console.print()
     draw(console, COLUMNS, [cells(figures) for figures in arms], left=(0, len(COLUMNS) - 1))
     if detail:
-        console.print(Text(DETAIL, style="yellow"))
+        console.print(Text(DETAIL, style=STYLES["warning"]))
     console.print(Text(NOTES, style="dim"))
 
 
