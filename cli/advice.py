@@ -76,6 +76,18 @@ def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
     return [] if notice is None else notice_lines(notice)
 
 
+def seed_line(settings: Settings) -> str | None:
+    """The seed that was drawn, where one was and chance decides."""
+    drawn = settings.temperature > 0 and settings.sources.get("seed") == "default"
+    return f"seed {settings.seed}: --seed {settings.seed} writes this again" if drawn else None
+
+
+def say_seed(aside: Console, settings: Settings) -> None:
+    line = seed_line(settings)
+    if line is not None:
+        say(aside, line, "quiet")
+
+
 def say_tuned(aside: Console, pair: Pair, settings: Settings) -> None:
     for text, status in tuned_lines(pair, settings):
         say(aside, text, status)

@@ -55,3 +55,8 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
         return first
     profile = find_profile(first.pair)
     return resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
+
+
+def drawn_seed() -> int:
+    """A seed for a run that was given none; it is shown, so that the run can be repeated."""
+    return int.from_bytes(os.urandom(4), "little") >> 1

@@ -38,7 +38,7 @@ def load_options(s: Settings) -> LoadOptions:
 
 
 def sampling_of(s: Settings) -> Sampling:
-    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed)
+    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed, test=s.test)
 
 
 def length_of(s: Settings) -> Length:

@@ -68,7 +68,25 @@ class Settings:
     min_p: float = setting(
         0.0, real(0, 1), Flag("Drop tokens below this share of the best one; 0 is off.", "X"), chat=True
     )
-    seed: int = setting(0, whole(0), Flag("Same seed, same answer, on the same machine (default: 0)."), chat=True)
+    seed: int = setting(
+        0,
+        whole(0),
+        Flag(
+            "Same seed, same text, above temperature 0: of exact whatever is drafted, of other rules with the same "
+            "fixed -k and --lookup (default: one is drawn and shown; bench and tune: 0)."
+        ),
+        chat=True,
+    )
+    test: str = setting(
+        "coupled",
+        one_of("coupled", "token"),
+        Flag(
+            "How chance decides above temperature 0: coupled (drafter and expert share the seed's noise) or token (the "
+            "optimal test, token by token: accepts a little more; default of bench and tune).",
+            "HOW",
+        ),
+        chat=True,
+    )
     stop: tuple[str, ...] = setting(
         (), texts, Flag("End the answer before this text; repeatable.", "TEXT", many=True), chat=True
     )

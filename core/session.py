@@ -29,7 +29,7 @@ class Asking:
 
     arm: Arm
     sampling: Sampling
-    """Its seed is the chat's; each turn derives its own."""
+    """Its seed is the chat's; each turn has chance of its own."""
     length: Length
     wanted: Wanted
     raw: bool = False
@@ -93,10 +93,10 @@ class Session:
 
     @property
     def sampling(self) -> Sampling:
-        """Of the next answer. Its seed depends on the turn and on how often it was asked again, never on turns that
+        """Of the next answer. Its chance depends on the turn and on how often it was asked again, never on turns that
         were undone."""
         turns = sum(turn.seen for turn in self.conversation.turns)
-        return replace(self.asking.sampling, seed=self.asking.sampling.seed + 1000 * turns + self._again)
+        return replace(self.asking.sampling, turn=turns, again=self._again)
 
     def prompt(self, user: str | None = None, first: int | None = None) -> Prompt:
         """The conversation as the models would see it from the turn `first` on."""

@@ -11,6 +11,7 @@ from speccas.core.errors import UsageError
 from speccas.core.nearest import nearest
 from speccas.core.record.trace import TraceArm
 
+from ..options import drawn_seed
 from ..settings import CHECKS, IN_CHAT
 from ..view.tables import stats
 from ..view.theme import make_look
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 
 def change(chat: "Chat", name: str, value: str) -> None:
-    """Change a setting of sampling or length; "none" takes a limit or a stop text away. Raises UsageError."""
+    """Change a setting of sampling or length; "none" takes a limit or a stop text away, and draws a seed. Raises
+    UsageError."""
     if name not in IN_CHAT:
         raise UsageError(f"{name!r} cannot be set in a chat", f"one of {', '.join(IN_CHAT)}")
-    none: dict[str, Any] = {"max_tokens": None, "stop": ()}
+    none: dict[str, Any] = {"max_tokens": None, "stop": (), "seed": drawn_seed()}
     chat.change(**{name: none[name] if value == "none" and name in none else CHECKS[name](name, value)})
 
 
@@ -101,7 +103,7 @@ def set_parameter(chat: "Chat", rest: str) -> None:
     if not value:
         raise UsageError("/set takes a parameter and a value", "for example /set temperature 0")
     change(chat, name.replace("-", "_"), value.strip())
-    chat.say(f"{name} {value.strip()}")
+    chat.say(f"{name} {as_typed(getattr(chat.settings, name.replace('-', '_')))}")
 
 
 def as_typed(value: object) -> str:
@@ -211,7 +213,9 @@ COMMANDS = {
     "/view": Command("/view [tokens|rounds|off]", "how answers are shown", view),
     "/why": Command("/why N", "explain token N of the last answer", why),
     "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),
-    "/set": Command("/set [PARAM VALUE]", "temperature, top_k, top_p, min_p, seed, max_tokens, stop", set_parameter),
+    "/set": Command(
+        "/set [PARAM VALUE]", "temperature, top_k, top_p, min_p, seed, test, max_tokens, stop", set_parameter
+    ),
     "/system": Command("/system TEXT", "set the system message", system),
     "/regen": Command(
         "/regen [RULE]", "answer the last message again (by RULE from now on), and say what changed", regen

@@ -26,7 +26,7 @@ from speccas.core.session import Asking, Dropped, Session
 from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
-from ..advice import gain, tuned_lines
+from ..advice import gain, seed_line, tuned_lines
 from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
 from ..play import length_of, load, sampling_of, wanted_of, warn_of_overlap
@@ -176,6 +176,8 @@ class Chat:
         """Both models and the settings, where a person reads along."""
         if self.aside.is_terminal and self.console.is_terminal and not self.quiet:
             show_header(make_look(self.aside), facts_of(self.pair, self.settings))
+        elif (seed := seed_line(self.settings)) is not None:
+            self.note(seed)
 
     def legend(self) -> None:
         """What colours mean: once, and what a change of the settings adds to it."""

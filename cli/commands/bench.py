@@ -184,7 +184,7 @@ def settings_and_lengths(flags: dict[str, Any], rule: list[str] | None) -> tuple
 
     lengths = [each.strip() for each in flags.pop("draft_tokens", "").split(",")]
     given = {"draft_tokens": lengths[0]} if lengths != [""] else {}
-    settings = read_settings({**flags, **given, "rule": rule}, {"rule": ("token", "confidence")})
+    settings = read_settings({**flags, **given, "rule": rule}, {"rule": ("token", "confidence"), "test": "token"})
     more = [CHECKS["draft_tokens"]("--draft-tokens", each) for each in lengths[1:]]
     return settings, list(dict.fromkeys((settings.draft_tokens, *more)))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import read_settings, shared_flags
+from ..options import drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
 
 DEFAULTS = {"rule": ("exact",), "temperature": 0.7, "min_p": 0.05, "max_tokens": None, "draft_tokens": "auto"}
@@ -33,8 +33,10 @@ def chat(
     """
     from speccas.core.errors import UsageError
 
+    defaults = {**DEFAULTS, "seed": drawn_seed()}
+
     def settle(pair: str | None = flags.get("pair"), **given: Any) -> Any:
-        found = read_settings({**flags, "rule": rule, "pair": pair, **given}, DEFAULTS)
+        found = read_settings({**flags, "rule": rule, "pair": pair, **given}, defaults)
         if len(found.rule) != 1:
             raise UsageError(f"chat takes one rule, not {len(found.rule)}", "/rule changes it while you chat")
         return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import read_settings, shared_flags
+from ..options import drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
 from ..view.safe import json_text
 
@@ -49,7 +49,7 @@ def compare(
     Tokens are coloured by where they came from; a table at the end gives speed and quality. Repetition penalties are
     not in this version.
     """
-    settings = read_settings({**flags, "rule": rule}, {"rule": ("token", "confidence")})
+    settings = read_settings({**flags, "rule": rule}, {"rule": ("token", "confidence"), "seed": drawn_seed()})
     text = read_prompt(prompt)
 
     from speccas.core.decoding.arms import distinct, every_arm, parse_arm
@@ -111,7 +111,7 @@ def play_all(
                 with_log_prob(pair, fold, asked.prompt)
             figures = fold.figures()
             first = [*results, figures][0]
-            results.append(against(figures, fold.tokens, first, folds[0].tokens, asked.sampling.greedy))
+            results.append(against(figures, fold.tokens, first, folds[0].tokens, asked.sampling.comparable))
             if recorder is not None:
                 recorder.finished(results[-1], fold.finished.tail if fold.finished else "")
             if flowing is not None:

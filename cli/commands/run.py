@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import read_settings, shared_flags
+from ..options import drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
 from ..view.safe import json_text
 
@@ -40,7 +40,9 @@ def run(
 ) -> None:
     """Write one answer. In a pipe stdout is the bytes of the answer; on a terminal each token is coloured by where it
     came from, and the figures follow on stderr."""
-    settings = read_settings({**flags, "rule": rule}, {"rule": ("exact",), "draft_tokens": "auto"})
+    settings = read_settings(
+        {**flags, "rule": rule}, {"rule": ("exact",), "draft_tokens": "auto", "seed": drawn_seed()}
+    )
     text = read_prompt(prompt)
 
     from speccas.core.decoding.arms import parse_arm
@@ -64,7 +66,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     """Play the arm, show it as it comes, and tell what it was."""
     from speccas.core.calibration.planner import Planner, curves_file
 
-    from ..advice import say_tuned
+    from ..advice import say_seed, say_tuned
     from ..play import asked_of, play_arm, read
     from ..record import recording
     from ..view.header import introduce
@@ -76,6 +78,8 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     plain = output.quiet or not console.is_terminal or output.view == "off"
     if not (plain or output.as_json) and aside.is_terminal:
         introduce(make_look(aside), pair, settings, [arm], rounds=rounds, live=look.live)
+    elif not output.silent:
+        say_seed(aside, settings)
     if not output.silent:
         say_tuned(aside, pair, settings)
     asked = asked_of(pair, settings, text, output.detail)

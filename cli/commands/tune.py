@@ -151,7 +151,9 @@ def search_settings(flags: dict[str, Any]) -> tuple["Settings", list[Any]]:
     """The settings and the draft lengths to try. Rule and draft length of the settings are not those that an earlier
     search saved: what this one tries does not depend on them."""
     lengths = draft_lengths(flags.pop("draft_tokens", None))
-    return replace(read_settings(flags, {"max_tokens": 64}), rule=("exact",), draft_tokens="auto"), lengths
+    return replace(
+        read_settings(flags, {"max_tokens": 64, "test": "token"}), rule=("exact",), draft_tokens="auto"
+    ), lengths
 
 
 def without_tuned_threads(settings: "Settings", before: "Tuned | None") -> "Settings":

@@ -30,10 +30,12 @@ def quoted(text: str) -> str:
 def reason(token: Token) -> str:
     """One sentence: what the status means for this very token."""
     down = token.turned_down
+    kept = token.opinion is not None and token.opinion.keeps and not named_lossless(token.opinion.rule)
+    unlucky = ", which the rule keeps but this seed's noise did not draw from pi" * kept
     return {
         Status.AGREED: "drafted and accepted, as exact speculative decoding would have",
         Status.KEPT: "drafted and accepted only because the rule is more lenient than the exact test",
-        Status.DEFERRED: f"the expert's, in place of the drafted {quoted(down.text) if down else 'token'}",
+        Status.DEFERRED: f"the expert's, in place of the drafted {quoted(down.text) if down else 'token'}{unlucky}",
         Status.BONUS: "the extra token behind a draft that was accepted whole, drawn from the rule's own distribution",
         Status.EXPERT: "written by the expert alone",
         Status.DRAFTER: "written by the drafter alone",

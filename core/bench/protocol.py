@@ -246,12 +246,12 @@ class Bench:
         for event in generate(self.pair, prompt, planned.arm, sampling, length, drafting, prefill_seconds=seconds):
             if not isinstance(event, PromptRead):
                 fold(event)
-        greedy = planned.name == REFERENCE and sampling.greedy
+        comparable = planned.name == REFERENCE and sampling.comparable
         gaps = tuple(None if token.gap is None else round(token.gap, 4) for token in fold.tokens)
         return Played(
             figures=replace(fold.figures(), name=planned.name),
             ids=tuple(token.id for token in fold.tokens),
-            gaps=gaps if greedy else None,
+            gaps=gaps if comparable else None,
             round_ends_ms=tuple(each.t_ms for each in fold.rounds),
             round_tokens=tuple(len(each.tokens) for each in fold.rounds),
         )

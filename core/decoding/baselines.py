@@ -7,8 +7,6 @@ whole answer by the drafter, or all over by the expert).
 import math
 from collections.abc import Generator, Iterator
 
-import numpy as np
-
 from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
@@ -19,7 +17,8 @@ from .events import Event, Finish, Judged, Started, Status, Token
 from .meter import Clock, Meter
 from .model import LanguageModel
 from .rules import Position
-from .sampling import Distribution, distribution, pick
+from .sampling import Distribution, distribution
+from .verify import verifier_of
 
 LONGEST_RUN = 10  # drafter tokens before the expert is asked all the same (arXiv 2405.19261v2, E.1)
 
@@ -97,7 +96,7 @@ class Writers:
         self.request = request
         self.lexicon = lexicon
         self.answer = Answer(request, lexicon)
-        self.uniform = np.random.default_rng(request.sampling.seed).random
+        self.verifier = verifier_of(request.sampling)
 
     def expert_alone(self) -> Iterator[Step]:
         while self.answer.finish is None:
@@ -147,14 +146,14 @@ class Writers:
     def by_expert(self) -> Token:
         rows = self.expert.extend(self.answer.ids[len(self.expert) :], rows=1)
         p1 = distribution(rows[0])
-        token = pick(p1, self.request.sampling, self.uniform)
+        token = self.verifier.draw(p1, self.answer.length)
+        gap = self.verifier.gap(p1, self.answer.length)
         text = self.answer.commit(token)
         at = Position(p1, p1, self.request.sampling, asked=False)
-        gap = p1.gap if self.request.sampling.greedy else None
         return describe(token, text, Status.EXPERT, at, self.answer, self.arm, gap=gap)
 
     def by_drafter(self, q1: Distribution) -> Token:
-        token = pick(q1, self.request.sampling, self.uniform)
+        token = self.verifier.draw(q1, self.answer.length)
         text = self.answer.commit(token)
         q = q1.prob(token) if self.request.detail else None
         return Token(token, self.lexicon.piece(token), text, Status.DRAFTER, q=q)

@@ -6,8 +6,6 @@ on from there.
 
 from collections.abc import Generator, Sequence
 
-import numpy as np
-
 from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
@@ -19,7 +17,7 @@ from .meter import Clock, Meter
 from .model import LanguageModel, Rows
 from .positions import Positions
 from .rules import Exact
-from .verify import Outcome, judge
+from .verify import Outcome, judge, verifier_of
 
 EXPERT = Exact()  # decides in a round that no source drafts in: the expert's own token
 
@@ -38,8 +36,7 @@ def speculate(
     assert arm.rule is not None
     sources = [source for source in sources if source.gives_q or not arm.rule.reads_q]
     answer = Answer(request, lexicon)
-    uniform = np.random.default_rng(request.sampling.seed).random
-    drawing = Drawing(arm.rule, request.sampling, uniform)
+    verifier = verifier_of(request.sampling)
     settle(expert, sources, answer.ids)
     yield Started(arm.name, arm.method, arm.alpha, policy.k, len(request.prompt))
     meter = Meter(clock, expert, sources)
@@ -47,6 +44,7 @@ def speculate(
     try:
         while answer.finish is None:
             number, at, before = number + 1, answer.length, meter.now()
+            drawing = Drawing(arm.rule, request.sampling, verifier, at)
             source, draft = first_draft(sources, policy, min(answer.room, expert.max_rows - 1), drawing)
             rule = EXPERT if source is None else arm.rule
             pending = answer.pieces(draft.tokens)
@@ -54,7 +52,7 @@ def speculate(
                 yield from meter.show(Drafted(arm.name, number, pending))
             rows = read(expert, answer, draft, policy)
             positions = Positions(rows, draft, rule, request)
-            outcome = judge(rule, draft.tokens, positions, uniform)
+            outcome = judge(rule, draft.tokens, positions, verifier, at)
             tokens = commit(answer, outcome, positions, pending, arm, drafting=source is not None)
             settle(expert, sources, answer.ids, ExpertRead(len(request.prompt) + at - 1, rows))
             meter.mark()
@@ -81,6 +79,7 @@ def speculate(
     except ContextFull:
         answer.finish = Finish.CONTEXT
     finally:
+        policy.end()
         settle(expert, sources, answer.ids)
     yield meter.finished(arm.name, answer)
 

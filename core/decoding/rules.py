@@ -319,7 +319,8 @@ class TokenMargin(TokenRule):
 
 @dataclass(frozen=True, slots=True)
 class TokenSafe(TokenRule):
-    """Keep a token on the approved list; any other one gets the exact test, so no more is turned down than by exact."""
+    """Keep a token on the approved list; any other one gets the exact test. With `--test token` no more is turned down
+    than by exact; coupled sampling draws from the same pi, and does not promise that."""
 
     alpha: float
     formula = "p(v) >= (1 - alpha) * max p, or else the exact test"

@@ -4,7 +4,7 @@ Letters as in the papers: q is the drafter's distribution, p the expert's, pi th
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -35,10 +35,20 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     seed: int = 0
+    turn: int = 0
+    """Of a conversation, and `again`: how often the turn was asked again. Each has chance of its own."""
+    again: int = 0
+    test: str = "coupled"
+    """How chance decides above temperature 0, a name in verify.VERIFIERS."""
 
     @property
     def greedy(self) -> bool:
         return self.temperature == 0.0
+
+    @property
+    def comparable(self) -> bool:
+        """Whether `exact` writes what the expert alone writes with this seed, not only as likely."""
+        return self.greedy or self.test == "coupled"
 
     @property
     def filters(self) -> bool:
@@ -186,15 +196,6 @@ def distribution(row: Floats | Distribution) -> Distribution:
     return row if isinstance(row, Distribution) else Distribution(row)
 
 
-def pick(row: Distribution, sampling: Sampling, uniform: Callable[[], float]) -> int:
-    """The most likely token, or one drawn from the scaled and filtered distribution; an expert id."""
-    if sampling.greedy:
-        return row.argmax
-    entry = draw(row.sampled(sampling), uniform())
-    ids = None if row.shared is None else row.shared.ids
-    return entry if ids is None else int(ids[entry])
-
-
 def point(token: int, size: int) -> Distribution:
     """All mass on one token of a vocabulary of `size`."""
     return Distribution(np.zeros(1, dtype=np.float32), Shared(size, 1, np.array([token], dtype=np.int32), whole=True))
@@ -255,6 +256,35 @@ def allowed(shifted: Floats, sampling: Sampling) -> NDArray[np.bool_]:
     if sampling.min_p > 0.0:
         keep &= shifted >= np.log(sampling.min_p)
     return keep
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Between what filters keep of a row and what they drop, in ln of probability at temperature 1."""
+
+    kept: float
+    """The least likely token that is kept."""
+    dropped: float
+    """The most likely one that is dropped; -inf where none is."""
+    floor: float
+    """Where min-p cuts; -inf where it is off."""
+
+    def above(self, log_prob: float) -> float:
+        """How far a kept token is from being dropped."""
+        return max(0.0, log_prob - max(self.dropped, self.floor))
+
+    def below(self, log_prob: float) -> float:
+        """How far a dropped token is from being kept."""
+        return max(0.0, (self.floor if log_prob < self.floor else self.kept) - log_prob)
+
+
+def edges(of: Distribution, sampling: Sampling) -> Edges:
+    """Where the filters of `sampling` cut this row."""
+    keep = allowed(of.logits - of.logits[of.best], sampling)
+    log_probs = of.logits.astype(np.float64) - of.log_mass
+    dropped = float(log_probs[~keep].max()) if not keep.all() else -math.inf
+    floor = math.log(sampling.min_p) + float(log_probs[of.best]) if sampling.min_p > 0 else -math.inf
+    return Edges(float(log_probs[keep].min()), dropped, floor)
 
 
 def draw(weights: Probabilities, uniform: float) -> int:

@@ -1,17 +1,19 @@
-"""One round: drafted tokens, the distributions at their positions, a rule and an rng give statuses and a next token.
+"""One round: drafted tokens, the distributions at their positions and a rule give statuses and a next token.
 
-Pure: knows no model, no cache and no text. Alg. 4 of arXiv 2405.19261v2 (GenSpecSample), with each accepted token told
-apart by whether the exact test would have accepted it too.
+Pure: knows no model, no cache and no text. How chance decides is a verifier: the same noise for drafter and expert
+(coupled), or the optimal test of each token on its own (token). To add one: a class here, and a line in VERIFIERS.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
 
 from .events import Status
-from .rules import Position, Rule, keeps
-from .sampling import draw, residual
-
-Uniform = Callable[[], float]
+from .noise import Noise
+from .rules import Position, PositionRule, Rule, keeps
+from .sampling import Distribution, Sampling, draw, residual, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,44 +30,129 @@ class Outcome:
         return len(self.statuses)
 
 
-def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], uniform: Uniform) -> Outcome:
-    """Judge a draft left to right. `at(i)` gives position i, the one behind the draft included; it is asked in order
-    and no further than needed, since the last position may cost the drafter a step."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """On a drafted token: whether it stands, whether exact speculative decoding would have accepted it on the same
+    chance, and the token in its place where it does not stand."""
+
+    accepted: bool
+    agreed: bool
+    instead: int = -1
+
+
+class Verifier(Protocol):
+    """Draws the tokens of one answer. `position` is a token's index in the answer."""
+
+    def draw(self, of: Distribution, position: int) -> int:
+        """A token from a model's scaled and filtered distribution: of a draft, or of one model alone."""
+
+    def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
+        """On v, which was drawn from q at this position, or is a point mass."""
+
+    def extra(self, rule: Rule, at: Position, position: int) -> int:
+        """The token behind an accepted draft, from the rule's own pi: from p the output would not follow the rule. From
+        p it comes only where the drafter was not asked: `exact` needs no q there, or it has no room, or it did not
+        draft."""
+
+    def gap(self, p1: Distribution, position: int) -> float | None:
+        """How near the token drawn from the expert was to being another, in logits; None where that tells nothing."""
+
+
+def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], verifier: Verifier, first: int) -> Outcome:
+    """Judge a draft left to right, its first token at position `first` of the answer. `at(i)` gives position i, the one
+    behind the draft included; it is asked in order and no further than needed, since the last position may cost the
+    drafter a step."""
     statuses: list[Status] = []
     for i, v in enumerate(drafted):
-        here = at(i)
-        agreed, accepted = test(rule, v, here, uniform)
-        if not accepted:
-            return Outcome(tuple(statuses), replacement(rule, here, uniform), Status.DEFERRED)
-        statuses.append(Status.AGREED if agreed else Status.KEPT)
-    return Outcome(tuple(statuses), extra(rule, at(len(drafted)), uniform), Status.BONUS)
+        verdict = verifier.verdict(rule, v, at(i), first + i)
+        if not verdict.accepted:
+            return Outcome(tuple(statuses), verdict.instead, Status.DEFERRED)
+        statuses.append(Status.AGREED if verdict.agreed else Status.KEPT)
+    n = len(drafted)
+    return Outcome(tuple(statuses), verifier.extra(rule, at(n), first + n), Status.BONUS)
 
 
-def test(rule: Rule, v: int, at: Position, uniform: Uniform) -> tuple[bool, bool]:
-    """Whether the exact test accepts v, and whether the rule does, on the same random draw."""
-    if at.sampling.greedy:
+class GreedyVerifier:
+    """Temperature 0: every draw is the most likely token."""
+
+    def draw(self, of: Distribution, position: int) -> int:
+        return of.argmax
+
+    def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
         agreed = v == at.p1.argmax
-        return agreed, agreed or keeps(rule, v, at)
-    threshold = uniform() * float(at.q[v])
-    agreed = threshold < float(at.p[v])
-    if keeps(rule, v, at):  # then pi(v) >= q(v), under every rule
-        return agreed, True
-    return agreed, threshold < float(rule.pi(at)[v])
+        return Verdict(agreed or keeps(rule, v, at), agreed, at.p1.argmax)
+
+    def extra(self, rule: Rule, at: Position, position: int) -> int:
+        expert = at.p1.argmax
+        if rule.lossless:
+            return expert
+        return at.q1.argmax if keeps(rule, at.q1.argmax, at) else expert
+
+    def gap(self, p1: Distribution, position: int) -> float | None:
+        return p1.gap
 
 
-def replacement(rule: Rule, at: Position, uniform: Uniform) -> int:
-    """The token put in place of one that was turned down: from norm(max(0, pi - q))."""
-    if at.sampling.greedy:
-        return at.p1.argmax
-    return draw(residual(rule.pi(at), at.q, at.p), uniform())
+class CoupledVerifier:
+    """The drafter proposes the first token of q's race, the verdict is the first of pi's with the same noise. So
+    `exact` writes what the expert alone writes with this seed, however much is drafted and by whom."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self.sampling = sampling
+        self.noise = Noise(sampling)
+
+    def draw(self, of: Distribution, position: int) -> int:
+        return self.noise.first(spread(of.sampled(self.sampling), of.shared), position)
+
+    def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
+        own = self.noise.first(at.p, position)
+        chosen = own
+        if not rule.lossless:
+            # pi is q: v is the first of its race already
+            kept = isinstance(rule, PositionRule) and keeps(rule, v, at)
+            chosen = v if kept else self.noise.first(rule.pi(at), position)
+        return Verdict(chosen == v, own == v, chosen)
+
+    def extra(self, rule: Rule, at: Position, position: int) -> int:
+        return self.noise.first(rule.pi(at) if at.asked else at.p, position)
+
+    def gap(self, p1: Distribution, position: int) -> float | None:
+        return self.noise.gap(p1, position)
 
 
-def extra(rule: Rule, at: Position, uniform: Uniform) -> int:
-    """The token behind an accepted draft, from the rule's own pi: from p the output would not follow the rule. From p
-    it comes only where the drafter was not asked: `exact` needs no q there, or it has no room, or it did not draft."""
-    if not at.sampling.greedy:
-        return draw(rule.pi(at) if at.asked else at.p, uniform())
-    expert = at.p1.argmax
-    if rule.lossless:
-        return expert
-    return at.q1.argmax if keeps(rule, at.q1.argmax, at) else expert
+class TokenVerifier:
+    """The optimal test, token by token: Alg. 4 of arXiv 2405.19261v2 (GenSpecSample). No test of single tokens accepts
+    more; its draws depend on how much was drafted before."""
+
+    def __init__(self, sampling: Sampling, uniform: Callable[[], float] | None = None) -> None:
+        """`uniform`: numbers in [0, 1); else those of the seed."""
+        self.sampling = sampling
+        self.uniform = uniform or np.random.default_rng((sampling.seed, sampling.turn, sampling.again)).random
+
+    def draw(self, of: Distribution, position: int) -> int:
+        entry = draw(of.sampled(self.sampling), self.uniform())
+        ids = None if of.shared is None else of.shared.ids
+        return entry if ids is None else int(ids[entry])
+
+    def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
+        threshold = self.uniform() * float(at.q[v])
+        agreed = threshold < float(at.p[v])
+        if keeps(rule, v, at):  # then pi(v) >= q(v), under every rule
+            return Verdict(True, agreed)
+        if threshold < float(rule.pi(at)[v]):
+            return Verdict(True, agreed)
+        return Verdict(False, agreed, draw(residual(rule.pi(at), at.q, at.p), self.uniform()))
+
+    def extra(self, rule: Rule, at: Position, position: int) -> int:
+        return draw(rule.pi(at) if at.asked else at.p, self.uniform())
+
+    def gap(self, p1: Distribution, position: int) -> float | None:
+        return None
+
+
+VERIFIERS: dict[str, Callable[[Sampling], Verifier]] = {"coupled": CoupledVerifier, "token": TokenVerifier}
+"""By the name that `--test` takes, the default first."""
+
+
+def verifier_of(sampling: Sampling) -> Verifier:
+    """The verifier of one answer."""
+    return GreedyVerifier() if sampling.greedy else VERIFIERS[sampling.test](sampling)

@@ -68,6 +68,8 @@ class Manifest:
     top_p: float
     min_p: float
     seed: int
+    test: str
+    """How chance decides above temperature 0."""
     ctx: int
     command: str
 
@@ -116,6 +118,7 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         top_p=sampling.top_p,
         min_p=sampling.min_p,
         seed=sampling.seed,
+        test=sampling.test,
         ctx=pair.context,
         command=command,
     )

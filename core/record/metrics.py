@@ -161,13 +161,14 @@ def speedup_if_flat(tokens: int, calls: int, steps: int | None, step_cost: float
 
 
 def against(
-    figures: Figures, tokens: Sequence[Token], baseline: Figures, alone: Sequence[Token], greedy: bool
+    figures: Figures, tokens: Sequence[Token], baseline: Figures, alone: Sequence[Token], comparable: bool
 ) -> Figures:
-    """The same figures with the comparison to the expert alone, in the same run, filled in."""
+    """The same figures with the comparison to the expert alone, in the same run, filled in. `comparable`: chance is the
+    same for both, so that `exact` writes the expert's text."""
     speedup = None
     if figures.tokens_per_second and baseline.tokens_per_second:
         speedup = figures.tokens_per_second / baseline.tokens_per_second
-    if not greedy:
+    if not comparable:
         return replace(figures, speedup=speedup)
     ids, reference = [t.id for t in tokens], [t.id for t in alone]
     if ids == reference and figures.finish != Finish.INTERRUPTED:

@@ -310,3 +310,27 @@ def test_the_expert_alone_is_measured_without_a_trace(make: Make) -> None:
     assert session.measure_alone() > 0 and len(session.pair.expert) == held
     ask(session, ASKED[1])
     assert answers(session) == answers(plain)
+
+
+def said(session: Session, text: str) -> tuple[int, ...]:
+    ask(session, text)
+    return session.conversation.turns[-1].ids or ()
+
+
+@pytest.mark.slow
+def test_chance_belongs_to_seed_turn_and_regeneration(make: Make) -> None:
+    """Undoing takes back the turn's chance too; asking again draws anew; another draft length changes nothing."""
+    texts = []
+    for k in (1, 6):
+        session = make(temperature=0.9, seed=5)
+        session.asking = replace(session.asking, wanted=Wanted(k))
+        first, second = said(session, ASKED[0]), said(session, ASKED[1])
+        session.undo()
+        assert said(session, ASKED[1]) == second
+        session.again()
+        third = said(session, ASKED[1])
+        session.undo()
+        session.undo()
+        assert said(session, ASKED[0]) == first
+        texts.append((first, second, third))
+    assert texts[0] == texts[1] and len(set(texts[0])) == 3

@@ -12,7 +12,8 @@ from ...errors import ContextFull, Stopped
 from ..length.policy import Policy, ends_draft
 from ..model import LanguageModel, Rows
 from ..rules import Rule
-from ..sampling import Distribution, Floats, Sampling, pick
+from ..sampling import Distribution, Floats, Sampling
+from ..verify import Verifier
 
 LEAST_MASS = 0.5  # of the drafter's probability on tokens of the expert; below it a draft ends before the position
 
@@ -56,15 +57,17 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How a source draws tokens from its q: greedily or sampled, under the arm's rule."""
+    """How a source draws the tokens of one draft from its q: greedily or sampled, under the arm's rule."""
 
     rule: Rule
     sampling: Sampling
-    uniform: Callable[[], float]
+    verifier: Verifier
+    first: int
+    """Index in the answer of the draft's first token."""
 
-    def token(self, q1: Distribution) -> int:
-        """A token from the scaled and filtered q; an expert id."""
-        return pick(q1, self.sampling, self.uniform)
+    def token(self, q1: Distribution, i: int) -> int:
+        """Token i of the draft, from the scaled and filtered q; an expert id."""
+        return self.verifier.draw(q1, self.first + i)
 
     def last(self, q1: Distribution) -> bool:
         """Whether the draft ends with this position."""

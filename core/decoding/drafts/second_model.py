@@ -111,7 +111,7 @@ class SecondModel:
             proposals.append(proposal)
             if proposal.mass < LEAST_MASS or not policy.takes(proposal.q1):
                 break
-            drafted.append(drawing.token(proposal.q1))
+            drafted.append(drawing.token(proposal.q1, len(drafted)))
             if drawing.last(proposal.q1):
                 break
         return Draft(drafted, proposals, lambda: self._behind(drafted))

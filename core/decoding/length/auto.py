@@ -1,5 +1,7 @@
 """The automatic draft length: as many tokens as pay on this machine and this text, and none where none pay."""
 
+from dataclasses import dataclass
+
 from ..sampling import Distribution
 from .acceptance import AcceptanceModel, LookupStatistics
 from .back_off import BackOff
@@ -8,6 +10,21 @@ from .draft_length import DraftLength
 from .latency import LatencyModel
 from .lookup_length import LookupLength
 from .relative import RecentSpeed, RelativeCosts
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round teaches. `buckets` of the positions where the drafter was asked, none where the draft was looked up;
+    `read`: tokens that the drafter read before its first one."""
+
+    looked_up: bool
+    buckets: list[int]
+    read: int
+    accepted: int
+    tokens: int
+    batch: int
+    draft_seconds: float
+    verify_seconds: float
 
 
 class AutoPolicy:
@@ -41,6 +58,8 @@ class AutoPolicy:
         statistics = lookup or LookupStatistics(constants=constants)
         self._lookup_length = LookupLength(statistics, self._costs, self._speed, lookup_always, constants)
         self._looked_up = False  # in this round
+        self._written = 0
+        self._put_off: list[tuple[int, Round]] = []  # by where the answer must be before it counts
 
     @property
     def idle_seconds(self) -> float:
@@ -79,20 +98,40 @@ class AutoPolicy:
         return self.latency.cheapest_size(needed, most)
 
     def learn(self, accepted: int, tokens: int, batch: int, draft_seconds: float, verify_seconds: float) -> None:
-        if not self._looked_up:  # the luck of a looked-up draft ends with its place
+        """A round whose drafts reach beyond its tokens counts when the answer is past them: how long it was depended on
+        discarded tokens, and under a rule that is not lossless a decision at their positions must not know them."""
+        buckets = list(self._draft_length.buckets)
+        reach = self._written + max(tokens, len(buckets))
+        self._written += tokens
+        read = self._back_off.catching_up
+        this = Round(self._looked_up, buckets, read, accepted, tokens, batch, draft_seconds, verify_seconds)
+        self._put_off.append((reach, this))
+        self._count(self._written)
+
+    def end(self) -> None:
+        self._count(max([reach for reach, _ in self._put_off], default=0))
+
+    def _count(self, written: int) -> None:
+        due = [each for reach, each in self._put_off if reach <= written]
+        self._put_off = [(reach, each) for reach, each in self._put_off if reach > written]
+        for each in due:
+            self._learn(each)
+
+    def _learn(self, round: Round) -> None:
+        draft_seconds, verify_seconds, tokens = round.draft_seconds, round.verify_seconds, round.tokens
+        if not round.looked_up:  # the luck of a looked-up draft ends with its place
             self._speed.learn(tokens, draft_seconds, verify_seconds)
-        self.latency.learn_verify(batch, verify_seconds)
-        self._costs.learn(batch)
+        self.latency.learn_verify(round.batch, verify_seconds)
+        self._costs.learn(round.batch)
         seconds, single = draft_seconds + verify_seconds, self.latency.verify(1)
-        self._lookup_length.learn(tokens - seconds / single if self._looked_up else 0.0)
-        drafted = len(self._draft_length.buckets)
+        self._lookup_length.learn(tokens - seconds / single if round.looked_up else 0.0)
+        drafted = len(round.buckets)
         if not drafted:
             self._back_off.learn_idle(tokens, verify_seconds)
             return
         self._back_off.learn_drafted(seconds - tokens * single)
-        read = self._back_off.catching_up
-        if read > self.constants.longest_draft:  # a long reading takes a time of its own, which is not that of steps
-            self.latency.learn_catch_up((draft_seconds - drafted * self.latency.step) / read)
+        if round.read > self.constants.longest_draft:  # a long reading is no step
+            self.latency.learn_catch_up((draft_seconds - drafted * self.latency.step) / round.read)
         else:
             self.latency.learn_step(draft_seconds / drafted)
-        self.acceptance.learn(self._draft_length.buckets, accepted)
+        self.acceptance.learn(round.buckets, round.accepted)

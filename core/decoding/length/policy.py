@@ -43,6 +43,9 @@ class Policy(Protocol):
     def learn(self, accepted: int, tokens: int, batch: int, draft_seconds: float, verify_seconds: float) -> None:
         """A round is over: tokens accepted of its draft, tokens it gave, the call's batch size, and its times."""
 
+    def end(self) -> None:
+        """The answer is over."""
+
 
 class FixedPolicy:
     """Always k tokens, as far as there is room."""
@@ -67,4 +70,7 @@ class FixedPolicy:
         return needed
 
     def learn(self, accepted: int, tokens: int, batch: int, draft_seconds: float, verify_seconds: float) -> None:
+        pass
+
+    def end(self) -> None:
         pass

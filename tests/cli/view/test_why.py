@@ -42,6 +42,16 @@ def test_every_status(terminal: Any, events: Events, sample: Words) -> None:
         assert f"would leave “{drafted}” to the exact test: confidence:0.3" in text
 
 
+def test_a_kept_token_that_chance_replaced(terminal: Any, events: Events) -> None:
+    """Coupled sampling draws from pi: a token that the rule keeps may lose to another one."""
+    (round,) = judged(events([(" is", "deferred")]))
+    token = round.tokens[0]
+    assert token.opinion is not None
+    kept = replace(round, tokens=(replace(token, opinion=replace(token.opinion, keeps=True)),))
+    assert "which the rule keeps but this seed's noise did not draw" in why(terminal, [kept], 0, 200)
+    assert "noise" not in why(terminal, [round], 0, 200)
+
+
 def test_a_token_of_blanks_is_seen(terminal: Any, events: Events) -> None:
     assert "token 0 “␣␣” is agreed" in why(terminal, judged(events([("  ", "agreed")])), 0)
     assert "round 1, drafted 2: ␣~lost~" in why(terminal, judged(events([(" ", "agreed")])), 0).replace(" ~", "~")

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from speccas.core.decoding import verify
@@ -20,8 +19,9 @@ from speccas.core.decoding.engine import speculate
 from speccas.core.decoding.events import Event, Judged
 from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.rules import Position, Rule
-from speccas.core.decoding.sampling import Distribution, Probabilities, Sampling, distribution, draw, pick
+from speccas.core.decoding.sampling import Distribution, Probabilities, Sampling, distribution
 from speccas.core.decoding.table import TableModel
+from speccas.core.decoding.verify import VERIFIERS, CoupledVerifier, verifier_of
 from speccas.core.runtime.pair import Pair
 from tests.builders.loaded import answered, asked, prefill
 from tests.core.decoding.toys import RULES, Joint, Toy, joint, near, p_value, table
@@ -50,7 +50,7 @@ def written(arm: str, sampling: Sampling, samples: int = SAMPLES) -> Counter[tup
     found: Counter[tuple[int, ...]] = Counter()
     for seed in range(samples):
         k = LENGTHS_OF_DRAFT[seed % len(LENGTHS_OF_DRAFT)]
-        drawn = Sampling(sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p, seed)
+        drawn = replace(sampling, seed=seed)
         found[ids(play(pair, parsed, parsed.rule, k, Request(PROMPT, drawn, LENGTH)))] += 1
     return found
 
@@ -73,17 +73,18 @@ def rule(name: str) -> Rule:
 # --- every rule -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("test", VERIFIERS)
 @pytest.mark.parametrize("name", RULES)
-def test_a_few_answers_follow_the_rule(name: str) -> None:
-    sampling = Sampling(0.7)
+def test_a_few_answers_follow_the_rule(name: str, test: str) -> None:
+    sampling = Sampling(0.7, test=test)
     assert p_value(written(name, sampling, 500), promised(rule(name).pi, sampling)) > 1e-4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize(("temperature", "test"), [(1.0, "token"), (0.7, "coupled")])
 @pytest.mark.parametrize("name", RULES)
-def test_output_follows_the_rule(name: str, temperature: float) -> None:
-    sampling = Sampling(temperature)
+def test_output_follows_the_rule(name: str, temperature: float, test: str) -> None:
+    sampling = Sampling(temperature, test=test)
     assert p_value(written(name, sampling), promised(rule(name).pi, sampling)) > 1e-4
 
 
@@ -103,6 +104,7 @@ def test_the_rules_promise_different_things() -> None:
     [
         Sampling(0.8, top_k=2),
         Sampling(0.8, top_p=0.7),
+        Sampling(0.8, top_p=0.7, test="token"),
         Sampling(0.8, min_p=0.25),
         Sampling(0.8, top_k=4, top_p=0.9, min_p=0.1),
     ],
@@ -114,7 +116,7 @@ def test_exact_is_the_filtered_expert(sampling: Sampling) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["token", "comparative:-0.1", "lossy"])
 def test_filters_and_a_rule(name: str) -> None:
-    sampling = Sampling(0.8, top_p=0.85)
+    sampling = Sampling(0.8, top_p=0.85, test="token")
     assert p_value(written(name, sampling, 6_000), promised(rule(name).pi, sampling)) > 1e-4
 
 
@@ -134,15 +136,15 @@ def test_a_drafter_without_room_leaves_the_expert() -> None:
 
 @pytest.mark.slow
 def test_sees_a_bonus_drawn_from_p(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "extra", lambda rule, at, uniform: draw(at.p, uniform()))
+    monkeypatch.setattr(CoupledVerifier, "extra", lambda self, rule, at, position: self.noise.first(at.p, position))
     sampling = Sampling(1.0)
     assert p_value(written("comparative:-0.1", sampling, 6_000), promised(rule("comparative:-0.1").pi, sampling)) < 1e-6
 
 
 @pytest.mark.slow
 def test_sees_a_residual_that_is_p(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "replacement", lambda rule, at, uniform: draw(at.p, uniform()))
-    sampling = Sampling(1.0)
+    monkeypatch.setattr(verify, "residual", lambda pi, q, p: p)
+    sampling = Sampling(1.0, test="token")
     assert p_value(written("exact", sampling, 6_000), promised(rule("exact").pi, sampling)) < 1e-6
 
 
@@ -158,7 +160,7 @@ def test_sees_a_drawn_token_dropped_for_its_low_q(monkeypatch: pytest.MonkeyPatc
         return Draft(tokens[: len(sure)], proposals[: len(sure)])
 
     monkeypatch.setattr(SecondModel, "propose", hesitant)
-    sampling = Sampling(1.0)
+    sampling = Sampling(1.0, test="token")
     assert p_value(written("exact", sampling, 6_000), promised(rule("exact").pi, sampling)) < 1e-6
 
 
@@ -189,11 +191,11 @@ def test_tiny_exact_writes_what_the_expert_would(tiny: Pair) -> None:
     q1, p1 = first_rows(tiny, prompt)
     at = Position(q1, p1, sampling)
     assert 0.02 < at.total_variation < 0.98
-    uniform = np.random.default_rng(3).random
     found: Counter[tuple[int, ...]] = Counter()
-    for _ in range(3_000):
-        drafted = pick(q1, sampling, uniform)
-        verdict = verify.judge(exact, [drafted], lambda i: at, uniform)
+    for seed in range(3_000):
+        verifier = verifier_of(replace(sampling, seed=seed))
+        drafted = verifier.draw(q1, 0)
+        verdict = verify.judge(exact, [drafted], lambda i: at, verifier, 0)
         found[(drafted if verdict.statuses else verdict.token,)] += 1
     assert against(found, at.p) > 1e-4
     assert against(found, at.q) < 1e-6

@@ -42,8 +42,7 @@ from speccas.core.decoding.sampling import (
     probabilities,
     residual,
 )
-from speccas.core.decoding.verify import extra, replacement
-from speccas.core.decoding.verify import test as judged
+from speccas.core.decoding.verify import TokenVerifier, Verdict, verifier_of
 from speccas.core.errors import UsageError
 
 P = (0.50, 0.30, 0.15, 0.05)
@@ -118,12 +117,17 @@ def test_vectors(
         assert normalised(residual(rule.pi(at), at.q, at.p)) == pytest.approx(rest, abs=6e-5)
 
 
+def judged(rule: Rule, v: int, at: Position, uniform: float) -> Verdict:
+    """The optimal test's verdict on v where chance gives this number in [0, 1)."""
+    return TokenVerifier(at.sampling, lambda: uniform).verdict(rule, v, at, 0)
+
+
 def acceptance(rule: Rule, v: int, at: Position) -> float:
-    """The probability that `verify.test` accepts v, by bisection on its one random draw."""
+    """The probability that the optimal test accepts v, by bisection on its one random draw."""
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
-        if judged(rule, v, at, lambda u=middle: u)[1]:  # type: ignore[misc]
+        if judged(rule, v, at, middle).accepted:
             low = middle
         else:
             high = middle
@@ -206,18 +210,18 @@ def test_fast_path_is_the_ratio_of_pi_and_q(rule: Rule, at: Position) -> None:
     for v in np.flatnonzero(at.q > 0):
         ratio = min(1.0, float(pi[v]) / float(at.q[v]))
         if ratio > 1e-12:
-            assert judged(rule, int(v), at, lambda r=ratio: r * (1 - 1e-9))[1]  # type: ignore[misc]
+            assert judged(rule, int(v), at, ratio * (1 - 1e-9)).accepted
         if ratio < 1 - 1e-6:
-            assert not judged(rule, int(v), at, lambda r=ratio: r * (1 + 1e-9))[1]  # type: ignore[misc]
+            assert not judged(rule, int(v), at, ratio * (1 + 1e-9)).accepted
 
 
 @given(random_position(), st.integers(0, 5), st.floats(0, 1, exclude_max=True))
 def test_agreed_is_the_exact_test_on_the_same_draw(at: Position, v: int, u: float) -> None:
     for name in RULES:
-        agreed, accepted = judged(parse_rule(name), v, at, iter([u]).__next__)
-        assert agreed == (u * float(at.q[v]) < float(at.p[v]))
+        verdict = judged(parse_rule(name), v, at, u)
+        assert verdict.agreed == (u * float(at.q[v]) < float(at.p[v]))
         if name == "exact":
-            assert accepted == agreed
+            assert verdict.accepted == verdict.agreed
 
 
 @given(random_position(), st.floats(0, 1))
@@ -247,7 +251,7 @@ def test_no_common_token_leaves_the_expert_alone() -> None:
     rules = (Exact(), TokenList(0.5), TokenMargin(0.2), TokenSafe(0.5), TopK(2), Lossy(0.3), Bild(5.0), Confidence(0.1))
     for rule in rules:
         assert rule.pi(at) == pytest.approx([0, 0, 0.25, 0.75])
-        assert replacement(rule, at, lambda: 0.1) == 2
+        assert judged(rule, 0, at, 0.1).instead == 2
 
 
 def test_a_ratio_too_large_for_a_float_is_no_warning() -> None:
@@ -301,10 +305,9 @@ def test_temperature_zero(name: str) -> None:
         at = position(q, p, GREEDY)
         d, g = int(q.argmax()), int(p.argmax())
         expected = d == g or kept_at_zero(name, alpha, d, q, p)
-        agreed, accepted = judged(rule, d, at, pytest.fail)
-        assert (agreed, accepted) == (d == g, expected)
-        assert replacement(rule, at, pytest.fail) == g
-        assert extra(rule, at, pytest.fail) == (d if expected else g)
+        verifier = verifier_of(GREEDY)
+        assert verifier.verdict(rule, d, at, 0) == Verdict(expected, d == g, g)
+        assert verifier.extra(rule, at, 0) == (d if expected else g)
         outcomes[expected and d != g] += 1
     assert outcomes[False] > 20
     assert outcomes[True] > 20 or name == "exact"

@@ -156,12 +156,12 @@ def alone(ids: list[int]) -> list[Token]:
 def test_against_the_expert(ids: list[int], identical: bool, first: int | None, gap: float | None) -> None:
     baseline = replace(folded([*ROUNDS, END]), tokens_per_second=10.0)
     arm = folded([*ROUNDS, END])
-    told = against(arm, alone(ids), baseline, alone([5, 6, 7, 8]), greedy=True)
+    told = against(arm, alone(ids), baseline, alone([5, 6, 7, 8]), comparable=True)
     assert told.speedup == pytest.approx(2.5)
     assert told.identical_to_expert is identical
     assert told.first_difference == first
     assert told.first_difference_gap == (None if gap is None else pytest.approx(gap))
-    sampled = against(arm, alone(ids), baseline, alone([5, 6, 7, 8]), greedy=False)
+    sampled = against(arm, alone(ids), baseline, alone([5, 6, 7, 8]), comparable=False)
     assert (sampled.identical_to_expert, sampled.first_difference, sampled.first_difference_gap) == (None, None, None)
     assert sampled.speedup == pytest.approx(2.5)
 
@@ -170,9 +170,9 @@ def test_against_the_expert(ids: list[int], identical: bool, first: int | None, 
 def test_the_end_of_an_interrupted_arm_is_no_difference(ids: list[int]) -> None:
     """Nobody knows how a prefix of the expert's text would have gone on; what differs before the end does differ."""
     arm = folded([*ROUNDS, replace(END, finish=Finish.INTERRUPTED)])
-    told = against(arm, alone(ids), arm, alone([5, 6, 7, 8]), greedy=True)
+    told = against(arm, alone(ids), arm, alone([5, 6, 7, 8]), comparable=True)
     assert (told.identical_to_expert, told.first_difference, told.first_difference_gap) == (None, None, None)
-    other = against(arm, alone([5, 9]), arm, alone([5, 6, 7, 8]), greedy=True)
+    other = against(arm, alone([5, 9]), arm, alone([5, 6, 7, 8]), comparable=True)
     assert (other.identical_to_expert, other.first_difference) == (False, 1)
 
 
