@@ -1,9 +1,10 @@
-"""Ctrl-C while native code runs. A Python signal handler runs only after llama_decode returns, so the signal's number
-goes through a pipe to a thread that sets the stop flag.
+"""Ctrl-C and Ctrl-Z while native code runs. A Python signal handler runs only after llama_decode returns, so the
+signal's number goes through a pipe to a thread: it sets the stop flag, or says that a stopped process goes on.
 """
 
 import contextlib
 import os
+import select
 import signal
 import threading
 import time
@@ -11,22 +12,29 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Protocol
 
+from .running import RUNNING, TICK
+
 
 class Stoppable(Protocol):
     def set(self) -> None: ...
 
 
+GOES_ON = getattr(signal, "SIGCONT", None)
+"""Told behind a stop by Ctrl-Z; None where there is no such thing."""
 ECHO = 0.3  # seconds: one Ctrl-C reaches us from the terminal and once more from the guarding parent
 
 
 @contextlib.contextmanager
 def interruptible(flag: Stoppable) -> Iterator[None]:
     """SIGINT sets the flag; a second one, later than an echo, raises KeyboardInterrupt. SIGTERM sets the flag and makes
-    the block end with SystemExit(143)."""
+    the block end with SystemExit(143). Time in which the process is stopped is none of the running clock's."""
     last = [0.0]
     terminated = [False]
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        if number == GOES_ON:
+            RUNNING.resumed()
+            return
         now = time.monotonic()
         before, last[0] = last[0], now
         if number == signal.SIGTERM:
@@ -38,11 +46,21 @@ def interruptible(flag: Stoppable) -> Iterator[None]:
     os.set_blocking(writer, False)
 
     def watch() -> None:
-        while os.read(reader, 1):
-            flag.set()
+        while True:
+            told = select.select([reader], [], [], TICK)[0] if GOES_ON else [reader]
+            RUNNING.tick()
+            number = os.read(reader, 1) if told else None
+            if number == b"":
+                return
+            if number == bytes([GOES_ON or 0]):
+                RUNNING.resumed()
+            elif number:
+                flag.set()
 
     thread = threading.Thread(target=watch, name="interrupt", daemon=True)
-    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, *([GOES_ON] if GOES_ON else []))
+    RUNNING.start()
+    handlers = {number: signal.signal(number, handle) for number in numbers}
     old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     thread.start()
     try:

@@ -26,6 +26,7 @@ from speccas.core.runtime.prompt import Prompt, prompt_of, require_room
 from speccas.core.runtime.stop import StopFlag
 
 from .interrupt import interruptible
+from .running import RUNNING
 from .settings import Settings
 from .view.progress import Waiting
 from .view.theme import STYLES, make_console
@@ -81,12 +82,14 @@ def warn_of_overlap(pair: Pair) -> None:
 def load(settings: Settings, stop: StopFlag) -> Pair:
     """Load the chosen pair, with a bar when it takes long."""
     with Waiting(make_console(stderr=True)) as waiting:
-        return load_pair(
+        pair = load_pair(
             chosen_profile(settings),
             load_options(settings),
             stop,
             lambda role, share: waiting.tell(f"loading {role}", share),
         )
+    pair.use_clock(RUNNING)
+    return pair
 
 
 def messages(settings: Settings, text: str) -> list[Message]:

@@ -4,7 +4,7 @@ Such a memory is a running sum of what was read. Copies of it are kept at places
 behind the nearest is read again, together with the next call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,7 @@ class LimitedModel(Protocol):
         """Back to a state. Raises RollbackRefused where the cache was cut shorter since."""
 
     def use_threads(self, threads: int) -> None: ...
+    def use_clock(self, clock: Callable[[], float]) -> None: ...
 
 
 class Rewindable:
@@ -153,6 +154,9 @@ class Rewindable:
 
     def use_threads(self, threads: int) -> None:
         self.model.use_threads(threads)
+
+    def use_clock(self, clock: Callable[[], float]) -> None:
+        self.model.use_clock(clock)
 
     @property
     def seconds(self) -> float:

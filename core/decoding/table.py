@@ -128,3 +128,6 @@ class TableModel:
 
     def use_threads(self, threads: int) -> None:
         self.threads = threads
+
+    def use_clock(self, clock: Callable[[], float]) -> None:
+        """It spends time on its own clock."""

@@ -72,6 +72,9 @@ class Context(LanguageModel, Protocol):
     def use_threads(self, threads: int) -> None:
         """Compute with so many from the next call on."""
 
+    def use_clock(self, clock: Callable[[], float]) -> None:
+        """Count `seconds` by this clock from the next call on."""
+
 
 class Weights(Tokenizer, Protocol):
     """Loaded weights with their vocabulary. Tokenises; makes contexts."""

@@ -1,7 +1,6 @@
 """The one way to run: read the prompt, plan the drafts, play an arm, and yield what happens as events."""
 
 import contextlib
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -89,18 +88,20 @@ def generate(
     *,
     detail: bool = False,
     prefill_seconds: Mapping[str, float] | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] | None = None,
 ) -> Generator[PromptRead | Event]:
     """Answer a prompt under an arm: `PromptRead` while the prompt is read, then Started, Drafted and Judged by rounds,
     and Finished. What the caches hold of the prompt is kept.
 
     `detail` fills in every probability, for a trace or to explain a token; such a run is not timed. `prefill_seconds`:
-    by role, what reading this prompt took when arms before this one read it; else it is what it takes now. Closing the
-    generator leaves both caches usable. Raises Stopped while the prompt is read; later it is an event.
+    by role, what reading this prompt took when arms before this one read it; else it is what it takes now. `clock`: the
+    pair's, unless another is given. Closing the generator leaves both caches usable. Raises Stopped while the prompt is
+    read; later it is an event.
     """
     sampling, length, drafting = sampling or Sampling(), length or Length(), drafting or FixedDrafting()
     seconds = yield from read_prompt(pair, prompt, drafting.reads_prompt(pair, arm, sampling))
     policy, sources = drafting.plan(pair, arm, sampling)
+    clock = clock or pair.clock
     request = Request(
         prompt=prompt.ids,
         sampling=sampling,

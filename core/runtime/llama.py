@@ -295,6 +295,7 @@ class LlamaContext:
         self.weights = weights
         self.context = length
         self.max_rows = max_rows
+        self.clock: Callable[[], float] = time.perf_counter
         self.seconds = 0.0
         self.evaluated = 0
         self.prefill_token = math.inf
@@ -352,6 +353,9 @@ class LlamaContext:
         self.threads = threads
         api.llama_set_n_threads(self.ctx, threads, threads)
 
+    def use_clock(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+
     def close(self) -> None:
         """Free the context. Views returned by `extend` die with it."""
         self._open.close()
@@ -364,7 +368,7 @@ class LlamaContext:
             raise ValueError(f"{rows} rows of {len(ids)} tokens, at most {self.max_rows}")
         if self._length + len(ids) > self.context:
             raise ContextFull(f"the context of {self.context} tokens is full")
-        began = time.perf_counter()
+        began = self.clock()
         try:
             head = len(ids) - rows if len(ids) > self.chunk else 0
             for at in range(0, head, self.chunk):
@@ -374,10 +378,10 @@ class LlamaContext:
             if rows == 0:
                 api.llama_synchronize(self.ctx)  # a GPU works on; its time is this call's
                 if len(ids) >= MANY:
-                    self.prefill_token = min(self.prefill_token, (time.perf_counter() - began) / len(ids))
+                    self.prefill_token = min(self.prefill_token, (self.clock() - began) / len(ids))
             return self._fetch(len(ids) - head, rows)
         finally:
-            self.seconds += time.perf_counter() - began
+            self.seconds += self.clock() - began
 
     def _decode(self, ids: Sequence[int], rows: int) -> None:
         if self.stop:
@@ -447,24 +451,24 @@ class LlamaContext:
         """Needs nothing: a cache that is not limited goes back anywhere."""
 
     def save(self) -> State:
-        began = time.perf_counter()
+        began = self.clock()
         size = api.llama_state_seq_get_size_ext(self.ctx, 0, PARTIAL)
         data = (ctypes.c_uint8 * size)()
         api.llama_state_seq_get_data_ext(self.ctx, data, size, 0, PARTIAL)
         state = State(self._length, data)
         self._states.add(state)
-        self.seconds += time.perf_counter() - began
+        self.seconds += self.clock() - began
         return state
 
     def restore(self, state: State) -> None:
         """The copy holds no attention cache: that must still be there."""
         if state not in self._states:
             raise RollbackRefused(f"the cache of {self.weights.path.name} was cut shorter than the copy of its state")
-        began = time.perf_counter()
+        began = self.clock()
         if not api.llama_state_seq_set_data_ext(self.ctx, state.data, len(state.data), 0, PARTIAL):
             raise RollbackRefused(f"llama.cpp cannot restore the state of {self.weights.path.name}")
         self._remove(state.length)
         self._length, self._back, self._lost = state.length, 0, False
         for each in [each for each in self._states if each.length > state.length]:
             self._states.discard(each)
-        self.seconds += time.perf_counter() - began
+        self.seconds += self.clock() - began

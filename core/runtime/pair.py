@@ -1,5 +1,6 @@
 """A pair in memory: both models, and what was read of their files. It holds no settings of a run."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from types import TracebackType
 
 from ..decoding.answer import Lexicon
 from ..decoding.drafts.second_model import SecondModel
+from ..decoding.meter import Clock
 from ..files.profiles import Profile
 from ..files.source import Source
 from ..headers.architecture import require_language_model, template
@@ -41,6 +43,8 @@ class Pair:
     lexicon: Lexicon = field(init=False)
     cached: list[int] = field(default_factory=list)
     """The expert's cache holds a prefix of these."""
+    clock: Clock = time.perf_counter
+    """In seconds; what runs on this pair is timed by it."""
     opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +88,12 @@ class Pair:
         """Both models compute with so many from their next call on."""
         for model in (self.expert, self.drafter):
             model.use_threads(threads)
+
+    def use_clock(self, clock: Clock) -> None:
+        """Time both models, and what runs on this pair, by this clock."""
+        self.clock = clock
+        for model in (self.expert, self.drafter):
+            model.use_clock(clock)
 
     def clear(self) -> None:
         """Forget what both caches hold."""

@@ -137,6 +137,7 @@ def test_commands_run_in_this_process_without_a_file(
 ) -> None:
     from speccas.cli.app import app
 
+    monkeypatch.setattr("sys.stdin", None)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     pair = ["--drafter", "table:drafter", "--expert", "table:expert"]
