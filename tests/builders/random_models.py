@@ -128,7 +128,7 @@ KINDS: dict[str, tuple[str, Callable[[Random], Tensors], dict[str, int | list[in
 """By name: the architecture, its layers, and the metadata of its own."""
 
 
-def random_model(path: Path, kind: str, seed: int = 1, strength: float = 0.4, layers: int = 0) -> Path:
+def random_model(path: Path, kind: str, seed: int = 1, strength: float = 0.45, layers: int = 0) -> Path:
     """Write a model. Those of one `seed` share embeddings and output layer; `layers` is the seed of what lies between,
     `strength` scales it."""
     entries, size = vocabulary()
