@@ -8,13 +8,12 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from .numbers import final_number, is_number
 from .sandbox import passes
 from .suites import Item
 
-NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?")
 BLOCK = re.compile(r"```[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 MARGIN = 0.05
 """A loss up to this is called small: 5 points of a score of 0 to 100."""
@@ -33,22 +32,8 @@ class Scorer:
 
 def numeric(item: Item, text: str) -> float:
     """Exact match of the number, as GSM8K does it: what follows `####`, else the last number of the text."""
-    wanted = _value(_final(item.answer[0]))
-    found = _value(_final(text))
-    return float(wanted is not None and wanted == found)
-
-
-def _final(text: str) -> str:
-    after = text.rpartition("####")[2] if "####" in text else text
-    numbers: list[str] = NUMBER.findall(after)
-    return "" if not numbers else numbers[0 if "####" in text else -1]
-
-
-def _value(text: str) -> Decimal | None:
-    try:
-        return Decimal(text.replace(",", "").replace("$", ""))
-    except InvalidOperation:
-        return None
+    found = final_number(text)
+    return float(found is not None and found in map(final_number, item.answer))
 
 
 def match(item: Item, text: str) -> float:
@@ -126,5 +111,5 @@ def scorer_of(item: Item, allow_code: bool) -> Scorer | None:
     if item.scorer:
         return SCORERS[item.scorer]
     if item.answer:
-        return SCORERS["numeric" if _value(_final(item.answer[0])) is not None else "match"]
+        return SCORERS["numeric" if is_number(item.answer[0]) else "match"]
     return SCORERS["rouge"] if item.reference else None

@@ -2,11 +2,13 @@
 
 import socket
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from speccas.core.bench import sandbox
+from speccas.core.bench.numbers import final_number
 from speccas.core.bench.sandbox import network_is_cut, passes, run
 from speccas.core.bench.scoring import SCORERS, bleu, match, numeric, pass_at_1, program, rouge, scorer_of
 from speccas.core.bench.suites import Item, read_item
@@ -30,6 +32,123 @@ SUM = Item("s", "code", "Write `add`.", test="assert add(2, 3) == 5", entry_poin
 def test_numeric_is_the_number_behind_the_hashes_or_the_last(text: str, right: bool) -> None:
     item = Item("g", "maths", "How many?", ("12 * 100 + 34 = <<1234>>1234\n#### 1,234",))
     assert numeric(item, text) == right
+
+
+VECTORS = {
+    # how an answer is written: what it comes to
+    "#### Step 3: add them\nThat makes 42.": "42",
+    "#### 1. Count\nThree.\n#### 2. Add\n3 + 4 = 7": "7",
+    "#### 18": "18",
+    "####18 dollars": "18",
+    "#### $18.00.\nI hope that 7 helps": "18",
+    "#### **Answer: 18**\nStep 3 was hard.": "18",
+    "#### Final answer: -1,234": "-1234",
+    "#### 7\n#### Step 2\n#### 9": "9",
+    "##### 5 levels, so 6": "6",
+    "It is on pages 10-12": "12",
+    "Between 5\u20137": "7",
+    "It fell from 3 to -12": "-12",
+    "so x = \u22125": "-5",
+    "That is 10 - 12": "12",
+    "a loss of -$5": "-5",
+    "a loss of $-5": "-5",
+    "she is 12-year-old": "12",
+    "1 000": "1000",
+    "12 345 678,9 in all": "12345678.9",
+    "1\u00a0000": "1000",
+    "1\u202f000.5 m": "1000.5",
+    "1'000": "1000",
+    "1_000": "1000",
+    "In 2024 100 came": "100",
+    ".5": "0.5",
+    "-.5": "-0.5",
+    "It costs $.50": "0.5",
+    "$1,234.50": "1234.5",
+    "1,234,567": "1234567",
+    "1,00,000 rupees": "100000",
+    "1.000,5": "1000.5",
+    "1.000.000": "1000000",
+    "1.000": "1",
+    "12,50": "12.5",
+    "It is 25%.": "25",
+    "12.5 %": "12.5",
+    "The answer is 18.": "18",
+    "The answer is 18. ": "18",
+    "**18**": "18",
+    "_18_": "18",
+    "(18)": "18",
+    "18 km": "18",
+    "18cm": "18",
+    "18 cm^2": "18",
+    "18 cm\u00b2": "18",
+    "18 \\text{ cm}^{2}": "18",
+    "18 litres of CO2": "18",
+    "x_1 is 18, x_2 is 18": "18",
+    "USD18": "18",
+    "3/4": "0.75",
+    "1 1/2": "1.5",
+    "-3/4 of it": "-0.75",
+    "on 3/4/2024": "2024",
+    "12/4 = 3": "3",
+    "1/0": None,
+    "\u00bd": "0.5",
+    "2\u00bd": "2.5",
+    "\\boxed{18}, as step 3 says": "18",
+    "$\\boxed{\\frac{3}{4}}$": "0.75",
+    "\\boxed{1\\tfrac12}": "1.5",
+    "\\boxed{-\\dfrac{3}{4}}": "-0.75",
+    "\\boxed{\\$1{,}234\\text{ dollars}}": "1234",
+    "\\boxed{10\\,000}": "10000",
+    "\\boxed{x = 5} and 6": "5",
+    "\\boxed{": None,
+    "18\\%": "18",
+    "1.5e3": "1500",
+    "3 \u00d7 10^5": "300000",
+    "3 \\times 10^{-2}": "0.03",
+    "1e999999999": None,
+    "The total is 18:\n1. Three\n2. Fifteen": "18",
+    "1. Three and 15 make 18": "18",
+    "18.": "18",
+    "3. Then add": "3",
+    "nothing": None,
+    "": None,
+    "1" * 5000: None,
+    "1e" + "9" * 5000: None,
+}
+
+
+@pytest.mark.parametrize("text", VECTORS, ids=lambda text: text[:40])
+def test_numbers_as_people_and_models_write_them(text: str) -> None:
+    wanted = VECTORS[text]
+    found = final_number(text)
+    assert found == (None if wanted is None else Fraction(wanted))
+    if wanted is not None:
+        assert numeric(Item("g", "maths", "How many?", (f"#### {wanted}",)), text) == 1
+        assert numeric(Item("g", "maths", "How many?", (text,)), f"So it is {wanted}") == 1
+        assert numeric(Item("g", "maths", "How many?", ("#### 987654",)), text) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "scorer"),
+    [
+        ("#### 12", "numeric"),
+        ("2 + 10 = 12\n#### 12", "numeric"),
+        ("$1,234.50", "numeric"),
+        ("12%", "numeric"),
+        ("5 km", "numeric"),
+        ("-.5", "numeric"),
+        ("\\boxed{3}", "numeric"),
+        ("Apollo 11", "match"),
+        ("10 Downing Street", "match"),
+        ("Paris", "match"),
+    ],
+)
+def test_an_answer_is_a_number_where_it_is_nothing_else(answer: str, scorer: str) -> None:
+    assert scorer_of(Item("a", "g", "?", (answer,)), False) is SCORERS[scorer]
+
+
+def test_one_of_several_numbers_is_enough() -> None:
+    assert numeric(Item("a", "g", "?", ("12", "dozen", "24")), "It is 24.") == 1
 
 
 def test_match_wants_whole_words() -> None:
