@@ -1,5 +1,6 @@
 """Coupled sampling: the noise is fair, belongs to position and token alone, and makes `exact` the expert's own text."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import chisquare, kstest
 
+from speccas.core.calibration.planner import Planner, Wanted
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Event, Judged
@@ -21,13 +23,18 @@ from speccas.core.decoding.rules import Exact, Position
 from speccas.core.decoding.sampling import Distribution, Sampling, from_probabilities
 from speccas.core.decoding.table import TableModel
 from speccas.core.decoding.verify import CoupledVerifier
-from speccas.core.runtime.pair import Pair
+from speccas.core.files.profiles import Profile
+from speccas.core.files.source import Source
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.generate import Length, PromptRead, generate
+from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.loaded import answered, asked
 from tests.core.decoding.toys import Toy, near, play, table
 
 LARGE = table(7, 6, order=2, spread=1.4)
 DRAFTERS = [near(LARGE, seed, spread=1.2) for seed in (1, 2)]
 PROMPT = (0, 1, 2, 0, 1)
+ASK = "Write the words red, green, blue, then write the words red, green, blue again."
 
 
 # --- the noise itself -------------------------------------------------------------------------------------------------
@@ -217,12 +224,30 @@ def test_a_round_with_discarded_drafts_counts_when_the_answer_is_past_them() -> 
     assert began[: drafted - 1] == [True] * (drafted - 1) and not began[-1]
 
 
+@pytest.mark.tiny
 def test_tiny_writes_one_text_a_seed(tiny: Pair) -> None:
-    prompt = list(asked(tiny, "Name three rivers.").ids)
-    for sampling in (Sampling(0.8, seed=2), Sampling(0.8, 40, 0.9, 0.05, seed=2)):
-        alone = ids(answered(tiny, prompt, "expert", 24, sampling=sampling))
-        for k in (1, 8):
-            assert ids(answered(tiny, prompt, "exact", 24, k, sampling=sampling)) == alone
+    prompt = asked(tiny, "Name three rivers.")
+    sampling = Sampling(0.8, 40, 0.9, 0.05, seed=2)
+    alone = ids(answered(tiny, prompt, "expert", 16, sampling=sampling))
+    assert ids(answered(tiny, prompt, "exact", 16, 4, sampling=sampling)) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
+@pytest.mark.parametrize("sampling", [Sampling(0.8, seed=2), Sampling(0.8, top_p=0.9, min_p=0.05, seed=3)])
+def test_one_text_whatever_k_auto_lookup_and_drafter(tiny: Pair, sampling: Sampling) -> None:
+    expert = Source(path=str(tiny.files["expert"].path))
+    with load_pair(Profile("twins", expert, expert), LoadOptions(threads=1)) as twins:
+        alone = ids(answered(tiny, asked(tiny, ASK), "expert", 24, sampling=sampling))
+        assert len(alone) > 8
+        for pair in (tiny, twins):
+            prompt = asked(pair, ASK)
+            for k, lookup in itertools.product((1, 4, 8), (False, True)):
+                assert ids(answered(pair, prompt, "exact", 24, k, sampling=sampling, lookup=lookup)) == alone
+            for _ in range(5):  # what auto drafts depends on the clock
+                drafting = Planner(pair).drafting(Wanted("auto"))
+                events = generate(pair, prompt, parse_arm("exact"), sampling, Length(24), drafting)
+                assert ids(event for event in events if not isinstance(event, PromptRead)) == alone
 
 
 def ids(events: Iterable[Event]) -> list[int]:
