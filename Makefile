@@ -28,7 +28,8 @@ format:
 snapshots:
 	SPECCAS_SNAPSHOTS=write pytest tests/cli/view/test_snapshots.py
 
-# The README's pictures, from docs/cascade.jsonl. That was recorded with
+# Pictures of the README and of docs/, from recorded runs: docs/pictures (`python scripts/pictures.py --record` makes
+# them anew, on a machine that is quiet) and docs/cascade.jsonl, which was recorded with
 # speccas compare "Explain what a cascade is." --rule token --rule confidence -n 64 -k 4 --trace docs/cascade.jsonl
 pictures:
 	python scripts/pictures.py

@@ -52,6 +52,7 @@ def arms_view(
                 f"{len(names)} arms do not fit side by side in {look.console.width} columns", "widen it, or give fewer"
             )
         show_legend(look, found)
+        look.write([[]])
         with ColumnsView(look, names, clock) as shown:
             yield shown, None
     else:

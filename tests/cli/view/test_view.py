@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from speccas.cli.view.flow import cells
 from speccas.cli.view.legend import show_legend
+from speccas.cli.view.theme import Look
 from speccas.cli.view.tokens import TokenView
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Piece, Started, Status, Token
 
@@ -123,6 +124,40 @@ def test_wide_characters_align(terminal: Any, events: Events, clock: Clock) -> N
     )
     assert all(cells(line) <= 40 for line in lines)
     assert sum(cells(line) for line in lines) > 0.6 * 40 * (len(lines) - 1), "lines are filled"
+
+
+class Counting(Look):
+    """Keeps every text that was given a style of its own."""
+
+    def ansi(self, text: str, status: str) -> str:
+        styled.append((text, status))
+        return super().ansi(text, status)
+
+
+styled: list[tuple[str, str]] = []
+
+
+def test_settled_text_is_drawn_once_and_a_drawing_costs_the_same_behind_a_long_answer(
+    terminal: Any, events: Events, clock: Clock
+) -> None:
+    """Counted, not timed: what is styled, and the characters that each drawing writes."""
+    words = [(f"word{i:03}\n" if i % 8 == 7 else f"word{i:03} ", STATUSES[i % 5]) for i in range(360)]
+    still, moving = terminal(80, 24), terminal(80, 24)
+    for screen, reads in ((still, lambda: 0.0), (moving, clock)):
+        styled.clear()
+        written = []
+        view = TokenView(Counting(screen.console, live=True), reads, headings=False)
+        with view:
+            for event in events(words):
+                before = len(screen.raw)
+                view(event)
+                if isinstance(event, Judged):
+                    written.append(len(screen.raw) - before)
+        if screen is still:
+            settled = [text for text, status in styled if text.startswith("word") and status != "pending"]
+            assert sorted(settled) == sorted(word.strip() for word, _ in words), "each word once"
+        else:
+            assert len(written) == 120 and max(written[-40:]) <= 1.1 * max(written[10:50])
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
