@@ -22,6 +22,8 @@ HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
     errors.PromptTooLong: "use a larger --ctx, or a shorter prompt",
     errors.TemplateBroken: "try --raw",
     errors.TemplateRefused: "try --raw, or other messages",
+    errors.NotSaid: "put it in the prompt itself, or write the prompt as the model reads it and use --raw",
+    errors.NoThinking: "leave out --think, or set it to auto",
 }
 """By error; the most special type counts. An error that has a hint of its own keeps it."""
 

@@ -4,11 +4,14 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
-from .settings import FLAGS, Flag, config_file, read_config, resolve
+from speccas.core.errors import UsageError
+
+from .settings import FLAGS, Flag, Settings, config_file, labelled, read_config, resolve
 
 
 def parameter(name: str, flag: Flag) -> inspect.Parameter:
@@ -50,11 +53,45 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     from speccas.core.tune.store import tuned_settings
 
     config = read_config(config_file())
-    first = resolve(flags, os.environ, config, {}, {}, defaults)
+    first = which_pair(resolve(flags, os.environ, config, {}, {}, defaults))
     if first.drafter or first.expert:
-        return first
+        return require_together(first)
     profile = find_profile(first.pair)
-    return resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
+    found = resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
+    return require_together(replace(found, drafter="", expert=""))
+
+
+RANKS = ("default", "config file", "environment", "flag")
+
+
+def which_pair(settings: Settings) -> Settings:
+    """The settings with two files or a pair's name, whichever was said by the better source. Raises UsageError where
+    one source says both."""
+    named, *files = (RANKS.index(settings.sources.get(name, "default")) for name in ("pair", "drafter", "expert"))
+    if not (settings.drafter or settings.expert) or named == 0:
+        return settings
+    if named == max(files):
+        raise UsageError(
+            f"the {RANKS[named]} gives a pair and files of another",
+            "give --pair NAME, or --drafter FILE and --expert FILE",
+        )
+    return replace(settings, drafter="", expert="") if named > max(files) else settings
+
+
+def require_together(settings: Settings) -> Settings:
+    """The settings; where there is no chat template, without what a profile says to it. Raises UsageError where that
+    was said by the user, and could never reach the model."""
+    if not settings.raw:
+        return settings
+    told = {"system": settings.system != "", "think": settings.think != "auto"}
+    for name in (name for name, said in told.items() if said and settings.sources.get(name) in RANKS):
+        first, second = (labelled(each, settings.sources.get(each, "flag")) for each in (name, "raw"))
+        away = "--system ''" if name == "system" else "--think auto"
+        raise UsageError(
+            f"{first} does not go with {second}: without its chat template the model is not told",
+            f"leave one of them out; {away} overrules what stands elsewhere",
+        )
+    return replace(settings, system="", think="auto")
 
 
 def drawn_seed() -> int:

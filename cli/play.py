@@ -46,6 +46,11 @@ def length_of(s: Settings) -> Length:
     return Length(s.max_tokens, s.stop, s.ignore_eos)
 
 
+def think_of(s: Settings) -> bool | None:
+    """Whether the model is to think; None leaves it to the template."""
+    return {"on": True, "off": False}.get(s.think)
+
+
 def wanted_of(s: Settings) -> Wanted:
     return Wanted(s.draft_tokens, s.lookup)
 
@@ -131,7 +136,7 @@ class Asked:
 
 def asked_of(pair: Pair, settings: Settings, text: str, detail: bool) -> Asked:
     """What the settings ask of a pair with this text. Raises UsageError where it does not fit the context."""
-    prompt = require_room(pair, prompt_of(pair, messages(settings, text), raw=settings.raw))
+    prompt = require_room(pair, prompt_of(pair, messages(settings, text), raw=settings.raw, think=think_of(settings)))
     return Asked(prompt, sampling_of(settings), length_of(settings), wanted_of(settings), detail)
 
 
@@ -185,7 +190,7 @@ def interrupted(fold: Fold) -> bool:
 
 def manifest_of(pair: Pair, settings: Settings) -> Manifest:
     """The manifest of a run with these settings."""
-    return manifest(pair, settings.draft_tokens, settings.lookup, sampling_of(settings), command_line())
+    return manifest(pair, settings.draft_tokens, settings.lookup, sampling_of(settings), command_line(), settings.think)
 
 
 def command_line() -> str:

@@ -93,6 +93,12 @@ class Settings:
     ignore_eos: bool = setting(False, truth, Flag("Go on behind the end of the answer.", switch=True), chat=True)
     system: str = setting("", text, Flag("A system message.", "TEXT"))
     raw: bool = setting(False, truth, Flag("No chat template: the model goes on with the text.", switch=True))
+    think: str = setting(
+        "auto",
+        one_of("auto", "on", "off"),
+        Flag("Whether the model thinks before it answers: on, off, or auto: as its chat template has it.", "WHEN"),
+        chat=True,
+    )
     ctx: int | None = setting(
         None,
         context,
@@ -153,16 +159,18 @@ def resolve(
             if name not in CHECKS:
                 guess = did_you_mean(name, CHECKS)
                 raise UsageError(f"unknown key {name!r} in the {source}", f"{guess}known keys: {', '.join(CHECKS)}")
-            label = (
-                "--" + name.replace("_", "-")
-                if source == "flag"
-                else f"{name} (from {PLACES.get(source, f'the {source}')})"
-            )
+            label = labelled(name, source)
             if value is None and not KNOWN[name]["null"]:
                 raise UsageError(f"{label} has no value", "give one, or leave the key out")
             chosen[name] = value if value is None else CHECKS[name](label, value)
             sources[name] = source
     return Settings(**chosen, sources=sources)
+
+
+def labelled(name: str, source: str) -> str:
+    """A setting as messages name it: its flag, or its key and where that stands."""
+    place = PLACES.get(source, f"the {source}")
+    return "--" + name.replace("_", "-") if source == "flag" else f"{name} (from {place})"
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -8,7 +8,9 @@ SpeccasError                 1    failure
 │   ├── UnknownRule          2    no rule or baseline of that name
 │   ├── NoDial               2    a rule that takes no alpha was given one; fact: rule
 │   ├── NameTaken            2    another pair has that name
-│   └── TemplateRefused      2    the chat template refuses the conversation
+│   ├── TemplateRefused      2    the chat template refuses the conversation
+│   ├── NotSaid              2    a message would not reach the model
+│   └── NoThinking           2    the chat template has no switch for thinking
 ├── Unavailable              3    needs the network or an extra that is not there
 │   └── NotPulled            3    a model of a hub is not on this machine; fact: pull
 ├── AccessRefused            4    gated, private, wrong token
@@ -64,6 +66,14 @@ class NameTaken(UsageError):
 
 
 class TemplateRefused(UsageError):
+    pass
+
+
+class NotSaid(UsageError):
+    pass
+
+
+class NoThinking(UsageError):
     pass
 
 

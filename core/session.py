@@ -34,6 +34,8 @@ class Asking:
     wanted: Wanted
     raw: bool = False
     """Without the chat template."""
+    think: bool | None = None
+    """Whether the model is to think first; None: as its template has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class Session:
     def prompt(self, user: str | None = None, first: int | None = None) -> Prompt:
         """The conversation as the models would see it from the turn `first` on."""
         messages, known = self.conversation.messages(user, first)
-        return prompt_of(self.pair, messages, known, self.asking.raw) if messages else Prompt(())
+        asking = self.asking
+        return prompt_of(self.pair, messages, known, asking.raw, asking.think) if messages else Prompt(())
 
     def ask(self, user: str, detail: bool = False) -> Iterator[PromptRead | Event | Dropped]:
         """Answer a message. The turn is in the conversation, and saved, before the last event is out; one that was

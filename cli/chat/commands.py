@@ -60,6 +60,12 @@ def draft_tokens(chat: "Chat", rest: str) -> None:
     chat.say(f"k {chat.settings.draft_tokens}")
 
 
+def think(chat: "Chat", rest: str) -> None:
+    if rest:
+        change(chat, "think", rest)
+    chat.say(f"think {chat.settings.think}")
+
+
 def view(chat: "Chat", rest: str) -> None:
     from ..view.arms import check_view
 
@@ -114,7 +120,7 @@ def as_typed(value: object) -> str:
 
 
 def system(chat: "Chat", rest: str) -> None:
-    chat.session.system(rest)
+    chat.system(rest)
     chat.say("system message set" if rest else "no system message")
 
 
@@ -159,7 +165,9 @@ def save(chat: "Chat", rest: str) -> None:
 
 
 def load(chat: "Chat", rest: str) -> None:
-    same = chat.session.open(conversations.load(existing(rest, "/load")))
+    conversation = conversations.load(existing(rest, "/load"))
+    chat.require_said(conversation.system)
+    same = chat.session.open(conversation)
     chat.say(f"{len(chat.session.conversation.turns)} turns from {rest}")
     if not same:
         chat.say("they were written with another vocabulary, and are read anew", "warning")
@@ -210,6 +218,7 @@ COMMANDS = {
     "/help": Command("/help", "this list", show_help),
     "/rule": Command("/rule [NAME[:ALPHA]]", "decide by another rule from now on", rule),
     "/k": Command("/k [N|auto]", "most tokens drafted a round, or as many as pay", draft_tokens),
+    "/think": Command("/think [on|off|auto]", "whether the model thinks first; auto: as its template has it", think),
     "/view": Command("/view [tokens|rounds|off]", "how answers are shown", view),
     "/why": Command("/why N", "explain token N of the last answer", why),
     "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),

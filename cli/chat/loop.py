@@ -21,6 +21,7 @@ from speccas.core.decoding.events import Drafted, Finish, Finished, Judged, Star
 from speccas.core.errors import SpeccasError, Stopped
 from speccas.core.runtime.generate import PromptRead
 from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.prompt import require_said
 from speccas.core.runtime.stop import StopFlag
 from speccas.core.session import Asking, Dropped, Session
 from speccas.core.tune.advice import is_slow
@@ -29,7 +30,8 @@ from speccas.core.tune.store import tuned_of
 from ..advice import gain, seed_line, tuned_lines
 from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
-from ..play import length_of, load, sampling_of, wanted_of, warn_of_overlap
+from ..notes import empty_notes, prompt_notes
+from ..play import length_of, load, sampling_of, think_of, wanted_of, warn_of_overlap
 from ..settings import Settings
 from ..view.header import facts_of, show_header
 from ..view.legend import Entry, entries, legend_lines, possible
@@ -48,13 +50,24 @@ HERE = "chat"
 def asking_of(settings: Settings) -> Asking:
     """How the settings ask for an answer. Raises UsageError."""
     arm = parse_arm(settings.rule[0])
-    return Asking(arm, sampling_of(settings), length_of(settings), wanted_of(settings), settings.raw)
+    sampling, length, wanted = sampling_of(settings), length_of(settings), wanted_of(settings)
+    return Asking(arm, sampling, length, wanted, settings.raw, think_of(settings))
 
 
 def carried(before: Settings, settings: Settings) -> Settings:
     """Settings of another pair, with what was changed in the chat so far."""
     values = {name: getattr(before, name) for name, source in before.sources.items() if source == HERE}
     return replace(settings, **values, sources={**settings.sources, **dict.fromkeys(values, HERE)})
+
+
+def sayable(pair: Pair, settings: Settings, system: str) -> Pair:
+    """The pair. Raises UsageError, and frees it, where a system message or the switch for thinking cannot reach it."""
+    try:
+        require_said(pair, system, settings.raw, think_of(settings))
+    except BaseException:
+        pair.close()
+        raise
+    return pair
 
 
 class Chat:
@@ -81,12 +94,12 @@ class Chat:
         self.aside = make_console(stderr=True)
         self.other = other
         with interruptible(self.stop):
-            self.pair: Pair = load(settings, self.stop)
+            self.pair: Pair = sayable(load(settings, self.stop), settings, start.system)
         self.settings = settings
         path = session_file() if interactive else None
         self.session = Session(self.pair, asking_of(settings), start, path, Planner(self.pair, curves_file()))
         self.head()
-        self._say_tuned()
+        self._greet()
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
         self._told: list[Entry] = []  # what the legend said so far
@@ -123,12 +136,29 @@ class Chat:
 
     def use(self, settings: Settings) -> None:
         """Ask by these settings from the next answer on. Raises UsageError."""
-        self.session.asking = asking_of(settings)
-        self.settings = settings
+        asking = asking_of(settings)
+        require_said(self.pair, self.session.conversation.system, asking.raw, asking.think)
+        self.session.asking, self.settings = asking, settings
 
-    def _say_tuned(self) -> None:
+    def _greet(self) -> None:
+        """What is to be known of the pair."""
         for line, status in tuned_lines(self.pair, self.settings):
             self.note(line, status)
+        self._say_prompt()
+
+    def system(self, text: str) -> None:
+        """Set the system message. Raises UsageError where it would not reach the model."""
+        self.require_said(text)
+        self.session.system(text)
+        self._say_prompt()
+
+    def require_said(self, system: str) -> None:
+        """Raises UsageError where the pair cannot be told this system message."""
+        require_said(self.pair, system, self.settings.raw, think_of(self.settings))
+
+    def _say_prompt(self) -> None:
+        for note in prompt_notes(self.pair, self.session.conversation.system, self.settings.raw):
+            self.note(f"note: {note}", "warning")
 
     def error(self, error: SpeccasError) -> None:
         hint = hint_of(error)
@@ -169,6 +199,8 @@ class Chat:
                 finish = Finish.INTERRUPTED
         if finish is Finish.INTERRUPTED:
             return self._interrupted()
+        for note in empty_notes([self.session.last.figures]) if self.session.last is not None else ():
+            self.note(f"note: {note}", "warning")
         self._footer(finish, detail)
         return 0
 
@@ -268,13 +300,13 @@ class Chat:
         stays when the new one cannot be loaded."""
         old = self.session
         settings = carried(self.settings, self.other(name))
-        pair = load(settings, self.stop)
+        pair = sayable(load(settings, self.stop), settings, old.conversation.system)
         warn_of_overlap(self.pair)
         self.pair.close()
         self.pair, self.settings = pair, settings
         self.session = Session(pair, asking_of(settings), old.conversation, old.path, Planner(pair, curves_file()))
         self.head()
-        self._say_tuned()
+        self._greet()
 
 
 @contextlib.contextmanager

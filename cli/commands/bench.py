@@ -167,7 +167,7 @@ def conditions_of(settings: "Settings") -> "Conditions":
     """What is the same for every answer of a bench or a search."""
     from speccas.core.bench.protocol import Conditions
 
-    from ..play import length_of, sampling_of
+    from ..play import length_of, sampling_of, think_of
 
     return Conditions(
         sampling=sampling_of(settings),
@@ -175,6 +175,7 @@ def conditions_of(settings: "Settings") -> "Conditions":
         lookup=settings.lookup,
         system=settings.system,
         raw=settings.raw,
+        think=think_of(settings),
     )
 
 

@@ -1,6 +1,7 @@
 """`speccas chat`: ask, watch, ask again. One command; what can be typed in it is in chat_commands.py."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,6 +55,8 @@ def chat(
     check_view(view)
     parse_arm(settings.rule[0])
     start = conversations.load(load) if load else conversations.Conversation(settings.system)
+    if settings.sources.get("system") in ("flag", "environment"):  # said now, before what a file says
+        start = replace(start, system=settings.system)
     other = partial(settle, drafter="", expert="")
     with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive) as talk:
         if text is not None:

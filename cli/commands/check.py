@@ -121,7 +121,9 @@ def show(found: "PairCheck", drafter: str, expert: str, overlap: "Overlap | None
         for token in found.tokens:
             say(f"{token_text(token.drafter):<{wide}}  {token_text(token.expert)}", label=f"  {token.id:>7}  ")
     for title, differences in (("tokenizer", found.tokenizer), ("template", found.template)):
-        say(f"{title}: {'they differ; drafter | expert' if differences else 'the same'}", "heading")
+        absent = title == "template" and not found.chat_template
+        alike = "no chat template" if absent else "the same"
+        say(f"{title}: {'they differ; drafter | expert' if differences else alike}", "heading")
         for each in differences:
             if len(each.drafter) + len(each.expert) < SHORT:
                 say(f"{each.drafter} | {each.expert}", label=f"  {each.name}: ")

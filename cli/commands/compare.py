@@ -81,6 +81,7 @@ def play_all(
     from speccas.core.record.metrics import against
 
     from ..advice import say_tuned
+    from ..notes import prompt_notes, say_notes
     from ..play import asked_of, interrupted, play_arm, read, with_log_prob
     from ..record import recording
     from ..view.arms import arms_view
@@ -91,6 +92,8 @@ def play_all(
     if not output.silent:
         say_tuned(make_console(stderr=True), pair, settings)
     asked = asked_of(pair, settings, text, output.detail)
+    if not output.silent:
+        say_notes(make_console(stderr=True), prompt_notes(pair, settings.system, settings.raw))
     seconds = read(pair, asked.prompt)
     planner = Planner(pair, curves_file())
     look, shown = make_look(make_console(), output.live), "off" if output.silent else output.view
@@ -128,6 +131,7 @@ def tell(
     from speccas.core.record.manifest import RunDocument
 
     from ..advice import warn_slower
+    from ..notes import empty_notes, say_notes
     from ..play import interrupted, manifest_of
     from ..view.arms import show_why
     from ..view.tables import show_arms
@@ -138,6 +142,8 @@ def tell(
         return
     console = make_console()
     show_arms(console, figures, output.detail)
+    if not output.silent:
+        say_notes(make_console(stderr=True), empty_notes(figures))
     if not (output.quiet or output.detail or interrupted(folds[-1])):
         warn_slower(make_console(stderr=True), pair, settings, figures)
     for fold in folds if output.why is not None else ():

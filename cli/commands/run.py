@@ -67,6 +67,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     from speccas.core.calibration.planner import Planner, curves_file
 
     from ..advice import say_seed, say_tuned
+    from ..notes import prompt_notes, say_notes
     from ..play import asked_of, play_arm, read
     from ..record import recording
     from ..view.header import introduce
@@ -83,6 +84,8 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     if not output.silent:
         say_tuned(aside, pair, settings)
     asked = asked_of(pair, settings, text, output.detail)
+    if not output.silent:
+        say_notes(aside, prompt_notes(pair, settings.system, settings.raw))
     planner = Planner(pair, curves_file())
     seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
     with (
@@ -115,6 +118,7 @@ def tell(pair: "Pair", settings: "Settings", asked: "Asked", fold: "Fold", outpu
     from speccas.core.tune.advice import FEWEST
 
     from ..advice import against_alone, warn_slower
+    from ..notes import empty_notes, say_notes
     from ..play import interrupted, manifest_of, with_log_prob
     from ..view.arms import show_why
     from ..view.tables import one_arm
@@ -126,6 +130,8 @@ def tell(pair: "Pair", settings: "Settings", asked: "Asked", fold: "Fold", outpu
         print(json_text(RunDocument(manifest_of(pair, settings), [figures]).as_json()))
     elif not plain:
         one_arm(aside, fold.figures())
+    if not output.silent:
+        say_notes(aside, empty_notes([fold.figures()]))
     drafted = fold.started is not None and fold.started.k is not None
     timed = drafted and not (asked.detail or interrupted(fold)) and len(fold.tokens) >= FEWEST
     if timed and not output.silent:

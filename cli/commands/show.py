@@ -56,14 +56,15 @@ def _print(document: dict[str, Any]) -> None:
             f"({model['kv_heads']} in the cache), trained for {model['context']:,} tokens",
         )
         row("vocabulary", f"{model['tokens']:,} tokens, {model['tokenizer']}")
-        row("template", model["template_sha256"])
+        row("template", model["template_sha256"] or "no chat template")
         row("sha256", model["sha256"])
         row("licence", model["licence"])
     if (vocabulary := document["vocabulary"]) is not None:
         say("together", "bold")
         row("vocabulary", f"{vocabulary['verdict']}: {vocabulary['reason']}")
         row("ratio", f"{vocabulary['ratio']:.1f}")
-        row("template", "the expert's is used; the drafter's differs" if vocabulary["template"] else "the same in both")
+        alike = "the expert's is used; the drafter's differs" if vocabulary["template"] else "the same in both"
+        row("template", alike if vocabulary["chat_template"] else "no chat template in the expert's file")
     if (memory := document["memory"]) is not None:
         gb = {key: value / 1e9 for key, value in memory.items() if isinstance(value, int)}
         row(

@@ -17,7 +17,7 @@ from ..conversation.template import Message
 from ..decoding.answer import Request
 from ..decoding.arms import REFERENCE, Arm, distinct, parse_arm
 from ..decoding.sampling import Sampling
-from ..errors import Stopped, UsageError
+from ..errors import NoThinking, NotSaid, Stopped, UsageError
 from ..record.log_prob import mean_log_prob
 from ..record.metrics import Figures, Fold
 from ..runtime.generate import Length, PromptRead, drain, generate, read_prompt
@@ -135,6 +135,7 @@ class Conditions:
     lookup: str = "auto"
     system: str = ""
     raw: bool = False
+    think: bool | None = None
 
 
 class Bench:
@@ -207,8 +208,11 @@ class Bench:
         for item in self.items:
             system = [Message("system", self.conditions.system)] if self.conditions.system else []
             messages = [*system, Message("user", item.prompt)]
+            raw, think = self.conditions.raw, self.conditions.think
             try:
-                yield item, require_room(self.pair, prompt_of(self.pair, messages, raw=self.conditions.raw))
+                yield item, require_room(self.pair, prompt_of(self.pair, messages, raw=raw, think=think))
+            except (NotSaid, NoThinking):  # that is so of every prompt
+                raise
             except UsageError as error:
                 self.skipped[item.id] = error.message
 

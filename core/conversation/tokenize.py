@@ -10,7 +10,8 @@ from typing import Protocol
 
 from ..errors import UsageError
 from ..headers.vocabulary import CONTROL, UNKNOWN, Tokens
-from .template import Message, render
+from .said import say
+from .template import Message
 
 
 class Tokenizer(Protocol):
@@ -25,8 +26,9 @@ def chat_ids(
     begin: str,
     end: str,
     known: Mapping[int, Sequence[int]] | None = None,
+    think: bool | None = None,
 ) -> list[int]:
-    """Ids of a conversation up to the assistant's turn. Errors as `template.render`.
+    """Ids of a conversation up to the assistant's turn. `think` and errors as `said.say`.
 
     `known` gives the ids of messages by index: answers that were generated here keep the very tokens they were written
     in, wherever the template leaves their text as it is.
@@ -45,7 +47,7 @@ def chat_ids(
         Message(message.role, f"{mark}<{i}{mark}{content}{mark}>{i}{mark}" if i in known else content)
         for i, (message, content) in enumerate(zip(messages, contents, strict=True))
     ]
-    text = render(template, dressed, begin=begin, end=end)
+    text = say(template, dressed, begin=begin, end=end, think=think).text
     with_begin = not (begin and text.startswith(begin))
     ids: list[int] = []
     numbers = "|".join(map(str, range(len(typed)))) or r"(?!)"  # a template may write the mark itself, with any number

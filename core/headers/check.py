@@ -60,6 +60,8 @@ class PairCheck:
     ratio: float
     """Parameters of the expert for each one of the drafter (bytes, where a model is split over files)."""
     remarks: tuple[str, ...]
+    chat_template: bool = True
+    """Whether the expert has one."""
 
     @property
     def works(self) -> bool:
@@ -97,6 +99,7 @@ def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5
         tuple(_template(drafter, expert)),
         ratio,
         tuple(_remarks(drafter, expert, ratio, vocabulary.relation)),
+        bool(template(expert)),
     )
 
 
@@ -159,7 +162,9 @@ def _remarks(drafter: Header, expert: Header, ratio: float, relation: Relation) 
         remarks.append("the drafter is the larger of the two: are they the wrong way round?")
     elif ratio < NARROW:
         remarks.append(f"the expert is only {ratio:.1f} times as large: drafting often costs more than it saves")
-    if template(drafter) != template(expert):
+    if not template(expert):
+        remarks.append("no chat template in the expert's file: a prompt is sent as it is, to both models")
+    elif template(drafter) != template(expert):
         apart = relation in (Relation.SUBSET, Relation.OVERLAPPING) and template(drafter)
         remarks.append(
             "each reads the conversation in its own template" if apart else "only the expert's template is used"

@@ -70,6 +70,7 @@ class Manifest:
     seed: int
     test: str
     """How chance decides above temperature 0."""
+    think: str
     ctx: int
     command: str
 
@@ -98,7 +99,7 @@ def model_facts(file: ModelFile) -> ModelFacts:
     )
 
 
-def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command: str) -> Manifest:
+def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command: str, think: str = "auto") -> Manifest:
     """What a run with this pair is measured on. Raises OSError where a file can no longer be read."""
     return Manifest(
         speccas=version("speccas"),
@@ -119,6 +120,7 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         min_p=sampling.min_p,
         seed=sampling.seed,
         test=sampling.test,
+        think=think,
         ctx=pair.context,
         command=command,
     )

@@ -4,14 +4,17 @@ and a vocabulary of its own."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..conversation.said import say
 from ..conversation.template import Message
 from ..conversation.tokenize import chat_ids, raw_ids
 from ..decoding.drafts.second_model import DrafterPrompt
-from ..errors import IntegrityError, PromptTooLong, UsageError
+from ..errors import IntegrityError, NoThinking, NotSaid, PromptTooLong, UsageError
 from ..headers.architecture import template
 from ..headers.gguf import Header
 from ..headers.vocabulary import Relation, Tokens
 from .pair import Pair
+
+LONG = 1 << 20  # bytes: tokenising that much is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +30,58 @@ class Prompt:
 
 
 def prompt_of(
-    pair: Pair, messages: Sequence[Message], known: Mapping[int, Sequence[int]] | None = None, raw: bool = False
+    pair: Pair,
+    messages: Sequence[Message],
+    known: Mapping[int, Sequence[int]] | None = None,
+    raw: bool = False,
+    think: bool | None = None,
 ) -> Prompt:
     """The prompt of a conversation up to the assistant's turn; with `raw`, or without a template, its texts one after
-    another. `known`: ids of messages by index, for answers that were generated here. Errors as `template.render`."""
+    another. `known`: ids of messages by index, for answers that were generated here. `think`: whether the model is to
+    think first; None leaves it to the template. Errors as `said.say`: what is said reaches the model or is refused."""
     known = known or {}
+    _require_short(pair, messages)
     if raw or not pair.template:
+        require_plain(messages, think)
         return Prompt(tuple(raw_ids(pair.weights["expert"], messages, known)))
     begin, end = (special_text(pair.tokens, pair.header("expert"), kind) for kind in ("bos", "eos"))
-    ids = tuple(chat_ids(pair.weights["expert"], pair.tokens, pair.template, messages, begin, end, known))
-    own = _drafters_own(pair, messages, known)
+    ids = tuple(chat_ids(pair.weights["expert"], pair.tokens, pair.template, messages, begin, end, known, think))
+    own = _drafters_own(pair, messages, known, think)
     return Prompt(ids, DrafterPrompt(ids, own) if own else None)
+
+
+def require_plain(messages: Sequence[Message], think: bool | None) -> None:
+    """Raises NotSaid and NoThinking for what only a chat template could say."""
+    if any(message.role == "system" for message in messages):
+        raise NotSaid("there is no place for a system message without a chat template")
+    if think is not None:
+        raise NoThinking("there is no switch for thinking without a chat template")
+
+
+def require_said(pair: Pair, system: str, raw: bool, think: bool | None) -> None:
+    """Raises as `prompt_of` where a system message or the switch for thinking would not reach the model."""
+    prompt_of(pair, [*([Message("system", system)] if system else []), Message("user", "x")], None, raw, think)
+
+
+def folds_system(pair: Pair) -> bool:
+    """Whether the expert's template has no place for a system message: it stands at the head of the first message
+    then. Errors as `said.say`."""
+    begin, end = (special_text(pair.tokens, pair.header("expert"), kind) for kind in ("bos", "eos"))
+    talk = [Message("system", "x"), Message("user", "y")]
+    return bool(pair.template) and say(pair.template, talk, begin=begin, end=end).folded
+
+
+def _require_short(pair: Pair, messages: Sequence[Message]) -> None:
+    """Raises PromptTooLong where the last message cannot fit, however it is tokenised: before it takes minutes."""
+    size = max((len(message.content.strip().encode("utf-8", "replace")) for message in messages[-1:]), default=0)
+    if size < LONG:
+        return
+    least = size // max(1, max(map(len, pair.tokens.texts), default=1))
+    if least >= pair.context:
+        raise PromptTooLong(
+            f"the prompt is {size:,} bytes, at least {least:,} tokens, and the context of {pair.context} must hold it "
+            "and an answer"
+        )
 
 
 def require_room(pair: Pair, prompt: Prompt) -> Prompt:
@@ -51,7 +95,9 @@ def require_room(pair: Pair, prompt: Prompt) -> Prompt:
     return prompt
 
 
-def _drafters_own(pair: Pair, messages: Sequence[Message], known: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
+def _drafters_own(
+    pair: Pair, messages: Sequence[Message], known: Mapping[int, Sequence[int]], think: bool | None
+) -> tuple[int, ...]:
     """The conversation as the drafter's own template and tokenizer have it, answers in its spelling of their very
     tokens; empty where it reads the expert's. That is so with one vocabulary, with one template over a vocabulary that
     is part of the other's, without a template, and where its template refuses, cannot be rendered, or makes more of it
@@ -64,8 +110,12 @@ def _drafters_own(pair: Pair, messages: Sequence[Message], known: Mapping[int, S
         return ()
     begin, end = (special_text(vocabulary.drafter, header, kind) for kind in ("bos", "eos"))
     answers = {i: [each for token in written for each in vocabulary.spell(token)] for i, written in known.items()}
+    weights = pair.weights["drafter"]
     try:
-        ids = chat_ids(pair.weights["drafter"], vocabulary.drafter, own, messages, begin, end, answers)
+        try:
+            ids = chat_ids(weights, vocabulary.drafter, own, messages, begin, end, answers, think)
+        except NoThinking:  # the expert's thinking is what counts
+            ids = chat_ids(weights, vocabulary.drafter, own, messages, begin, end, answers)
     except (UsageError, IntegrityError):
         return ()
     return tuple(ids) if len(ids) < pair.drafter.context else ()

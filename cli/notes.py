@@ -1,0 +1,45 @@
+"""Says on stderr, once, what became of what was said: no chat template, no place for a system message, an empty answer.
+
+Never on stdout, never with -q or --json.
+"""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from speccas.core.decoding.events import Finish
+from speccas.core.record.metrics import Figures
+from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.prompt import folds_system
+
+from .view.safe import one_line
+from .view.theme import STYLES
+
+
+def prompt_notes(pair: Pair, system: str, raw: bool) -> list[str]:
+    """What is to be known of how this pair is sent a prompt. Errors as `said.say`."""
+    if raw:
+        return []
+    if not pair.template:
+        return [f"{pair.files['expert'].path.name} has no chat template: the prompt is sent as it is"]
+    if system and folds_system(pair):
+        return ["the chat template has no place for a system message: it stands at the head of the first message"]
+    return []
+
+
+def empty_notes(arms: Sequence[Figures]) -> list[str]:
+    """Of answers that hold no text, why."""
+    reasons: dict[str, list[str]] = {}
+    for arm in arms:
+        if not arm.text.strip() and arm.finish != Finish.INTERRUPTED:
+            why = "the stop text came first" if arm.finish == Finish.STOP else "the model wrote nothing but its end"
+            reasons.setdefault(why if arm.finish != Finish.LENGTH else "it holds white space only", []).append(arm.name)
+    if len(arms) == 1:
+        return [f"the answer is empty: {why}" for why in reasons]
+    return [f"the answer of {', '.join(names)} is empty: {why}" for why, names in reasons.items()]
+
+
+def say_notes(aside: Console, notes: Sequence[str]) -> None:
+    for note in notes:
+        aside.print(Text(f"note: {one_line(note)}", style=STYLES["warning"]), soft_wrap=True)
