@@ -1,4 +1,5 @@
-"""Says on stderr, once, that a pair is tuned, or that a setting makes it slower: the texts, with the flags they name.
+"""Says on stderr, once, what a pair's memory costs, that it is tuned, or that a setting makes it slower: the texts,
+with the flags they name.
 
 Never on stdout, never with --json. `core/tune/advice.py` has the facts.
 """
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from speccas.core.calibration.calibrate import alone_speed
+from speccas.core.headers.memory import costs_of_going_back
 from speccas.core.record.manifest import machine_of
 from speccas.core.record.metrics import Figures
 from speccas.core.runtime.pair import Pair
@@ -69,11 +71,12 @@ def slower_text(advice: SlowerAdvice) -> str:
 
 def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
     """(text, status) of what is to be said before an answer."""
+    lines = [(f"note: {text}", "quiet") for text in costs_of_going_back(pair.header("drafter"), pair.header("expert"))]
     tuned = tuned_of(pair.profile)
     if tuned is None:
-        return []
+        return lines
     notice = tuned_notice(settings.rule, settings.draft_tokens, settings.temperature, tuned, machine_of(pair))
-    return [] if notice is None else notice_lines(notice)
+    return lines if notice is None else [*lines, *notice_lines(notice)]
 
 
 def seed_line(settings: Settings) -> str | None:

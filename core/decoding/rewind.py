@@ -12,6 +12,7 @@ from ..errors import RollbackRefused
 from .sampling import Floats
 
 KEPT = 4  # copies of the state at marked places, the cheapest to do without going first
+COPIES = KEPT + 1  # at most, with the one that moves along
 UNREAD = 4  # tokens that are read again within the call that judges a draft; more are read before it, once
 
 

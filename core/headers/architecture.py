@@ -2,6 +2,7 @@
 
 import hashlib
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,12 @@ class AttentionShape:
     key_length: int
     value_length: int
     state: int
-    """Elements of a recurrent layer's state, 0 where there is none."""
+    """Elements of a recurrent layer's state, F32, 0 where there is none."""
+
+    @property
+    def recurrent_layers(self) -> int:
+        """Layers that have a state: those without a cache, or all where each has both."""
+        return sum(1 for heads in self.kv_heads if not heads) or self.layers
 
     @classmethod
     def of(cls, header: Header) -> "AttentionShape":
@@ -82,6 +88,17 @@ class AttentionShape:
         every = number("full_attention_interval")
         if every > 1:  # a hybrid: only every n-th layer has a cache, the others a state
             kv_heads = [n if (i + 1) % every == 0 else 0 for i, n in enumerate(kv_heads)]
-        state = number("ssm.inner_size") * number("ssm.state_size")
+        if not number("attention.head_count"):  # no attention anywhere
+            kv_heads = [0] * len(kv_heads)
         feed = number("feed_forward_length")
-        return cls(layers, width, feed, heads, tuple(kv_heads), key, value, state)
+        return cls(layers, width, feed, heads, tuple(kv_heads), key, value, _state(number, width))
+
+
+def _state(number: Callable[..., int], width: int) -> int:
+    """Elements that one recurrent layer keeps (llama.cpp: n_embd_r and n_embd_s)."""
+    if size := number("wkv.head_size"):
+        return width * size + width * number("token_shift_count", 2)
+    if seen := number("shortconv.l_cache"):
+        return width * (seen - 1)
+    inner, each = number("ssm.inner_size"), number("ssm.state_size")
+    return inner * each + max(0, number("ssm.conv_kernel") - 1) * (inner + 2 * number("ssm.group_count") * each)

@@ -7,9 +7,11 @@ The constants were measured on SmolLM2-135M and Qwen2.5-Coder 0.5B and 1.5B at c
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..decoding.rewind import COPIES
 from ..errors import DoesNotFit
 from ..headers.architecture import AttentionShape
 from ..headers.gguf import Header, StringArray
+from ..headers.memory import RunningState
 
 STEP = 256  # llama.cpp rounds a context up to a multiple of this
 CACHE_BYTES = 2  # an element of the KV cache is an F16
@@ -60,8 +62,8 @@ def need(model: Footprint, context: int) -> Need:
     if model.mapped:
         weights += sum(tensor.bytes or 0 for tensor in header.tensors if tensor.type_name in model.repacked)
     cache = size * sum(shape.kv_heads) * (shape.key_length + shape.value_length) * CACHE_BYTES
-    recurrent = sum(1 for heads in shape.kv_heads if not heads) or shape.layers
-    cache += recurrent * shape.state * 4 * model.rows
+    if state := RunningState.of(header):  # a snapshot for each row where there are any, and the copies to go back to
+        cache += state.bytes * ((model.rows if state.snapshots else 1) + COPIES)
     outputs = model.rows * vocabulary * 4
     # One layer's activations or the logits, whichever is more, the attention mask, and the output rows.
     layer = model.chunk * (3 * shape.feed_forward + 4 * shape.embedding) * 4

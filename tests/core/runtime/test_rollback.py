@@ -13,6 +13,8 @@ import pytest
 from speccas.core.decoding.rewind import Rewindable
 from speccas.core.decoding.sampling import Floats
 from speccas.core.errors import RollbackRefused, Stopped
+from speccas.core.headers.gguf import read_header
+from speccas.core.headers.memory import RunningState
 from speccas.core.runtime.llama import LlamaContext
 from tests.builders.loaded import llama_model, row
 from tests.builders.random_models import random_model
@@ -116,6 +118,13 @@ def test_a_copy_of_the_state_is_the_state(limited: LlamaContext) -> None:
             limited.restore(state)
             assert np.array_equal(found, row(limited, [OTHER]))
         assert np.abs(found - fresh(limited, state.length)).max() < SAME
+
+
+def test_a_copy_is_as_large_as_the_header_says(limited: LlamaContext) -> None:
+    read(limited, [9])
+    told = RunningState.of(read_header(limited.weights.path))
+    assert told is not None and told.snapshots == bool(limited.rollback)
+    assert 0 < len(limited.save().data) - told.bytes < 200
 
 
 def test_a_copy_without_its_cache_is_refused(limited: LlamaContext) -> None:
