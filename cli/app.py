@@ -3,7 +3,6 @@
 Imports nothing heavy: `--help` and `--version` answer without numpy or llama.cpp.
 """
 
-import io
 import os
 import sys
 from typing import Annotated
@@ -27,12 +26,13 @@ from .commands.show import show
 from .commands.tune import tune
 from .commands.verify import verify
 from .hints import hint_of
+from .streams import StdoutFailed, drop_stdout, open_streams
 from .view.safe import one_line
 
-LIGHT = {"--help", "--version", "--install-completion", "--show-completion"}
+LIGHT = {"-h", "--help", "--version", "--install-completion", "--show-completion"}
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,  # rich help costs 60 ms of every --help
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,12 +51,15 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Speculative cascades for any pair of GGUF models: a small drafter writes ahead, a large expert checks, and a
     deferral rule decides token by token. Watch it happen."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 app.command()(compare)
@@ -77,32 +80,20 @@ app.command()(doctor)
 
 def main() -> None:
     """Entry point of the console script. A user's mistake never shows a traceback; SPECCAS_DEBUG=1 shows them all."""
-    _fill_closed_streams()
+    open_streams()
     arguments = sys.argv[1:]
-    if arguments and arguments[0] not in LIGHT and not LIGHT.intersection(arguments):
+    if arguments[:1] == ["help"]:  # as git and cargo take it
+        arguments = [*(each for each in arguments if each != "help"), "--help"]
+    if arguments and not LIGHT.intersection(arguments):
         from .guard import guard
 
         guard()
-    sys.exit(_run())
+    sys.exit(_flushed(_run(arguments)))
 
 
-def _fill_closed_streams() -> None:
-    """A stream that the caller closed goes nowhere; else the next file we open would get its number."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
-
-
-def _run() -> int:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a stream of ASCII gets ? for a mark or a letter that it lacks
+def _run(arguments: list[str]) -> int:
     try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
+        code = app(arguments, prog_name="speccas", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SpeccasError as error:
         if os.environ.get("SPECCAS_DEBUG"):
@@ -112,24 +103,38 @@ def _run() -> int:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _tell("interrupted", "", 130)
-    except (BrokenPipeError, SystemExit) as end:
-        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
-            raise  # Typer makes exit code 1 of a reader that left; here that is a quiet end
-        _drop_stdout()
-        return 0
+    except StdoutFailed as failed:
+        return _lost(failed, 0)
+    except SystemExit as end:  # a signal
+        return end.code if isinstance(end.code, int) else 1
     except OSError as error:  # a full disk, most likely; what is about a user's file was told by name before
         if os.environ.get("SPECCAS_DEBUG"):
             raise
-        _drop_stdout()
         where = f": {error.filename}" if error.filename else ""
         return _tell(f"{error.strerror or error}{where}", "what was written before may be incomplete", 1)
     except typer.TyperException as error:
-        return _tell(error.format_message(), "speccas --help lists commands and flags", 2)
+        context = getattr(error, "ctx", None)
+        command = "speccas" if context is None else context.command_path
+        what = "commands and flags" if command == "speccas" else "what it takes"
+        return _tell(error.format_message(), f"{command} --help lists {what}", 2)
 
 
-def _drop_stdout() -> None:
-    """So that the interpreter's last flush finds somewhere to go."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def _flushed(code: int) -> int:
+    """Write what is held back, now that it can still be said if it fails. An error that was told before keeps its
+    code."""
+    try:
+        sys.stdout.flush()
+        return code
+    except StdoutFailed as failed:
+        return _lost(failed, code)
+
+
+def _lost(failed: StdoutFailed, code: int) -> int:
+    drop_stdout()
+    if failed.left:
+        return code
+    hint = "what was written before may be incomplete"
+    return _tell(f"cannot write to stdout: {failed.reason}", hint, code or 1)
 
 
 def _tell(message: str, hint: str, code: int) -> int:

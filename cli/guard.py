@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+from .view.terminal import surface
+
 CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
 CRASHED = 70
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -67,7 +69,7 @@ def _ended(status: int, modes: tuple[int, list[object]] | None) -> int:
 
         with contextlib.suppress(termios.error):
             termios.tcsetattr(modes[0], termios.TCSANOW, modes[1])  # type: ignore[arg-type]
-    if sys.stdout.isatty():
+    if surface(sys.stdout).redraws:
         with contextlib.suppress(OSError):
             os.write(1, b"\x1b[0m\x1b[?25h\r\n\x1b[J")  # the cursor may stand in lines that were redrawn
     if name in CRASHES:
@@ -82,4 +84,5 @@ def _ended(status: int, modes: tuple[int, list[object]] | None) -> int:
 
 
 def _tell(message: str, hint: str) -> None:
-    os.write(2, f"{message}\nhint: {hint}\n".encode())
+    with contextlib.suppress(OSError):
+        os.write(2, f"{message}\nhint: {hint}\n".encode())

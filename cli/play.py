@@ -1,6 +1,7 @@
 """From settings to a run: the values that core takes, a loaded pair, and arms played to sinks."""
 
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -194,4 +195,5 @@ def manifest_of(pair: Pair, settings: Settings) -> Manifest:
 
 
 def command_line() -> str:
-    return shlex.join(["speccas", *sys.argv[1:]])
+    """As it was typed, whatever the locale made of its letters."""
+    return shlex.join(["speccas", *(os.fsencode(each).decode("utf-8", "replace") for each in sys.argv[1:])])

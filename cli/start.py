@@ -1,5 +1,6 @@
 """Entry point of the console script: a Ctrl-C is quiet from the first import on."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -16,11 +17,16 @@ def main() -> None:
         signal.signal(signal.SIGINT, before)
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted\n")
+        say()
         sys.exit(130)
 
 
 def leave(*_: object) -> None:
     """While modules load an exception may strike where Python can only print it, so nothing is raised."""
-    os.write(2, b"error: interrupted\n")
+    say()
     os._exit(130)
+
+
+def say() -> None:
+    with contextlib.suppress(OSError):  # stderr is closed, or its disk is full
+        os.write(2, b"error: interrupted\n")

@@ -10,6 +10,11 @@ _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSAFE = re.compile(
     f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_ESCAPED = re.compile("[\udc80-\udcff]+")
+
+
+def _bytes(found: re.Match[str]) -> str:
+    return found.group().encode("ascii", "surrogateescape").decode("utf-8", "replace")
 
 
 def _glyph(found: re.Match[str]) -> str:
@@ -22,8 +27,11 @@ def _glyph(found: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with everything that a terminal would obey shown as a glyph; line feeds stay, tabs become spaces."""
-    return _UNSAFE.sub(_glyph, text).replace("\t", "    ")
+    """The text with everything that a terminal would obey shown as a glyph; line feeds stay, tabs become spaces.
+
+    Bytes of a file's name or an argument that Python could not read in the locale's encoding are read as UTF-8.
+    """
+    return _UNSAFE.sub(_glyph, _ESCAPED.sub(_bytes, text)).replace("\t", "    ")
 
 
 def json_text(document: object) -> str:

@@ -1,6 +1,7 @@
 """Reading a message: line editing, history, several lines, an editor, completion. All of it is prompt_toolkit's."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import DummyOutput, Output, create_output
+
+from ..view.terminal import is_terminal
 
 FENCE = '"""'
 
@@ -49,6 +53,12 @@ def unquoted(text: str) -> str:
     return text
 
 
+def screen() -> Output:
+    """Where the prompt is drawn: on the stream that is a terminal, never into a file."""
+    terminal = any(map(is_terminal, (sys.stdout, sys.stderr)))
+    return create_output(always_prefer_tty=True) if terminal else DummyOutput()
+
+
 class Input:
     """Call it for the next message, as typed. Enter sends; Alt-Enter, a paste and three quotes make lines; Ctrl-G opens
     $EDITOR. Raises Leave and KeyboardInterrupt. `echo` tells whether a signal is but the echo of an earlier one."""
@@ -86,6 +96,7 @@ class Input:
             completer=Commands(commands),
             complete_while_typing=False,
             prompt_continuation="",
+            output=screen(),
         )
 
     def __call__(self) -> str:

@@ -17,7 +17,7 @@ from platformdirs import user_state_path
 from speccas.core.calibration.planner import Planner, curves_file
 from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.arms import parse_arm
-from speccas.core.decoding.events import Drafted, Finish, Finished, Judged, Started
+from speccas.core.decoding.events import Finish, Finished
 from speccas.core.errors import SpeccasError, Stopped
 from speccas.core.runtime.generate import PromptRead
 from speccas.core.runtime.pair import Pair
@@ -35,6 +35,7 @@ from ..play import length_of, load, sampling_of, think_of, wanted_of, warn_of_ov
 from ..settings import Settings
 from ..view.header import facts_of, show_header
 from ..view.legend import Entry, entries, legend_lines, possible
+from ..view.plain import write_event
 from ..view.progress import Waiting
 from ..view.safe import one_line, visible
 from ..view.tables import footer
@@ -188,11 +189,9 @@ class Chat:
                                 f"longer seen by the models, {event.tokens} tokens are left",
                                 "warning",
                             )
-                        elif plain:
-                            self._pipe(event)
                         else:
                             waiting.close()
-                            shown(event)
+                            (write_event if plain else shown)(event)
                         if isinstance(event, Finished):
                             finish = event.finish
             except Stopped:  # while the prompt was read: nothing was written yet
@@ -221,13 +220,6 @@ class Chat:
         new = [each for each in entries(found, marked=not look.colour) if each not in self._told]
         look.write(legend_lines(look.console.width, new))
         self._told += new
-
-    def _pipe(self, event: Started | Drafted | Judged | Finished) -> None:
-        if isinstance(event, Judged):
-            sys.stdout.write("".join(token.text for token in event.tokens))
-        elif isinstance(event, Finished):
-            sys.stdout.write(event.tail + "\n")
-        sys.stdout.flush()
 
     def _interrupted(self) -> int:
         self._stopped_at = self.clock()

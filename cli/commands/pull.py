@@ -24,6 +24,7 @@ def pull(
     from speccas.core.files.local import locate
     from speccas.core.files.profiles import named
 
+    from ..view.plain import write_path
     from ..view.safe import one_line
     from ..view.theme import make_console
     from ..view.transfers import Transfers
@@ -36,7 +37,7 @@ def pull(
         if dry_run:
             aside.print("everything is here: nothing to download")
         for role in sources:
-            print(one_line(str(paths[role] if role in paths else have[role].paths[0])))
+            write_path(paths[role] if role in paths else have[role].paths[0])
         return
 
     from speccas.core.files import hub
@@ -57,7 +58,7 @@ def pull(
         for role, remote in wanted.items():
             have[role] = hub.pull(sources[role], remote, label, transfers.tell)
     for role in sources:
-        print(one_line(str(paths[role] if role in paths else have[role].paths[0])))
+        write_path(paths[role] if role in paths else have[role].paths[0])
 
 
 def show_plan(aside: "Console", jobs: "Sequence[Job]") -> None:

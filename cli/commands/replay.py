@@ -10,7 +10,7 @@ import typer
 
 from speccas.core.errors import UsageError
 
-from ..view.safe import one_line
+from ..view.plain import write_path
 
 if TYPE_CHECKING:
     from speccas.core.record.trace import TraceArm
@@ -38,7 +38,7 @@ def replay(
     arms = [arm for path in traces for arm in read_trace(path)]
     if export is not None:
         export_to(arms, export, force, "give another name, or --force")
-        print(one_line(str(export)))
+        write_path(export)
         return
     look = make_look(make_console(), allow_live=not no_live)
     if why is not None:

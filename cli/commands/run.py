@@ -1,6 +1,5 @@
 """`speccas run`: one answer, for pipes. stdout is the answer and nothing else."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,6 @@ from ..view.safe import json_text
 
 if TYPE_CHECKING:
     from speccas.core.decoding.arms import Arm
-    from speccas.core.decoding.events import Event
     from speccas.core.record.metrics import Fold
     from speccas.core.runtime.pair import Pair
 
@@ -71,6 +69,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     from ..play import asked_of, play_arm, read
     from ..record import recording
     from ..view.header import introduce
+    from ..view.plain import write_event
     from ..view.theme import make_console, make_look
     from ..view.tokens import TokenView
 
@@ -92,24 +91,13 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
         recording(output.trace, pair, settings, text) as recorder,
         TokenView(look, headings=False, rounds=rounds) as shown,
     ):
-        sinks = [] if output.as_json else [pipe if plain else shown]
+        sinks = [] if output.as_json else [write_event if plain else shown]
         fold = play_arm(pair, planner, arm, asked, sinks if recorder is None else [recorder, *sinks], seconds)
         planner.save()
         if recorder is not None:
             recorder.finished(fold.figures(), fold.finished.tail if fold.finished else "")
     tell(pair, settings, asked, fold, output, plain)
     return fold
-
-
-def pipe(event: "Event") -> None:
-    """The answer as text, as it settles; never a mark."""
-    from speccas.core.decoding.events import Finished, Judged
-
-    if isinstance(event, Judged):
-        sys.stdout.write("".join(token.text for token in event.tokens))
-    elif isinstance(event, Finished):
-        sys.stdout.write(event.tail + "\n")
-    sys.stdout.flush()
 
 
 def tell(pair: "Pair", settings: "Settings", asked: "Asked", fold: "Fold", output: "Output", plain: bool) -> None:

@@ -23,17 +23,24 @@ EVERY = 30.0  # seconds between lines where nothing may be redrawn
 
 @contextmanager
 def progress(console: Console, quiet: bool) -> Iterator[Callable[[Step], None]]:
-    """A bar with the time left, on stderr; off a terminal a line every half minute."""
+    """A bar with the time left, on stderr; where nothing may be redrawn a line every half minute."""
     if quiet:
         yield lambda _: None
-    elif console.is_terminal:
+    elif console.is_interactive:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        with Progress(*columns, console=console, transient=True, speed_estimate_period=3600) as bar:
+        with Progress(
+            *columns,
+            console=console,
+            transient=True,
+            speed_estimate_period=3600,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as bar:
             task = bar.add_task("measuring")
 
             def tell(step: Step) -> None:

@@ -1,4 +1,7 @@
-"""Waiting made visible: a bar on stderr, only when loading or reading a prompt takes longer than a second."""
+"""Waiting made visible: a bar on stderr, only when loading or reading a prompt takes longer than a second.
+
+No bar redirects streams: Rich would take over stdout while it draws on stderr, and an answer would end up there.
+"""
 
 import time
 from types import TracebackType
@@ -34,11 +37,13 @@ class Waiting:
             self._tasks = {}
 
     def tell(self, what: str, share: float) -> None:
-        if self.console.color_system is None or time.monotonic() - self._began < PATIENCE:
+        if not self.console.is_interactive or time.monotonic() - self._began < PATIENCE:
             return
         if self._progress is None:
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, console=self.console, transient=True)
+            self._progress = Progress(
+                *columns, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
             self._progress.start()
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=1.0)

@@ -145,7 +145,7 @@ def one_arm(console: Console, figures: Figures) -> None:
     parts += drafts(figures)
     if figures.ttft_ms is not None:
         parts.append(f"first token after {figures.ttft_ms:.0f} ms")
-    console.print(Text(visible(" · ".join(parts)), style="dim"))
+    console.print(Text(visible(" · ".join(parts)), style="dim"), soft_wrap=not console.is_terminal)
 
 
 def drafts(figures: Figures) -> list[str]:

@@ -1,7 +1,5 @@
 """How statuses look, and the two consoles."""
 
-import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +8,8 @@ from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
 
 from speccas.core.decoding.events import Judged, Status, Token
+
+from .console import StreamConsole
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +136,10 @@ def words(text: str, status: str, before: str = "", after: str = "") -> list[tup
     return [run for run in runs if run[0]]
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Rich ends the process with code 1; here a reader that leaves is a quiet end (`app.py`)."""
-        raise BrokenPipeError
-
-
-def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """A console that never interprets what it is given: no markup, no emoji codes, no guessed highlights. With NO_COLOR
-    it writes no escape codes at all: `color_system` is None there, as off a terminal."""
-    return _Console(
-        file=sys.stderr if stderr else sys.stdout,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        width=width,
-        soft_wrap=False,
-        color_system=None if os.environ.get("NO_COLOR") else "auto",
-    )
+def make_console(*, stderr: bool = False, width: int | None = None) -> StreamConsole:
+    """The console of stdout or of stderr; `width` where it is not to depend on the stream."""
+    return StreamConsole(stderr=stderr, width=width)
 
 
 def make_look(console: Console, allow_live: bool = True) -> Look:
-    return Look(console, allow_live and console.is_terminal and console.color_system is not None)
+    return Look(console, allow_live and console.is_interactive)

@@ -1,5 +1,5 @@
-"""A bar for each file that is fetched or read through, with speed and time left, on stderr. Off a terminal: one line a
-file.
+"""A bar for each file that is fetched or read through, with speed and time left, on stderr. Where nothing may be
+redrawn: one line a file.
 """
 
 from types import TracebackType
@@ -44,8 +44,10 @@ class Transfers:
             TransferSpeedColumn(table_column=whole),
             TimeRemainingColumn(table_column=whole),
             console=console,
-            disable=quiet or not console.is_terminal,
+            disable=quiet or not console.is_interactive,
             expand=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> "Transfers":
@@ -64,6 +66,6 @@ class Transfers:
             name = one_line(file)
             shown = ending(name, self.console.width - FIGURES)
             self._tasks[file] = self._progress.add_task(shown, total=size, completed=done)
-            if not self.console.is_terminal:
+            if not self.console.is_interactive:
                 self.console.print(f"{name}: {size / 1e6:,.1f} MB", soft_wrap=True)
         self._progress.update(self._tasks[file], completed=done)
