@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from .calibration.calibrate import alone_speed
@@ -12,7 +13,7 @@ from .decoding.answer import Request
 from .decoding.arms import Arm
 from .decoding.detail import review
 from .decoding.drafts.second_model import common_prefix
-from .decoding.events import Event, Judged
+from .decoding.events import Event, Finish, Judged, Token
 from .decoding.sampling import Sampling
 from .errors import ContextFull, NotASession, Stopped, UsageError
 from .record.metrics import Figures, Fold
@@ -62,6 +63,19 @@ class Answered:
     @property
     def figures(self) -> Figures:
         return self.fold.figures()
+
+
+def kept_ids(tokens: Sequence[Token], text: str, finish: str) -> tuple[int, ...] | None:
+    """The ids of an answer that stay in the conversation: without the token that ended it, without a stop text. None
+    where a stop text lies within a token: the answer is tokenised anew then, as a message is."""
+    ids = tuple(token.id for token in tokens)
+    if finish == Finish.END:
+        return ids[:-1]
+    if finish != Finish.STOP:
+        return ids
+    ends = [*accumulate((token.bytes for token in tokens), initial=b"")]
+    wanted = text.encode()
+    return ids[: ends.index(wanted)] if wanted in ends else None
 
 
 class Session:
@@ -165,17 +179,13 @@ class Session:
 
     def _keep(self, answered: Answered, first: int, again: int) -> None:
         figures, fold = answered.figures, answered.fold
-        tokens = [token.id for token in fold.tokens]
-        if tokens and self.pair.lexicon.ends(tokens[-1]):
-            tokens.pop()
+        ids = kept_ids(fold.tokens, figures.text, figures.finish)
         told = {
             name: value
             for name, value in figures.as_json().items()
             if isinstance(value, int | float | None) and name != "text"
         }
-        turn = Turn(
-            answered.user, figures.text, tuple(tokens), answered.arm.name, str(figures.finish), told, first, again
-        )
+        turn = Turn(answered.user, figures.text, ids, answered.arm.name, str(figures.finish), told, first, again)
         self.last = answered
         with suppress(Stopped, ContextFull):  # the next turn may be undone
             self.pair.expert.mark()

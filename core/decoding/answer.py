@@ -28,7 +28,7 @@ class Lexicon:
     """What the engine must know of the expert's tokens."""
 
     piece: Callable[[int], bytes]
-    """Bytes of a token; empty for control tokens."""
+    """Bytes of a token, of a control token its text: a marker that the model wrote is part of the answer."""
     ends: Callable[[int], bool]
     """Whether a token ends a generation (llama_vocab_is_eog)."""
 
@@ -93,6 +93,10 @@ class Answer:
         """How many tokens may be drafted now: the bonus still fits behind them, in the answer and in the context."""
         return max(0, min(self._limit, self.request.context) - len(self.ids) - 1)
 
+    def piece(self, token: int) -> bytes:
+        """Bytes of a token in this answer; the one that ends it has none."""
+        return b"" if self.lexicon.ends(token) and not self.request.ignore_eos else self.lexicon.piece(token)
+
     def commit(self, token: int) -> str:
         """Add a token; return the text that settled with it. Sets `finish` when it was the last."""
         self.ids.append(token)
@@ -110,6 +114,6 @@ class Answer:
 
     def pieces(self, tokens: Sequence[int]) -> tuple[Piece, ...]:
         """Drafted tokens as they would read here."""
-        data = [self.lexicon.piece(token) for token in tokens]
+        data = [self.piece(token) for token in tokens]
         texts = self.text.peek(data)
         return tuple(Piece(*each) for each in zip(tokens, data, texts, strict=True))

@@ -156,4 +156,4 @@ class Writers:
         token = self.verifier.draw(q1, self.answer.length)
         text = self.answer.commit(token)
         q = q1.prob(token) if self.request.detail else None
-        return Token(token, self.lexicon.piece(token), text, Status.DRAFTER, q=q)
+        return Token(token, self.answer.piece(token), text, Status.DRAFTER, q=q)

@@ -23,7 +23,7 @@ def describe(
     gap: float | None = None,
 ) -> Token:
     """A committed token with what the expert's row says of it, and all the rest where the request asks for detail."""
-    data = answer.lexicon.piece(token)
+    data = answer.piece(token)
     log_p = at.p1.log_prob(token)
     if not answer.request.detail:
         return Token(token, data, text, status, log_p, turned_down=turned_down, gap=gap)
@@ -68,6 +68,7 @@ def review(
         p1 = distribution(rows[i])
         asked = i < len(proposals)
         position = Position(proposals[i].q1 if asked else p1, p1, request.sampling, asked)
-        tokens.append(describe(token.id, token.text, token.status, position, answer, arm, token.turned_down))
+        told = describe(token.id, token.text, token.status, position, answer, arm, token.turned_down)
+        tokens.append(replace(told, bytes=token.bytes))
     settle(expert, [drafter], answer.ids)
     return replace(judged, tokens=tuple(tokens))

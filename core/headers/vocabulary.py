@@ -15,6 +15,7 @@ import numpy as np
 from ..decoding.sampling import Shared
 from ..errors import CannotPair, IntegrityError
 from .gguf import Header, StringArray
+from .markers import is_marker
 from .spelling import BYTE_OF, LETTER, by_rank, by_score, characters, from_letters
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # llama.h: enum llama_token_type
@@ -115,6 +116,16 @@ class Tokens:
     def control(self, texts: Sequence[str]) -> int:
         """The first control token with one of these texts; -1 where there is none."""
         return next((self.index[key] for text in texts if (key := (text.encode(), True)) in self.index), -1)
+
+    @cached_property
+    def markers(self) -> dict[str, int]:
+        """Tokens by text that nobody writes by typing it (`markers.is_marker`)."""
+        found: dict[str, int] = {}
+        for token, text in enumerate(self.texts):
+            kind = self.type(token)
+            if is_marker(text, kind in (UNKNOWN, CONTROL), kind == USER_DEFINED):
+                found.setdefault(text.decode("utf-8", "replace"), token)
+        return found
 
     @cached_property
     def turn_end(self) -> int:

@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ REPACKED = {
     "x86": {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"},
     "arm": {"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"},
 }
+
+STRANGE = "\ue000"
+"""A character that no token has, so that nothing is merged with it."""
 
 _log: deque[str] = deque(maxlen=40)
 
@@ -250,11 +254,11 @@ class LlamaWeights:
         self._open.close()
 
     def piece(self, token: int) -> bytes:
-        """Bytes of a token; empty for control tokens (llama_token_to_piece, special = false)."""
+        """Bytes of a token, of a control token its text (llama_token_to_piece, special = true)."""
         if token not in self._pieces:
             for size in (64, 65536):
                 buffer = ctypes.create_string_buffer(size)
-                length = api.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
+                length = api.llama_token_to_piece(self.vocab, token, buffer, size, 0, True)
                 if length >= 0:
                     self._pieces[token] = buffer.raw[:length]
                     break
@@ -270,14 +274,29 @@ class LlamaWeights:
 
         return Lexicon(self.piece, end)
 
-    def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
-        """Ids of a text. `special`: spellings of control tokens become those tokens; `begin`: add BOS where the model
-        wants one (llama_tokenize)."""
+    def tokenize(self, text: str, *, special: bool, begin: bool = False, inside: bool = False) -> list[int]:
+        """Ids of a text. `special`: spellings of control tokens become those tokens; `begin`: put BOS before it where
+        the model wants one and the text has none; `inside`: it goes on from other text. An EOS that a file asks for
+        behind every text is not put behind a prompt: the answer would begin after the end."""
+        if inside and self._leads:
+            head, ids = self._ids(STRANGE, special), self._ids(STRANGE + text, special)
+            return ids[len(head) :] if ids[: len(head)] == head else ids
+        ids, first = self._ids(text, special), api.llama_vocab_bos(self.vocab)
+        add = begin and first >= 0 and api.llama_vocab_get_add_bos(self.vocab) and ids[:1] != [first]
+        return [first, *ids] if add else ids
+
+    @cached_property
+    def _leads(self) -> bool:
+        """Whether llama_tokenize puts a blank before a text, as SentencePiece does."""
+        return b"".join(map(self.piece, self._ids(STRANGE, False)))[:1] == b" "
+
+    def _ids(self, text: str, special: bool) -> list[int]:
+        """llama_tokenize."""
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         for size in itertools.count():
             buffer = (api.llama_token * room)()
-            count = api.llama_tokenize(self.vocab, data, len(data), buffer, room, begin, special)
+            count = api.llama_tokenize(self.vocab, data, len(data), buffer, room, False, special)
             if count >= 0:
                 return list(buffer[:count])
             if size:

@@ -1,13 +1,13 @@
 """A backend of tables: models that write fixed texts byte by byte, without any file. For commands in this process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from speccas.core.decoding.answer import Lexicon
 from speccas.core.decoding.sampling import Floats
-from speccas.core.decoding.table import TableModel, VirtualClock
+from speccas.core.decoding.table import TableModel
 from speccas.core.errors import UsageError
 from speccas.core.files.source import Source
 from speccas.core.headers.gguf import Header
@@ -59,20 +59,15 @@ def bytes_of(ids: Sequence[int]) -> bytes:
 class TableWeights:
     """One byte, one token."""
 
-    def __init__(
-        self, text: bytes, cost: Callable[[int], float] | None = None, clock: VirtualClock | None = None
-    ) -> None:
+    def __init__(self, text: bytes) -> None:
         self.text = text
-        self.cost = cost
-        self.clock = clock
         self.closed = False
 
-    def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
+    def tokenize(self, text: str, *, special: bool, begin: bool = False, inside: bool = False) -> list[int]:
         return list(text.encode("utf-8", "replace"))
 
     def context(self, length: int, max_rows: int, threads: int | None = None) -> TableModel:
-        row = writer(self.text)
-        return TableModel(row, order=10**6, max_rows=max_rows, room=length, cost=self.cost, clock=self.clock)
+        return TableModel(writer(self.text), order=10**6, max_rows=max_rows, room=length)
 
     def lexicon(self) -> Lexicon:
         return Lexicon(lambda token: bytes([token]) if token < END else b"", lambda token: token == END)
@@ -83,13 +78,6 @@ class TableWeights:
 
 class TableBackend:
     """`table:NAME` is the model of that name in WRITERS."""
-
-    def __init__(
-        self, costs: Mapping[str, Callable[[int], float]] | None = None, clock: VirtualClock | None = None
-    ) -> None:
-        """`costs`: by name, the seconds that reading so many tokens takes on the clock."""
-        self.costs = costs or {}
-        self.clock = clock
 
     def open(self, source: Source, pull: str = "") -> ModelFile:
         name = str(source).partition(":")[2]
@@ -106,5 +94,4 @@ class TableBackend:
     def load(
         self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
     ) -> TableWeights:
-        name = file.path.stem
-        return TableWeights(WRITERS[name], self.costs.get(name), self.clock)
+        return TableWeights(WRITERS[file.path.stem])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from speccas.core.conversation.template import Message
+from speccas.core.headers.vocabulary import CONTROL
 from speccas.core.runtime.pair import Pair
 from speccas.core.runtime.prompt import prompt_of
 
@@ -74,4 +75,4 @@ def test_text_that_looks_like_control(start: Start, saved: Saved, tmp_path: Path
 def controls(pair: Pair, text: str) -> list[int]:
     """The control tokens of a conversation with this message."""
     talk = [Message("user", text), Message("assistant", text), Message("user", text)]
-    return [token for token in prompt_of(pair, talk).ids if not pair.lexicon.piece(token)]
+    return [token for token in prompt_of(pair, talk).ids if pair.tokens.type(token) == CONTROL]

@@ -84,6 +84,16 @@ def test_stop_ends_the_answer_before_the_text(speccas: Run, plain: dict[str, Any
 
 
 @pytest.mark.slow
+def test_a_marker_is_written_as_any_text_and_stops_as_any_text(speccas: Run) -> None:
+    flags = ["hi", "-n", "24", "-k", "4", "--ignore-eos"]
+    whole = speccas("run", *flags).stdout
+    assert "<|im_end|>\n<|im_start|>user\n" in whole
+    assert answer(speccas, *flags)["text"] == whole.removesuffix("\n")
+    done = speccas("run", *flags, "--stop", "<|im_end|>")
+    assert done.returncode == 0 and done.stdout == whole[: whole.index("<|im_end|>")] + "\n"
+
+
+@pytest.mark.slow
 def test_raw_takes_the_prompt_as_it_is(speccas: Run, plain: dict[str, Any]) -> None:
     turns = TURN.format("system", WHO) + TURN.format("user", ASK) + "<|im_start|>assistant\n"
     assert answer(speccas, turns, "--raw", "-n", "24")["text"] == plain["text"]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speccas.core.conversation.template import Message, render
-from speccas.core.conversation.tokenize import chat_ids, control_texts, raw_ids, unused
+from speccas.core.conversation.tokenize import chat_ids, raw_ids, unused
 from speccas.core.errors import UsageError
 from speccas.core.headers.vocabulary import CONTROL
 from speccas.core.runtime.pair import Pair
@@ -121,12 +121,6 @@ def test_known_answers_keep_their_tokens(tiny: Pair) -> None:
     assert spelled(tiny, ids) == render(tiny.template, talk, begin=begin, end=end)
     at = next(i for i in range(len(ids)) if ids[i : i + len(odd)] == odd)
     assert ids[:at] + tokens(tiny, "Hello there") + ids[at + len(odd) :] == ids_of(tiny, *talk)
-
-
-def test_control_texts_are_longest_first(tiny: Pair) -> None:
-    texts = control_texts(tiny.tokens)
-    assert "<|im_end|>" in texts and len(texts) == 17 and "" not in texts
-    assert texts == sorted(texts, key=len, reverse=True)
 
 
 def test_a_prompt_that_does_not_fit(tiny: Pair) -> None:

@@ -20,6 +20,7 @@ from speccas.core.conversation.template import Message
 from speccas.core.conversation.tokenize import chat_ids
 from speccas.core.conversation.transcript import Conversation, Turn, as_markdown, for_vocabulary, load, save
 from speccas.core.errors import IntegrityError, UsageError
+from speccas.core.headers.vocabulary import CONTROL
 from speccas.core.runtime.pair import Pair
 from speccas.core.runtime.prompt import prompt_of
 from tests.builders.loaded import tokens
@@ -111,7 +112,7 @@ def test_another_vocabulary() -> None:
 class Letters:
     """A tokenizer whose tokens are characters, and one control token: <end> is 0 where it may be."""
 
-    def tokenize(self, text: str, *, special: bool, begin: bool = False) -> list[int]:
+    def tokenize(self, text: str, *, special: bool, begin: bool = False, inside: bool = False) -> list[int]:
         parts = text.split("<end>") if special else [text]
         ids = [[ord(each) for each in part] for part in parts]
         return [token for i, part in enumerate(ids) for token in ([0] if i else []) + part]
@@ -120,10 +121,10 @@ class Letters:
 class OneControl:
     """As much of a vocabulary as `chat_ids` looks at."""
 
-    texts = (b"<end>", b"a")
+    markers: Mapping[str, int] = {"<end>": 0}
 
-    def __len__(self) -> int:
-        return 2
+    def stands_for(self, token: int) -> bytes:
+        return chr(token).encode() if token else b"<end>"
 
     def type(self, token: int) -> int:
         return 3 if token == 0 else 1
@@ -197,4 +198,4 @@ def test_on_a_real_template(tiny: Pair) -> None:
     second = ids_of(tiny, [user, Message("assistant", text), user], {1: answer})
     benign = ids_of(tiny, [Message("user", "x")])
     assert second[: len(first)] == first and second[len(first) : len(first) + len(answer)] == answer
-    assert sum(not tiny.lexicon.piece(t) for t in first) == sum(not tiny.lexicon.piece(t) for t in benign)
+    assert sum(tiny.tokens.type(t) == CONTROL for t in first) == sum(tiny.tokens.type(t) == CONTROL for t in benign)

@@ -200,7 +200,7 @@ def test_tokens_and_text(model: LlamaContext) -> None:
         tokens = model.weights.tokenize(text, special=False)
         assert b"".join(map(model.weights.piece, tokens)).decode() == text
     end = model.weights.tokenize("<|im_end|>", special=True)
-    assert len(end) == 1 and model.weights.piece(end[0]) == b"" and model.weights.lexicon().ends(end[0])
+    assert len(end) == 1 and model.weights.piece(end[0]) == b"<|im_end|>" and model.weights.lexicon().ends(end[0])
     typed = model.weights.tokenize("<|im_end|>", special=False)
     assert len(typed) > 1 and not any(map(model.weights.lexicon().ends, typed))
     assert model.weights.tokenize("\udcff", special=False) == model.weights.tokenize("?", special=False)
