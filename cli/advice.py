@@ -56,12 +56,12 @@ def notice_lines(notice: TunedNotice) -> list[tuple[str, str]]:
 
 def slower_text(advice: SlowerAdvice) -> str:
     """The warning behind answers that were slower than the expert alone, with what to do about it."""
-    told = ", ".join(f"{name} {speedup:.2f}x" for name, speedup in advice.slower)
+    told = ", ".join(f"{name} {speedup:.1f}x" for name, speedup in advice.slower)
     best = setting(advice.rule, advice.better_draft_tokens)
     if advice.remedy is Remedy.TUNED and advice.tuned is not None:
         better = f"speccas tune found {best} ({gain(advice.tuned)})"
     elif advice.remedy is Remedy.FASTER_HERE:
-        better = f"{best} was faster ({advice.speedup:.2f}x)"
+        better = f"{best} was faster ({advice.speedup:.1f}x)"
     elif advice.remedy is Remedy.AUTO:
         better = "-k auto drafts only where it pays; `speccas tune` finds what is fastest"
     else:

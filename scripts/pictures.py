@@ -30,6 +30,7 @@ from speccas.cli.view.tables import show_arms
 from speccas.cli.view.theme import Look
 from speccas.cli.view.tokens import TokenView
 from speccas.core.decoding.events import Drafted
+from speccas.core.record.comparison import Comparison
 from speccas.core.record.metrics import Figures
 from speccas.core.record.trace import TraceArm, read_trace
 
@@ -125,7 +126,8 @@ def screenshot(shot: Shot) -> str:
     raw, look = terminal(shot.width, shot.colour)
     raw.write("\n".join(hanging("$ ", typed(shot.recording), shot.width)) + "\n")
     play_recorded(look, arms, "tokens", None, 0.0, lambda: 0.0, lambda _: None)
-    show_arms(look.console, [Figures.from_json(arm) for arm in document["arms"]])
+    figures = [Figures.from_json(arm) for arm in document["arms"]]
+    show_arms(look.console, Comparison(figures, document.get("drift")))
     return picture(drawn(raw.getvalue()), shot.width, "speccas compare", shot.theme)
 
 

@@ -235,8 +235,9 @@ class Chat:
         alone = 0.0 if detail or last.arm.rule is None else self.session.measure_alone()
         self.note(footer(last.figures, alone))
         speed = last.figures.tokens_per_second
-        if speed and alone and is_slow(speed / alone, last.figures.tokens, self.settings.draft_tokens):
-            self.note(f"slower than the expert ({speed / alone:.2f}x): {self._better(last.arm.name)}", "warning")
+        drafted = bool(last.figures.drafted)  # where nothing was, no draft made it slower
+        if drafted and speed and alone and is_slow(speed / alone, last.figures.tokens, self.settings.draft_tokens):
+            self.note(f"slower than the expert ({speed / alone:.1f}x): {self._better(last.arm.name)}", "warning")
         if finish is Finish.CONTEXT:
             self.note("the context is full; /clear starts anew, the next question lets the oldest turns go", "warning")
 

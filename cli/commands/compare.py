@@ -13,11 +13,13 @@ from ..view.safe import json_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from speccas.core.calibration.planner import Planner
     from speccas.core.decoding.arms import Arm
+    from speccas.core.record.comparison import Comparison
     from speccas.core.record.metrics import Figures, Fold
     from speccas.core.runtime.pair import Pair
 
-    from ..play import Output
+    from ..play import Asked, Output
     from ..settings import Settings
 
 
@@ -54,7 +56,7 @@ def compare(
 
     from speccas.core.decoding.arms import distinct, every_arm, parse_arm
 
-    from ..play import Output, interrupted, opened
+    from ..play import Output, opened
     from ..view.arms import check_view
 
     check_view(view)
@@ -62,9 +64,10 @@ def compare(
     arms = distinct([*every_arm(), *named] if every else named)
     output = Output(view, why, trace, as_json, not no_live, quiet)
     with opened(settings) as pair:
-        folds, figures = play_all(pair, settings, text, arms, output, side_by_side)
-        tell(pair, settings, folds, figures, output)
-    if interrupted(folds[-1]):
+        folds, compared = play_all(pair, settings, text, arms, output, side_by_side)
+        tell(pair, settings, folds, compared, output)
+        stopped = bool(pair.stop)
+    if stopped:
         raise typer.Exit(130)
 
 
@@ -75,9 +78,11 @@ def play_all(
     arms: "Sequence[Arm]",
     output: "Output",
     side_by_side: bool | None,
-) -> "tuple[list[Fold], list[Figures]]":
-    """Play the arms one after another, each from the same prompt, and hold each against the first."""
+) -> "tuple[list[Fold], Comparison]":
+    """Play the arms one after another, each from the same prompt, and hold each against the first, which is measured
+    again behind them."""
     from speccas.core.calibration.planner import Planner, curves_file
+    from speccas.core.record.comparison import compare_arms
     from speccas.core.record.metrics import against
 
     from ..advice import say_tuned
@@ -121,12 +126,37 @@ def play_all(
                 flowing.baseline = results[0].tokens_per_second
             if interrupted(fold):
                 break
-    return folds, results
+    drift = (
+        None if pair.stop or asked.detail or len(arms) == 1 else expert_again(pair, planner, arms[0], asked, folds[0])
+    )
+    return folds, compare_arms(results, drift)
 
 
-def tell(
-    pair: "Pair", settings: "Settings", folds: "Sequence[Fold]", figures: "Sequence[Figures]", output: "Output"
-) -> None:
+def expert_again(pair: "Pair", planner: "Planner", expert: "Arm", asked: "Asked", first: "Fold") -> float | None:
+    """Let the expert alone write the beginning of its answer once more, unseen; by how much it was slower than before
+    the arms. None where it was stopped."""
+    from dataclasses import replace
+
+    from speccas.core.decoding.events import Event, Judged
+    from speccas.core.record.comparison import AGAIN, drift_of
+
+    from ..play import interrupted, play_arm
+    from ..view.progress import Waiting
+    from ..view.theme import make_console
+
+    count = min(AGAIN, len(first.tokens))
+    with Waiting(make_console(stderr=True)) as waiting:
+
+        def tell(event: Event) -> None:
+            if isinstance(event, Judged):
+                waiting.tell("timing the expert once more", event.at / count)
+
+        shorter = replace(asked, length=replace(asked.length, max_tokens=count))
+        again = play_arm(pair, planner, expert, shorter, [tell], {"expert": 0.0})
+    return None if interrupted(again) else drift_of(first.rounds, again.rounds)
+
+
+def tell(pair: "Pair", settings: "Settings", folds: "Sequence[Fold]", compared: "Comparison", output: "Output") -> None:
     """The document, or the table, what is to be said of the speed, and the token that is to be explained."""
     from speccas.core.record.manifest import RunDocument
 
@@ -134,18 +164,21 @@ def tell(
     from ..notes import empty_notes, say_notes
     from ..play import interrupted, manifest_of
     from ..view.arms import show_why
+    from ..view.header import facts_of, show_header
     from ..view.tables import show_arms
     from ..view.theme import make_console, make_look
 
     if output.as_json:
-        print(json_text(RunDocument(manifest_of(pair, settings), figures).as_json()))
+        print(json_text(RunDocument(manifest_of(pair, settings), compared.arms, compared.drift).as_json()))
         return
     console = make_console()
-    show_arms(console, figures, output.detail)
+    if output.quiet:  # else it stands above the answers
+        show_header(make_look(console, False), facts_of(pair, settings))
+    show_arms(console, compared, output.detail)
     if not output.silent:
-        say_notes(make_console(stderr=True), empty_notes(figures))
+        say_notes(make_console(stderr=True), empty_notes(compared.arms))
     if not (output.quiet or output.detail or interrupted(folds[-1])):
-        warn_slower(make_console(stderr=True), pair, settings, figures)
+        warn_slower(make_console(stderr=True), pair, settings, compared.arms)
     for fold in folds if output.why is not None else ():
         console.print()
         show_why(make_look(console, output.live), fold.name, fold.rounds, output.why or 0)

@@ -7,10 +7,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from speccas.core.decoding.events import Finish
+from speccas.core.record.comparison import Comparison, digits
 from speccas.core.record.metrics import Figures
+from speccas.core.record.verdict import is_faster, verdict_of
 
+from .difference import same
 from .safe import one_line, visible
 from .theme import STYLES
+from .verdict import OFF, caveats, times, verdict_text
 
 GAP = 2  # cells between columns
 
@@ -18,6 +23,7 @@ COLUMNS = (
     "arm",
     "tokens/s",
     "speed-up",
+    "if flat",
     "acceptance",
     "kept",
     "deferred",
@@ -27,39 +33,40 @@ COLUMNS = (
 )
 DETAIL = "This run recorded probabilities for every token (--trace, --why, --view rounds): its speeds do not count."
 NOTES = (
-    "acceptance = (agreed + kept) / (agreed + kept + deferred); tokens/call = tokens per expert call, bonus included; "
-    "log-prob = what the expert thinks of the text, mean ln p a token at temperature 1; a speed-up is against the "
-    "expert alone in this run."
+    "speed-up = against the expert alone in this run; if flat = the same if a call of the expert cost as one token "
+    "(most GPUs), by counts alone; acceptance = (agreed + kept) / (agreed + kept + deferred); tokens/call = tokens per "
+    "expert call, bonus included; log-prob = how well the expert likes the text (0 is best), mean ln p a token."
 )
+DIFFERS = " Words that differ: the arm's / the expert's."
 
 
 def number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def same(figures: Figures) -> str:
-    """Whether the text is the expert's own, or where it first differs and how near the expert's choice was there."""
-    if figures.identical_to_expert is None:
-        return "-"
-    if figures.identical_to_expert:
-        return "yes"
-    gap = "" if figures.first_difference_gap is None else f" (gap {figures.first_difference_gap:.2f})"
-    return f"differs at {figures.first_difference}{gap}"
-
-
-def cells(figures: Figures) -> tuple[str, ...]:
+def cells(figures: Figures, expert: Figures, best: bool, timed: bool) -> tuple[str, ...]:
     """One row, in the order of COLUMNS."""
     return (
-        visible(figures.name),
-        number(figures.tokens_per_second, ".1f"),
-        number(figures.speedup, ".2f") + ("x" if figures.speedup is not None else ""),
+        visible(figures.name) + " (best)" * best,
+        speed(figures),
+        times(figures) if timed else "-",
+        number(figures.speedup_if_flat, ".1f") + ("x" if figures.speedup_if_flat is not None else ""),
         number(figures.acceptance, ".0%"),
         number(figures.kept, "d"),
         number(figures.deferred, "d"),
         number(figures.tokens_per_expert_call, ".2f"),
         number(figures.expert_logprob, ".3f"),
-        same(figures),
+        same(figures, expert),
     )
+
+
+def speed(figures: Figures) -> str:
+    """Tokens a second, no more exact than the expert's two measurements."""
+    value, low, high = figures.tokens_per_second, figures.speedup_low, figures.speedup_high
+    if value is None or low is None or high is None or not figures.speedup:
+        return number(value, ".1f")
+    half = value * (high - low) / figures.speedup
+    return number(value, f".{min(1, digits(0, half))}f")
 
 
 def draw(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> None:
@@ -95,13 +102,37 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     return [max(cell_len(one_line(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
 
 
-def show_arms(console: Console, arms: Sequence[Figures], detail: bool = False) -> None:
-    """The comparison and what its columns mean. `detail`: the run recorded probabilities, so its times do not count."""
+def show_arms(console: Console, compared: Comparison, detail: bool = False) -> None:
+    """Who won, the figures of each arm, and what they mean. `detail`: the run recorded probabilities, so its times do
+    not count."""
     console.print()
-    draw(console, COLUMNS, [cells(figures) for figures in arms], left=(0, len(COLUMNS) - 1))
-    if detail:
-        console.print(Text(DETAIL, style=STYLES["warning"]))
-    console.print(Text(NOTES, style="dim"))
+    told = verdict_text(compared, detail)
+    if told is not None:
+        console.print(Text(told, style="bold"), soft_wrap=not console.is_terminal)
+        console.print()
+    expert, best = compared.arms[0], winner(compared) if not detail else None
+    rows = [cells(figures, expert, figures is best, not detail) for figures in compared.arms]
+    draw(console, COLUMNS, rows, left=(0, len(COLUMNS) - 1))
+    for line in [*([DETAIL] if detail else []), *cut(compared.arms), *([] if detail else caveats(compared))]:
+        console.print(Text(line, style=STYLES["warning"]))
+    differs = any(figures.identical_to_expert is False for figures in compared.arms)
+    console.print(Text(NOTES + DIFFERS * differs, style="dim"))
+
+
+def winner(compared: Comparison) -> Figures | None:
+    """The fastest arm with the expert's own text, where it was faster."""
+    found = verdict_of(compared)
+    return found.lossless if found is not None and is_faster(found.lossless) else None
+
+
+def cut(arms: Sequence[Figures]) -> list[str]:
+    """Which answers end where -n ends them."""
+    names = [figures.name for figures in arms if figures.finish == Finish.LENGTH]
+    if not names:
+        return []
+    who = "every answer" if len(names) == len(arms) else one_line(", ".join(names))
+    most = max(figures.tokens for figures in arms if figures.finish == Finish.LENGTH)
+    return [f"cut at {most} tokens (-n): {who}"]
 
 
 def one_arm(console: Console, figures: Figures) -> None:
@@ -124,7 +155,9 @@ def drafts(figures: Figures) -> list[str]:
         parts.append(f"accepted {figures.acceptance:.0%}, kept {figures.kept}, deferred {figures.deferred}")
     if figures.looked_up_accepted:
         parts.append(f"copied {figures.looked_up_accepted}")
-    if figures.rounds_off and figures.tokens:
+    if figures.drafted == 0 and figures.rounds_off == figures.tokens:
+        parts.append(OFF)
+    elif figures.rounds_off and figures.tokens:
         parts.append(f"drafting off for {figures.alone / figures.tokens:.0%} of the tokens")
     return parts
 
@@ -133,8 +166,8 @@ def footer(figures: Figures, alone: float) -> str:
     """One line under an answer in a chat. `alone`: tokens a second of the expert alone, 0 when not known."""
     speed = figures.tokens_per_second
     parts = [f"{number(speed, '.1f')} tokens/s"]
-    if alone and speed and figures.drafted is not None:
-        parts[0] += f" ({speed / alone:.2f}x the expert alone)"
+    if alone and speed and figures.drafted:
+        parts[0] += f" ({speed / alone:.1f}x the expert alone)"
     parts += drafts(figures)
     if figures.ttft_ms is not None:
         parts.append(f"first token after {figures.ttft_ms / 1e3:.2f} s")

@@ -84,9 +84,13 @@ class RunDocument:
 
     manifest: Manifest
     arms: Sequence[Figures]
+    drift: float | None = None
+    """Seconds of the expert alone behind the arms over before them, for the same tokens; None where it was measured
+    once or not at all."""
 
     def as_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "manifest": self.manifest.as_json(), "arms": [arm.as_json() for arm in self.arms]}
+        arms = [arm.as_json() for arm in self.arms]
+        return {"schema": SCHEMA, "manifest": self.manifest.as_json(), "arms": arms, "drift": self.drift}
 
 
 def model_facts(file: ModelFile) -> ModelFacts:

@@ -58,6 +58,9 @@ class Figures:
     """The speed-up if a call of the expert cost the same however many tokens it reads, by counts alone: tokens /
     (expert calls + c x drafter steps), c being the bytes of weights that a step reads, the drafter's over the expert's
     (Leviathan et al., arXiv 2211.17192, with what was counted in place of expectations)."""
+    speedup_low: float | None = None
+    """The speed-up against the faster and (`speedup_high`) the slower of two measurements of the expert alone."""
+    speedup_high: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

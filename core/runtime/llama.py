@@ -342,6 +342,7 @@ class LlamaContext:
             n_ubatch=self.chunk,
             n_seq_max=1,
             n_outputs_max=self.max_rows,
+            swa_full=True,  # a cache of the window alone goes back no further than it is long
             n_rs_seq=self.max_rows - 1 if self.weights.limited else 0,
             n_threads=self.threads,
             n_threads_batch=self.threads,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from ..record.metrics import Figures
 from .store import Tuned
 
-SLOWER = 0.97
+SLOWER = 0.95
 """Below this an answer at a fixed k counts as slower than the expert alone: above it is noise."""
 SLOWER_AUTO = 0.9
 """The same where the draft length is `auto`, which tries drafts at a small loss before it leaves them off."""
@@ -82,23 +82,25 @@ def is_slow(times: float, tokens: int, k: int | str) -> bool:
     return tokens >= fewest and times < limit
 
 
+def is_slower(figures: Figures, k: int | str) -> bool:
+    """The same of an arm with drafts, against both measurements of the expert alone where there are two."""
+    times = figures.speedup if figures.speedup_high is None else figures.speedup_high
+    return bool(figures.drafted) and times is not None and is_slow(times, figures.tokens, k)
+
+
 def slower_advice(figures: Sequence[Figures], k: int | str, tuned: Tuned | None) -> SlowerAdvice | None:
     """What to say behind answers at draft length `k`, each with its speed-up; None where none was slow.
 
     Better is what a search found, else what was faster in the same run, else what is never much slower.
     """
-    ruled = [
-        (each.name, each.speedup, each.tokens)
-        for each in figures
-        if each.drafted is not None and each.speedup is not None
-    ]
-    slow = tuple((name, speedup) for name, speedup, tokens in ruled if is_slow(speedup, tokens, k))
+    ruled = [(each.name, each.speedup) for each in figures if each.drafted is not None and each.speedup is not None]
+    slow = tuple((each.name, each.speedup) for each in figures if each.speedup is not None and is_slower(each, k))
     if not slow:
         return None
     names = [name for name, _ in slow]
-    best, fastest, _ = max(ruled, key=lambda each: each[1])
+    best, fastest = max(ruled, key=lambda each: each[1])
     if tuned is not None and not (tuned.draft_tokens == k and tuned.rule in names):
         return SlowerAdvice(k, slow, Remedy.TUNED, tuned.rule, tuned.draft_tokens, tuned=tuned)
-    if best not in names and fastest > 1:
+    if best not in names and fastest > 1 / SLOWER:
         return SlowerAdvice(k, slow, Remedy.FASTER_HERE, best, k, fastest)
     return SlowerAdvice(k, slow, Remedy.EXPERT if k == "auto" else Remedy.AUTO)

@@ -71,6 +71,20 @@ def plain(r: Random) -> Tensors:
     return found
 
 
+def windowed(r: Random) -> Tensors:
+    """Seven layers of attention, all but the sixth of a sliding window (gemma3)."""
+    found = {"output_norm.weight": one(WIDTH)}
+    for b in range(7):
+        found |= {f"blk.{b}.attn_norm.weight": one(WIDTH)} | attention(b, r) | feed_forward(b, r)
+        found |= {
+            f"blk.{b}.attn_q_norm.weight": one(WIDTH // HEADS),
+            f"blk.{b}.attn_k_norm.weight": one(WIDTH // HEADS),
+            f"blk.{b}.post_attention_norm.weight": one(WIDTH),
+            f"blk.{b}.post_ffw_norm.weight": one(WIDTH),
+        }
+    return found
+
+
 def hybrid(r: Random) -> Tensors:
     """A short convolution and a layer of attention (lfm2)."""
     found = {"token_embd_norm.weight": one(WIDTH)}
@@ -108,6 +122,18 @@ def recurrent(r: Random) -> Tensors:
 
 KINDS: dict[str, tuple[str, Callable[[Random], Tensors], dict[str, int | list[int] | float]]] = {
     "plain": ("llama", plain, {"attention.head_count": HEADS, "attention.head_count_kv": HEADS // 2}),
+    "windowed": (
+        "gemma3",
+        windowed,
+        {
+            "attention.head_count": HEADS,
+            "attention.head_count_kv": HEADS // 2,
+            "attention.key_length": WIDTH // HEADS,
+            "attention.value_length": WIDTH // HEADS,
+            "attention.sliding_window": 8,
+            "block_count": 7,
+        },
+    ),
     "hybrid": (
         "lfm2",
         hybrid,

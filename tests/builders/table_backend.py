@@ -1,13 +1,13 @@
 """A backend of tables: models that write fixed texts byte by byte, without any file. For commands in this process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from speccas.core.decoding.answer import Lexicon
 from speccas.core.decoding.sampling import Floats
-from speccas.core.decoding.table import TableModel
+from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.errors import UsageError
 from speccas.core.files.source import Source
 from speccas.core.headers.gguf import Header
@@ -59,15 +59,20 @@ def bytes_of(ids: Sequence[int]) -> bytes:
 class TableWeights:
     """One byte, one token."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(
+        self, text: bytes, cost: Callable[[int], float] | None = None, clock: VirtualClock | None = None
+    ) -> None:
         self.text = text
+        self.cost = cost
+        self.clock = clock
         self.closed = False
 
     def tokenize(self, text: str, *, special: bool, begin: bool = False, inside: bool = False) -> list[int]:
         return list(text.encode("utf-8", "replace"))
 
     def context(self, length: int, max_rows: int, threads: int | None = None) -> TableModel:
-        return TableModel(writer(self.text), order=10**6, max_rows=max_rows, room=length)
+        row = writer(self.text)
+        return TableModel(row, order=10**6, max_rows=max_rows, room=length, cost=self.cost, clock=self.clock)
 
     def lexicon(self) -> Lexicon:
         return Lexicon(lambda token: bytes([token]) if token < END else b"", lambda token: token == END)
@@ -78,6 +83,13 @@ class TableWeights:
 
 class TableBackend:
     """`table:NAME` is the model of that name in WRITERS."""
+
+    def __init__(
+        self, costs: Mapping[str, Callable[[int], float]] | None = None, clock: VirtualClock | None = None
+    ) -> None:
+        """`costs`: by name, the seconds that reading so many tokens takes on the clock."""
+        self.costs = costs or {}
+        self.clock = clock
 
     def open(self, source: Source, pull: str = "") -> ModelFile:
         name = str(source).partition(":")[2]
@@ -94,4 +106,5 @@ class TableBackend:
     def load(
         self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
     ) -> TableWeights:
-        return TableWeights(WRITERS[file.path.stem])
+        name = file.path.stem
+        return TableWeights(WRITERS[name], self.costs.get(name), self.clock)

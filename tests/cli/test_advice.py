@@ -38,9 +38,9 @@ def test_a_fixed_length_is_warned_of_where_nothing_was_faster() -> None:
 
 def test_a_slow_answer_names_itself_and_what_would_be_better() -> None:
     slow = (("exact", 0.4), ("token:0.5", 0.9))
-    assert "at -k 4: exact 0.40x, token:0.5 0.90x. -k auto" in slower_text(SlowerAdvice(4, slow, Remedy.AUTO))
+    assert "at -k 4: exact 0.4x, token:0.5 0.9x. -k auto" in slower_text(SlowerAdvice(4, slow, Remedy.AUTO))
     faster = SlowerAdvice(4, slow[:1], Remedy.FASTER_HERE, "token:0.5", 4, 1.2)
-    assert slower_text(faster).endswith("exact 0.40x. --rule token:0.5 -k 4 was faster (1.20x)")
+    assert slower_text(faster).endswith("exact 0.4x. --rule token:0.5 -k 4 was faster (1.2x)")
     tuned = SlowerAdvice(4, slow[:1], Remedy.TUNED, "token:0.5", 3, tuned=FAST)
     assert "speccas tune found --rule token:0.5 -k 3 (1.18x" in slower_text(tuned)
     assert ". --rule expert does" in slower_text(SlowerAdvice("auto", slow[:1], Remedy.EXPERT))

@@ -26,7 +26,7 @@ class Talk:
         )
         self.before = termios.tcgetattr(self.child.child_fd)
         self.env = env
-        self.raw = ""
+        self.raw = self.greeting = ""
 
     def ready(self) -> str:
         self.child.expect_exact(READY)
@@ -69,7 +69,8 @@ def start(script: str, home: Mapping[str, str]) -> Iterator[Start]:
 
     def begin(*arguments: str, env: Mapping[str, str] | None = None) -> Talk:
         talks.append(Talk(script, {**home, **(env or {})}, *arguments))
-        assert "/help" in talks[-1].ready()
+        talks[-1].greeting = talks[-1].ready()
+        assert "/help" in talks[-1].greeting
         return talks[-1]
 
     yield begin

@@ -67,9 +67,11 @@ def test_what_commands_change(start: Start, saved: Saved) -> None:
     rounds = talk.say("Is it sweet?")
     assert "   1  " in rounds and " p0." in rounds and " q0." in rounds, "a line a round, with probabilities"
     assert "the expert alone" not in rounds, "a run with detail is not timed"
+    coloured = "\x1b[38;5;"
+    assert coloured in talk.raw
     talk.say("/view off")
-    assert "\x1b[32m" not in talk.raw or talk.say("Yes?")
-    assert "\x1b[4;" not in talk.raw
+    talk.say("Yes?")
+    assert coloured not in talk.raw
     talk.say("/view tokens")
     for rule in ("exact", "token-cascade"):
         talk.say(f"/regen {rule}")
@@ -214,3 +216,21 @@ def test_what_a_second_answer_changed() -> None:
     assert difference((1, 2), [1, 2]) == "the same answer, token for token"
     assert difference((1, 2, 3, 4), (1, 2, 9, 4)).startswith("differs from the answer before at token 2; 75%")
     assert difference((1, 2), (1, 2, 3)).startswith("differs from the answer before at token 2")
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
+def test_the_legend_grows_with_what_can_occur(start: Start) -> None:
+    """Once above the first prompt; another rule adds what it can show, and nothing is said twice."""
+    agreed, kept, struck = "drafted, the expert agrees", "accepted by rule alone", "turned down or discarded"
+    talk = start("-k", "2", "--temperature", "0", "-n", "2")
+    first = talk.greeting
+    assert "decides every word" in first and first.count(agreed) == 1 and kept not in first
+    assert agreed not in talk.say("hi")
+    assert kept not in talk.say("/rule token")
+    told = talk.say("hi")
+    assert told.count(kept) == 1 and agreed not in told
+    talk.say("/view rounds")
+    told = talk.say("hi")
+    assert told.count(struck) == 1 and "the drafter's own probability" in told and kept not in told
+    assert talk.leave() == 0

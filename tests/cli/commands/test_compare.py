@@ -21,7 +21,7 @@ POEM = "Write a short poem about the sea."
 SHOWN_BY = ["--rule", "confidence", "--rule", "token", "--temperature", "0", "-k", "4", "-n", "96", "--json"]
 
 # Design section 7, version 1: adding a key is a change that users must be told of.
-DOCUMENT = {"schema", "manifest", "arms"}
+DOCUMENT = {"schema", "manifest", "arms", "drift"}
 MANIFEST = {
     "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
     "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "seed", "ctx", "command",
@@ -32,10 +32,26 @@ ARM = {
     "prefill_seconds", "draft_seconds", "verify_seconds", "overhead_seconds", "drafted", "judged", "agreed", "kept",
     "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted", "alone", "mode", "rounds_off", "expert_calls",
     "acceptance", "tokens_per_expert_call", "expert_logprob", "identical_to_expert", "first_difference",
-    "first_difference_gap", "drafter_steps", "speedup_if_flat",
+    "first_difference_gap", "drafter_steps", "speedup_if_flat", "speedup_low", "speedup_high",
 }  # fmt: skip
 COUNTS = {"drafted", "judged", "agreed", "kept", "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted"}
 FINISHES = {"end", "length", "stop", "context", "interrupted"}
+
+
+def check_speedup(arm: Arm, place: float, baseline: Arm, drift: float | None) -> None:
+    """Against the expert alone as it was before the arms and behind them; `place` of the way between. Never more than
+    the counts allow."""
+    most = arm["tokens"] / arm["expert_calls"] if arm["expert_calls"] else float("inf")
+    plain = arm["tokens_per_second"] / baseline["tokens_per_second"]
+    drift = drift or 1.0
+    if arm["name"] == "expert":
+        assert arm["speedup"] == 1.0
+        return
+    assert arm["speedup"] == pytest.approx(min(most, plain * (1 + (drift - 1) * place)))
+    if arm["speedup_low"] is not None:
+        assert arm["speedup_low"] == pytest.approx(min(most, plain * min(1, drift)))
+        assert arm["speedup_high"] == pytest.approx(min(most, plain * max(1, drift)))
+        assert arm["speedup_low"] <= arm["speedup"] <= arm["speedup_high"]
 
 
 def check_arm(arm: Arm, baseline: Arm, greedy: bool) -> None:
@@ -45,7 +61,6 @@ def check_arm(arm: Arm, baseline: Arm, greedy: bool) -> None:
     assert all(arm[key] >= 0 for key in ("seconds", "prefill_seconds", "draft_seconds", "verify_seconds"))
     assert 0 <= arm["overhead_seconds"] <= arm["seconds"]
     assert arm["tokens_per_second"] == pytest.approx(arm["tokens"] / arm["seconds"])
-    assert arm["speedup"] == pytest.approx(arm["tokens_per_second"] / baseline["tokens_per_second"])
     assert arm["ttft_ms"] > 1e3 * arm["prefill_seconds"] > 0
     assert arm["expert_logprob"] < 0
     if arm["rule"] in RULES:
@@ -82,8 +97,11 @@ def read(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
     assert (done.returncode, done.stderr) == (0, "")
     document: dict[str, Any] = json.loads(done.stdout)
     assert set(document) == DOCUMENT and document["schema"] == 1
-    for arm in document["arms"]:
-        check_arm(arm, document["arms"][0], document["manifest"]["temperature"] == 0)
+    arms = document["arms"]
+    for place, arm in enumerate(arms):
+        check_arm(arm, arms[0], document["manifest"]["temperature"] == 0)
+        check_speedup(arm, place / len(arms), arms[0], document["drift"])
+    assert document["drift"] > 0 and all(arm["speedup_low"] is not None for arm in arms)
     return document
 
 

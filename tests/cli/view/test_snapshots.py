@@ -12,6 +12,7 @@ import pytest
 from speccas.cli.view.arms import play_recorded, show_why
 from speccas.cli.view.tables import show_arms
 from speccas.cli.view.tokens import TokenView
+from speccas.core.record.comparison import Comparison
 from speccas.core.record.metrics import Figures
 from speccas.core.record.trace import TraceArm, read_trace
 
@@ -65,7 +66,8 @@ def test_why(terminal: Any, arms: list[TraceArm], snapshot: Snapshot) -> None:
 @pytest.mark.parametrize(("name", "width"), [("table-wide", 120), ("table-narrow", 60)])
 def test_tables(terminal: Any, arms: list[TraceArm], snapshot: Snapshot, name: str, width: int) -> None:
     screen = terminal(width, 24, colour=False)
-    show_arms(screen.console, [Figures.from_json(arm.finished or {}) for arm in arms], detail=True)
+    compared = Comparison([Figures.from_json(arm.finished or {}) for arm in arms], None)
+    show_arms(screen.console, compared, detail=True)
     snapshot(name, screen.raw)
 
 

@@ -184,15 +184,15 @@ def test_the_status_line(terminal: Any, events: Events, sample: Words, clock: Cl
             view(next(stream))
         status = screen.lines()[-1]
         pending = [cell for row in screen.cells() for cell in row if cell[4]]  # italics
-    assert status == "token checking · 6 tokens · 75.0 tokens/s · 1.50x · 2 expert calls · accepted 80% ▆█"
+    assert status == "token checking · 6 tokens · 75.0 tokens/s · 1.5x · 2 expert calls · accepted 80% ▆█"
     assert "".join(cell[0] for cell in pending).split() == ["steps", "wrong", "and", "lost"]
 
 
 @pytest.mark.parametrize(
     ("width", "status"),
     [
-        (80, "cost-benefit:0.5 checking · 75.0 tokens/s · 1.50x · 2 calls · accepted 80% ▆█"),
-        (70, "cost-benefit:0.5 checking · 75.0 tokens/s · 1.50x · accepted 80% ▆█"),
+        (80, "cost-benefit:0.5 checking · 75.0 tokens/s · 1.5x · 2 calls · accepted 80% ▆█"),
+        (70, "cost-benefit:0.5 checking · 75.0 tokens/s · 1.5x · accepted 80% ▆█"),
         (40, "checking · 75.0 tokens/s · 80% ▆█"),
         (20, "75.0 tokens/s ▆█"),
     ],

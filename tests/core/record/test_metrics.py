@@ -82,6 +82,8 @@ def test_every_formula() -> None:
         "first_difference_gap": None,
         "drafter_steps": None,
         "speedup_if_flat": None,
+        "speedup_low": None,
+        "speedup_high": None,
     }
     assert set(told.as_json()) == {field.name for field in fields(Figures)}
 

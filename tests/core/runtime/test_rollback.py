@@ -17,7 +17,7 @@ from speccas.core.headers.gguf import read_header
 from speccas.core.headers.memory import RunningState
 from speccas.core.runtime.llama import LlamaContext
 from tests.builders.loaded import llama_model, row
-from tests.builders.random_models import random_model
+from tests.builders.random_models import KINDS, random_model
 
 ROWS, PROMPT, CONTEXT = 17, 20, 768
 IDS = [(i * 7919 + 13) % 14_000 + 20 for i in range(CONTEXT)]
@@ -29,7 +29,7 @@ SAME = 0.02  # rows of the same tokens in other batches differ by less, those of
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    return {kind: random_model(folder / f"{kind}.gguf", kind) for kind in ("hybrid", "recurrent", "plain")}
+    return {kind: random_model(folder / f"{kind}.gguf", kind) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def models(files: dict[str, Path]) -> Iterator[dict[str, LlamaContext]]:
         each.weights.close()
 
 
-@pytest.fixture(params=["hybrid", "recurrent", "plain"])
+@pytest.fixture(params=KINDS)
 def model(request: pytest.FixtureRequest, models: dict[str, LlamaContext]) -> LlamaContext:
     return models[request.param]
 
@@ -66,7 +66,12 @@ def read(model: LlamaContext, batches: list[int]) -> None:
 
 
 def test_what_it_says_it_takes_back(files: dict[str, Path]) -> None:
-    for kind, expert, drafter in (("plain", None, None), ("hybrid", ROWS - 1, 0), ("recurrent", 0, 0)):
+    for kind, expert, drafter in (
+        ("plain", None, None),
+        ("windowed", None, None),
+        ("hybrid", ROWS - 1, 0),
+        ("recurrent", 0, 0),
+    ):
         for rows, said in ((ROWS, expert), (1, drafter)):
             made = llama_model(files[kind], context=64, max_rows=rows)
             assert made.rollback == said, (kind, rows)
@@ -88,6 +93,18 @@ def test_taking_back_is_right_or_refused(model: LlamaContext, batches: list[int]
         assert len(model) == held - back * true
         found = row(model, [OTHER])
         assert np.abs(found - fresh(model, held - back * true)).max() < SAME, back
+
+
+@pytest.mark.parametrize("kind", ["plain", "windowed"])
+def test_a_cache_goes_back_over_more_than_a_window(models: dict[str, LlamaContext], kind: str) -> None:
+    model = models[kind]
+    for length in (650, 300, 40):
+        model.truncate(0)
+        for at in range(0, 700, 100):
+            model.extend(IDS[at : at + 100], rows=0)
+        model.truncate(length)
+        found = row(model, [OTHER])
+        assert np.abs(found - fresh(model, length)).max() < SAME, length
 
 
 def test_a_memory_takes_back_once(models: dict[str, LlamaContext]) -> None:
