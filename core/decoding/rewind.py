@@ -119,7 +119,7 @@ class Rewindable:
                 self.model.truncate(length)
             except RollbackRefused:
                 self._go_back()
-        self._back, self._stands = True, False
+        self._back = True
 
     def _states(self) -> list[State]:
         return [*self._marked, *([] if self._moving is None else [self._moving])]

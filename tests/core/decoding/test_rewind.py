@@ -1,11 +1,13 @@
 """Going back anywhere with a memory that takes back little: always the right rows, and little read twice."""
 
+from weakref import WeakSet
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speccas.core.decoding.rewind import Rewindable
+from speccas.core.decoding.rewind import COPIES, Rewindable, State
 from speccas.core.decoding.sampling import Floats
 from speccas.core.decoding.table import TableModel
 from speccas.core.errors import ContextFull, RollbackRefused, Stopped
@@ -85,6 +87,17 @@ def test_a_marked_place_is_gone_back_to_without_reading() -> None:
     assert model.extends == [(0, 20), (20, 1), (20, 4), (20, 1), (20, 5)]
 
 
+def test_a_place_that_is_not_read_yet_is_read_to_be_marked() -> None:
+    model, rewindable = limited(0)
+    rewindable.extend(range(20), rows=0)
+    rewindable.truncate(15)
+    rewindable.mark()
+    for _ in range(3):
+        rewindable.extend([1])
+        rewindable.truncate(15)
+    assert model.extends == [(0, 20), (0, 15), (15, 1), (15, 1), (15, 1)]
+
+
 def test_a_draft_that_was_turned_down_is_read_again_with_the_next() -> None:
     """In one call with it while that is little; else before it, and never from the beginning."""
     model, rewindable = limited(0)
@@ -126,10 +139,20 @@ def test_guesses_that_are_read_one_by_one_are_taken_back_to_what_stands() -> Non
 
 def test_of_many_marks_the_dearest_are_kept() -> None:
     """Not each costs memory; what is left of them spares most of the reading."""
-    model, rewindable = limited(0)
+    copies: WeakSet[State] = WeakSet()
+
+    class Counted(TableModel):
+        def save(self) -> State:
+            copies.add(state := super().save())
+            return state
+
+    model = Counted(numbered, order=10**6, max_rows=ROWS, rollback=0, room=ROOM)
+    rewindable = Rewindable(model)
     for _ in range(8):
-        rewindable.extend(range(5), rows=0)
+        rewindable.extend(range(4), rows=0)
         rewindable.mark()
+        rewindable.extend([1], rows=1)
+        assert len(copies) <= COPIES
     for length in (40, 35, 20, 5):
         before = model.evaluated
         rewindable.truncate(length)

@@ -171,7 +171,9 @@ def test_a_stop_inside_a_decode_is_no_state(limited: LlamaContext, pause: float)
     limited.stop.clear()
     held = len(rewindable)
     assert PROMPT <= held < 700
+    before = limited.evaluated
     found = rewindable.extend([OTHER])[0].copy()
+    assert limited.evaluated - before <= held - PROMPT + 1, "not from the beginning"
     assert np.abs(found - fresh(limited, held)).max() < SAME
     limited.truncate(0)
 
