@@ -71,6 +71,8 @@ def bench(
     """
     needs_extra("bench")
     if compare is not None:
+        measuring = {**flags, "rule": rule, "limit": limit, "peer": peer, "fail-if-slower": fail_if_slower}
+        require_nothing_else({**measuring, "resume": resume or None, "allow-code": allow_code or None})
         show_comparison(*compare, as_json)
         return
     slower = percent("--fail-if-slower", fail_if_slower)
@@ -247,6 +249,12 @@ def fail_where_slower(arms: Sequence["ArmSummary"], named: Collection[str], limi
     if slow:
         told = ", ".join(f"{arm.label} {arm.speedup.value:.2f}x (at most {arm.speedup.high:.2f}x)" for arm in slow)
         raise SpeccasError(f"more than {limit:g} % slower than the expert alone: {told}", "this is --fail-if-slower")
+
+
+def require_nothing_else(given: dict[str, Any]) -> None:
+    """Raises UsageError where flags of a measurement stand beside --compare, which measures nothing."""
+    for name in (name for name, value in given.items() if value is not None):
+        raise UsageError(f"--compare measures nothing: --{name.replace('_', '-')} has no use there", "leave it out")
 
 
 def show_comparison(a: Path, b: Path, as_json: bool) -> None:

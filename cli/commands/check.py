@@ -35,6 +35,8 @@ def check(
     from speccas.core.files.source import parse_source
     from speccas.core.inventory.check import check_files
 
+    if threads is not None and not measured:
+        raise UsageError("--threads goes with --measure", "write speccas check --measure, or leave it out")
     if expert is None:
         name, sources = named(drafter)
         if len(sources) != 2:

@@ -35,6 +35,10 @@ def replay(
     from ..view.theme import make_console, make_look
 
     check_view(view)
+    if export is not None and why is not None:
+        raise UsageError("--why and --export do not go together", "give one of them")
+    if force and export is None:
+        raise UsageError("--force goes with --export", "write --export FILE, or leave it out")
     arms = [arm for path in traces for arm in read_trace(path)]
     if export is not None:
         export_to(arms, export, force, "give another name, or --force")

@@ -107,23 +107,22 @@ def forms(messages: Sequence[Message]) -> Iterator[Form]:
 
 
 def missing(messages: Sequence[Message], text: str) -> str:
-    """What does not stand in the text, "" where everything does. Templates may trim a message, escape it, and take
-    their own switches out of it. Answers they may rewrite: `_unmarked` sees whether they are there at all."""
+    """What does not stand in the text, "" where everything does. Templates may change the white space of a message,
+    escape it, and take their own switches out of it. Answers they may rewrite: `_unmarked` sees whether they are there
+    at all."""
     said = (i for i, message in enumerate(messages) if message.role != "assistant")
     return next((name(messages, i) for i in said if not holds(text, messages[i].content.strip())), "")
 
 
 def holds(text: str, content: str) -> bool:
-    """Whether the text has this in it, as it is or escaped."""
+    """Whether the text has this in it, as it is or escaped, with or without its switches, whatever its white space."""
+    if content in text:
+        return True
     obeyed = content
     for switch in SWITCHES:
         obeyed = obeyed.replace(switch, "")
-    return (
-        content in text
-        or json.dumps(content, ensure_ascii=False)[1:-1] in text
-        or html.escape(content) in text
-        or obeyed.strip() in text
-    )
+    forms = (json.dumps(content, ensure_ascii=False)[1:-1], html.escape(content), obeyed.strip())
+    return any(form in text for form in forms) or " ".join(obeyed.split()) in " ".join(text.split())
 
 
 def _unmarked(made: Made, form: Form, messages: Sequence[Message], think: bool | None) -> str:

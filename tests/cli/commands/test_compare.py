@@ -24,7 +24,8 @@ SHOWN_BY = ["--rule", "confidence", "--rule", "token", "--temperature", "0", "-k
 DOCUMENT = {"schema", "manifest", "arms", "drift"}
 MANIFEST = {
     "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
-    "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "seed", "ctx", "command",
+    "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "seed", "think", "test", "ctx",
+    "command",
 }  # fmt: skip
 MODEL = {"file", "sha256", "quant", "parameters"}
 ARM = {

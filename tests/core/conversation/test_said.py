@@ -73,6 +73,11 @@ def test_a_template_of_typed_parts_gets_parts() -> None:
     )
 
 
+def test_white_space_may_change() -> None:
+    falcon = "User: {{ messages[0]['content'].replace('\r\n', '\n').replace('\n\n', '\n') }}"
+    assert said(falcon, [Message("user", "one\n\ntwo")]).text == "User: one\ntwo"
+
+
 def test_parts_of_the_user_alone() -> None:
     mixed = "{% for m in messages %}{{ m.content[0].text if m.role == 'user' else m.content | trim }};{% endfor %}"
     assert said(mixed, TALK).text == "Be brief.;Hi there;Hello!;Bye;"
@@ -94,7 +99,6 @@ LOST = {
     "history": ("{{ messages[-1].content }}", TALK),
     "a short message that stands in the template": ("user: {{ messages[0].role }}", [Message("user", "user")]),
     "the end of a message": ("{{ messages[0].content[:1000] }}", [Message("user", "long " * 500)]),
-    "line breaks": ("{{ messages[0].content | replace('\n', ' ') }}", [Message("user", "if x:\n    y")]),
     "the list as it is printed": ("{{ messages[0].content if messages[0].content is not string }}", [USER]),
     "a system message with no message behind it": (VICUNA, ASKED[:1]),
 }
