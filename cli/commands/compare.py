@@ -126,10 +126,8 @@ def play_all(
                 flowing.baseline = results[0].tokens_per_second
             if interrupted(fold):
                 break
-    drift = (
-        None if pair.stop or asked.detail or len(arms) == 1 else expert_again(pair, planner, arms[0], asked, folds[0])
-    )
-    return folds, compare_arms(results, drift)
+    timed = not (pair.stop or asked.detail) and len(arms) > 1 and folds[0].tokens
+    return folds, compare_arms(results, expert_again(pair, planner, arms[0], asked, folds[0]) if timed else None)
 
 
 def expert_again(pair: "Pair", planner: "Planner", expert: "Arm", asked: "Asked", first: "Fold") -> float | None:

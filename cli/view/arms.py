@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.text import Text
+
 from speccas.core.decoding.events import Event, Judged
 from speccas.core.errors import UsageError
 from speccas.core.record.trace import TraceArm
@@ -15,7 +17,7 @@ from .flow import Line, broken
 from .header import header_lines
 from .legend import playable, show_legend
 from .safe import one_line
-from .theme import Look
+from .theme import STYLES, Look, make_console
 from .tokens import TokenView
 from .why import explain
 
@@ -41,19 +43,20 @@ def arms_view(
     """The sink for several arms, and the flowing view where it is one (it wants to know the baseline's speed). `found`:
     what can occur in them, for the legend.
 
-    Columns where they are asked for, or where they fit on a terminal and nothing was said. Raises UsageError.
+    Columns where they are asked for and fit, or where they fit on a terminal and nothing was said; code is not broken
+    in columns that nobody asked for.
     """
-    columns = look.console.is_terminal and fit(len(names), look.console.width) if side_by_side is None else side_by_side
+    fits = fit(len(names), look.console.width)
+    columns = fits and (look.console.is_terminal if side_by_side is None else side_by_side)
+    if side_by_side and not fits and len(names) > 1 and view == "tokens":
+        note = f"{len(names)} arms do not fit side by side in {look.console.width} columns: one after another"
+        make_console(stderr=True).print(Text(f"note: {note}", style=STYLES["warning"]), soft_wrap=True)
     if view == "off":
         yield None, None
     elif columns and view == "tokens":
-        if not fit(len(names), look.console.width):
-            raise UsageError(
-                f"{len(names)} arms do not fit side by side in {look.console.width} columns", "widen it, or give fewer"
-            )
         show_legend(look, found)
         look.write([[]])
-        with ColumnsView(look, names, clock) as shown:
+        with ColumnsView(look, names, clock, stack_code=side_by_side is None) as shown:
             yield shown, None
     else:
         show_legend(look, found)

@@ -1,6 +1,7 @@
 """Several arms side by side, each in a column that grows as its events come.
 
-Folds events; knows widths. While it runs it shows the ends of the columns; at the end it prints each line once.
+Folds events; knows widths. While it runs it shows the ends of the columns; at the end it prints each line once. Code
+is printed one arm after another then: broken at the width of a column nobody can read it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from .theme import Look, shown_as
 from .tokens import REFRESH, heading
 
 NARROWEST, GAP = 32, 2  # cells of a column, and between two
+FENCE = "```"  # what Markdown sets around code
 
 
 def fit(count: int, width: int) -> bool:
@@ -31,7 +33,13 @@ class Column:
         self.pending: tuple[Piece, ...] = ()
         self.tokens = self.judged = self.accepted = 0
         self.seconds = 0.0
-        self.done = False
+        self.begun = self.done = False
+
+    @property
+    def broken_code(self) -> bool:
+        """Whether it holds code with a line that is longer than the column."""
+        text = "".join(run for run, _ in self.runs)
+        return FENCE in text and any(cells(line) > self.flow.width for line in text.splitlines())
 
     def resize(self, width: int) -> None:
         """Fill lines of this width, from the beginning."""
@@ -49,7 +57,10 @@ class Column:
         return [*self.lines, *drafted, *(flow.end() if self.done else [flow.rest()])]
 
     def status(self) -> str:
-        """Tokens, speed and acceptance so far, as much as there is room for."""
+        """Tokens, speed and acceptance so far, as much as there is room for; of an arm whose turn has not come, that it
+        waits."""
+        if not self.begun:
+            return "waits"
         speed = f"{self.tokens / self.seconds:.1f} tokens/s" if self.seconds else ""
         share = f"accepted {self.accepted / self.judged:.0%}" if self.judged else ""
         end = "done" if self.done else ""
@@ -64,8 +75,10 @@ class Column:
 class ColumnsView:
     """A sink for the events of all `names`, in any order. Leaving it prints the columns whole."""
 
-    def __init__(self, look: Look, names: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(self, look: Look, names: Sequence[str], clock: Callable[[], float], stack_code: bool = False) -> None:
+        """`stack_code`: print the arms one after another at the end where columns break lines of code."""
         self.look = look
+        self.stack_code = stack_code
         self.clock = clock
         self.width = 0
         self.columns = {name: Column(NARROWEST) for name in names}
@@ -85,9 +98,19 @@ class ColumnsView:
         self._resize()
         for column in self.columns.values():
             column.pending = ()
-        for row in self.rows(None):
-            self.look.console.file.write(row[0] + "\n")
+        stacked = self.stack_code and any(column.broken_code for column in self.columns.values())
+        for line in self.stacked() if stacked else (row[0] for row in self.rows(None)):
+            self.look.console.file.write(line + "\n")
         self.look.console.file.flush()
+
+    def stacked(self) -> Iterator[str]:
+        """Every arm whole at the full width, one after another."""
+        width = self.look.console.width
+        for name, column in self.columns.items():
+            flow = Flow(width)
+            body = [line for run in column.runs for line in flow.feed(*run)]
+            for line in ([], [(heading(name, width), "heading")], *body, *flow.end(), [(column.status(), "quiet")]):
+                yield "".join(self.look.ansi(text, status) for text, status in line)
 
     def _resize(self) -> None:
         """Fit the columns in the terminal as it is now; its last cell stays free: some terminals wrap on it."""
@@ -99,6 +122,7 @@ class ColumnsView:
 
     def __call__(self, event: Event) -> None:
         column = self.columns[event.arm]
+        column.begun = True
         if isinstance(event, Drafted):
             column.pending = event.pieces
         elif isinstance(event, Judged):

@@ -18,6 +18,7 @@ from .theme import STYLES
 from .verdict import OFF, caveats, times, verdict_text
 
 GAP = 2  # cells between columns
+NARROW = 60  # cells; below it a difference is told in fewer
 
 COLUMNS = (
     "arm",
@@ -44,7 +45,7 @@ def number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def cells(figures: Figures, expert: Figures, best: bool, timed: bool) -> tuple[str, ...]:
+def cells(figures: Figures, expert: Figures, best: bool, timed: bool, narrow: bool) -> tuple[str, ...]:
     """One row, in the order of COLUMNS."""
     return (
         visible(figures.name) + " (best)" * best,
@@ -56,7 +57,7 @@ def cells(figures: Figures, expert: Figures, best: bool, timed: bool) -> tuple[s
         number(figures.deferred, "d"),
         number(figures.tokens_per_expert_call, ".2f"),
         number(figures.expert_logprob, ".3f"),
-        same(figures, expert),
+        same(figures, expert, narrow),
     )
 
 
@@ -108,10 +109,10 @@ def show_arms(console: Console, compared: Comparison, detail: bool = False) -> N
     console.print()
     told = verdict_text(compared, detail)
     if told is not None:
-        console.print(Text(told, style="bold"), soft_wrap=not console.is_terminal)
+        console.print(Text(told, style="bold"))
         console.print()
     expert, best = compared.arms[0], winner(compared) if not detail else None
-    rows = [cells(figures, expert, figures is best, not detail) for figures in compared.arms]
+    rows = [cells(figures, expert, figures is best, not detail, console.width < NARROW) for figures in compared.arms]
     draw(console, COLUMNS, rows, left=(0, len(COLUMNS) - 1))
     for line in [*([DETAIL] if detail else []), *cut(compared.arms), *([] if detail else caveats(compared))]:
         console.print(Text(line, style=STYLES["warning"]))

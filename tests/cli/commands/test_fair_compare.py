@@ -131,6 +131,13 @@ def test_no_arm_is_told_faster_than_it_can_be(machine: Callable[[Slower], Compar
     assert f"by the clock answer-cascade:0 was faster than its {TOKENS} expert calls allow" in told
 
 
+def test_a_run_that_records_is_not_timed(machine: Callable[[Slower], Compare], tmp_path: Path) -> None:
+    text = machine(steady)("--trace", str(tmp_path / "trace.jsonl"))
+    assert "behind the arms" not in text and "(best)" not in text and "its speeds do not count" in text
+    document = json.loads(machine(steady)("--trace", str(tmp_path / "other.jsonl"), "--json"))
+    assert document["drift"] is None
+
+
 @pytest.mark.parametrize("arm", [1, 3], ids=["an arm", "the expert again"])
 def test_one_that_is_stopped(
     machine: Callable[[Slower], Compare], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arm: int

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from speccas.cli.view.arms import arms_view
 from speccas.cli.view.columns import Column, ColumnsView, fit
 from speccas.cli.view.flow import cells
 from speccas.core.decoding.events import Event, Started
@@ -54,8 +55,44 @@ def test_columns_align(terminal: Any, events: Events, sample: Words, clock: Any,
 )
 def test_a_status_says_what_there_is_room_for(width: int, status: str) -> None:
     column = Column(width)
+    assert column.status() == "waits"
     column.tokens, column.seconds, column.judged, column.accepted, column.done = 9, 2.0, 8, 6, True
+    column.begun = True
     assert column.status() == status
+
+
+def test_an_arm_whose_turn_has_not_come_waits(terminal: Any, events: Events, sample: Words, clock: Any) -> None:
+    screen = terminal(80, 24)
+    with ColumnsView(screen.look, ["a", "b"], clock) as view:
+        first, *rest = events(sample, 3, "a")
+        view(first)
+        assert screen.lines()[-1].split() == ["0", "tokens", "waits"]
+        for event in [*rest, *events(sample, 3, "b")]:
+            view(event)
+    assert "waits" not in screen.lines()[-1] and screen.lines()[-1].count("done") == 2
+
+
+CODE = "Here it is:\n```python\nfor number in range(100): print(number, end=', ')\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "code", "stacked"), [(None, True, True), (True, True, False), (None, False, False)]
+)
+def test_code_is_not_broken_in_columns_that_nobody_asked_for(
+    terminal: Any, events: Events, clock: Any, asked_for: bool | None, code: bool, stacked: bool
+) -> None:
+    screen = terminal(80, 40)
+    text = CODE if code else CODE.replace("`", "")
+    with arms_view(screen.look, ["a", "b"], [], "tokens", asked_for, clock) as (sink, _):
+        assert isinstance(sink, ColumnsView)
+        for event in interleaved(events([(text, "agreed")], 3, "a"), events([("One line.", "agreed")], 3, "b")):
+            sink(event)
+    lines = screen.lines()
+    whole = [line for line in lines if line.startswith("for number in range(100): print(number, end=', ')")]
+    assert bool(whole) == stacked
+    headings = [line.split() for line in lines if line.startswith("──")]
+    assert len(headings) == (2 if stacked else 1)
+    assert sum("One line." in line for line in lines) == 1 and "".join(lines).count("done") == 2
 
 
 def test_live_leaves_what_the_plain_view_prints(terminal: Any, events: Events, sample: Words, clock: Any) -> None:

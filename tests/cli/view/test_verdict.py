@@ -100,6 +100,11 @@ def test_times_that_do_not_count_are_not_told(terminal: Any) -> None:
     assert "1.4x" not in screen.raw and "(best)" not in screen.raw
 
 
+def test_a_narrow_table_tells_it_in_fewer_cells() -> None:
+    figures = arm("token", 9, text="a " + "b" * 40, identical_to_expert=False, first_difference=1)
+    assert same(figures, expert(text="a fire"), short=True) == "word 2: …bbbbbb… / …fire"
+
+
 @pytest.mark.parametrize(
     ("own", "other", "expected"),
     [
