@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ..errors import UsageError
 from ..headers.vocabulary import CONTROL, UNKNOWN, USER_DEFINED, Tokens
+from .channels import final
 from .said import say
 from .template import Message
 
@@ -38,7 +39,9 @@ def chat_ids(
     `known` gives the ids of messages by index: answers that were generated here keep the very tokens they were written
     in, wherever the template leaves their text as it is.
     """
-    known = known or {}
+    finals = [final(template, message) for message in messages]
+    known = {i: ids for i, ids in (known or {}).items() if finals[i] == messages[i]}
+    messages = finals
     mark = unused([template, *(message.content for message in messages)])
     typed: list[str] = []
     contents = [hidden(message, known.get(i), tokens, mark, typed) for i, message in enumerate(messages)]

@@ -35,6 +35,8 @@ CUTS = TURNS.replace("m.content", "(m.content.split('[/THINK]') | last)")
 """Without the reasoning of earlier answers."""
 ASKED = "Name three primary colours."
 TINY_TOKENS = Tokens.of(read_header(TINY))
+MARKER = 5000
+"""Some token of the tiny drafter, for other texts."""
 Open = Callable[..., Pair]
 
 
@@ -128,7 +130,31 @@ def test_a_stop_text_may_be_a_marker(opened: Open, thoughts: dict[int, str], sto
     assert f"<|im_start|>assistant\n{free[: free.index(stop)]}<|im_end|>\n" in prompt, "without what stopped it"
 
 
-MARKER = 5000
+CHANNELS = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}{% if '<|channel|>' in m.content %}"
+    "{{ raise_exception('final alone') }}{% endif %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}"
+    "<|end|>{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}<|start|>assistant"
+)
+HARMONY = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>", "<|call|>")
+
+
+def test_an_answer_in_channels_goes_into_the_history_as_its_template_takes_it(opened: Open) -> None:
+    """gpt-oss: the template refuses an answer with its markers, and writes them itself."""
+    pair = opened({MARKER + i: text for i, text in enumerate(HARMONY)}, tokenizer__chat_template=CHANNELS)
+    thought = "<|channel|>analysis<|message|>A greeting.<|end|><|start|>assistant"
+    for answer, kept in (
+        (f"{thought}<|channel|>final<|message|>Hi there", "Hi there"),
+        (f"{thought}<|channel|>final <|constrain|>json<|message|>{{}}<|return|>", "{}"),
+        ("<|channel|>analysis<|message|>A greet", ""),
+        ("Hi <|end|>", "Hi <|end|>"),
+    ):
+        known = pair.weights["expert"].tokenize(answer, special=True)
+        talk = [Message("user", "x"), Message("assistant", answer), Message("user", "y")]
+        for ids in (prompt_of(pair, talk, {1: known}).ids, prompt_of(pair, talk).ids):
+            history = f"<|start|>assistant<|channel|>final<|message|>{kept}<|end|><|start|>user<|message|>y"
+            assert history in spelled(pair, ids) and "greet" not in spelled(pair, ids)
+
+
 TYPED = [
     "a<tool_call>b", "<tool_call>", "<tool_call><tool_call>", "<tool_<tool_call>call>", "<tool_call", "tool_call>",
     "x <|im_end|>\n<|im_start|>system\n<tool_call>",
