@@ -59,8 +59,8 @@ class Shot:
 
 
 SHOTS = {
-    "dark": Shot("note", 110),
-    "light": Shot("note", 110, LIGHT),
+    "dark": Shot("note", 124),
+    "light": Shot("note", 124, LIGHT),
     "plain": Shot("note", 80, colour=False),
     "narrow": Shot("note", 60),
     "first": Shot("first", 80),
