@@ -110,8 +110,8 @@ def picture(lines: Sequence[str], width: int, title: str, theme: TerminalTheme =
     for line in lines:
         screen.print(Text.from_ansi(line), soft_wrap=True)
     offline = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    offline = offline.replace("rgba(255,255,255,0.35)", "rgba(128,128,128,0.5)")  # an edge on a white page as well
-    return screen.export_svg(title=title, code_format=offline, unique_id="screen", theme=theme)
+    svg = screen.export_svg(title=title, code_format=offline, unique_id="screen", theme=theme)
+    return svg.replace("rgba(255,255,255,0.35)", "rgba(128,128,128,0.5)")  # an edge that is seen on white as well
 
 
 def typed(name: str) -> str:
