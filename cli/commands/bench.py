@@ -133,6 +133,7 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
     from speccas.core.bench.run_directory import OtherRun, bench_facts, build, check_manifest
     from speccas.core.headers.memory import costs_of_going_back
 
+    from ..notes import prompt_notes
     from ..play import manifest_of, opened
     from ..view.bench import progress
     from ..view.theme import make_console
@@ -147,6 +148,7 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
         conditions, load_seconds = conditions_of(run.settings), time.perf_counter() - began
         bench = Bench(pair, run.plan, run.items, conditions, run.allow_code, load_seconds)
         facts = bench_facts(conditions, run.suite, run.items, run.plan.arms, run.plan.repeats, run.ks, run.allow_code)
+        facts["notes"] += prompt_notes(pair, conditions.system, conditions.raw)
         facts["notes"] += costs_of_going_back(pair.header("drafter"), pair.header("expert"))
         if run.peer:
             with_peer(bench, run.ks, facts)
