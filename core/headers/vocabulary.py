@@ -102,15 +102,20 @@ class Tokens:
             return text.replace("▁".encode(), b" ")
         return text
 
+    def marks(self, token: int) -> bool:
+        """Whether a token is a marker: it stands for a place in a conversation, and nobody writes it by typing it."""
+        kind = self.type(token)
+        return is_marker(self.texts[token], kind in (UNKNOWN, CONTROL), kind == USER_DEFINED)
+
     @cached_property
     def index(self) -> dict[tuple[bytes, bool], int]:
-        """Token by what it stands for and whether it is a control token. Of equals the first, but a single byte's token
+        """Token by what it stands for and whether it is a marker. Of equals the first, but a single byte's token
         behind all others: SentencePiece has `a` and `<0x61>`, and writes the latter only where it must."""
         found: dict[tuple[bytes, bool], int] = {}
         single: dict[tuple[bytes, bool], int] = {}
         for token in range(len(self)):
-            kind = self.type(token)
-            (single if kind == BYTE else found).setdefault((self.stands_for(token), kind == CONTROL), token)
+            single_byte = self.type(token) == BYTE
+            (single if single_byte else found).setdefault((self.stands_for(token), self.marks(token)), token)
         return {**single, **found}
 
     def control(self, texts: Sequence[str]) -> int:
@@ -119,11 +124,10 @@ class Tokens:
 
     @cached_property
     def markers(self) -> dict[str, int]:
-        """Tokens by text that nobody writes by typing it (`markers.is_marker`)."""
+        """Markers by text, the first of equals."""
         found: dict[str, int] = {}
         for token, text in enumerate(self.texts):
-            kind = self.type(token)
-            if is_marker(text, kind in (UNKNOWN, CONTROL), kind == USER_DEFINED):
+            if self.marks(token):
                 found.setdefault(text.decode("utf-8", "replace"), token)
         return found
 
@@ -152,7 +156,7 @@ class Tokens:
         """Token by its text, of those that a merge may lead to."""
         found: dict[str, int] = {}
         for token, text in enumerate(self.texts):
-            if self.type(token) not in (UNKNOWN, CONTROL, UNUSED, BYTE):
+            if self.type(token) not in (UNUSED, BYTE) and not self.marks(token):
                 found.setdefault(text.decode("utf-8", "replace"), token)
         return found
 
@@ -300,7 +304,7 @@ def _shared(drafter: Tokens, expert: Tokens) -> dict[int, int]:
         taken = set(found.values())
         rest = [token for token in rest if token not in taken]
     for token in rest:
-        if (same := expert.index.get((drafter.stands_for(token), drafter.type(token) == CONTROL))) is not None:
+        if (same := expert.index.get((drafter.stands_for(token), drafter.marks(token)))) is not None:
             found.setdefault(same, token)
     return found
 

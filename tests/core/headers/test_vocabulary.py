@@ -11,6 +11,7 @@ from speccas.core.headers.vocabulary import (
     BYTE,
     CONTROL,
     NORMAL,
+    USER_DEFINED,
     Relation,
     Tokens,
     compare,
@@ -108,6 +109,16 @@ def test_a_control_token_is_not_the_normal_token_of_the_same_text(tokens: MakeTo
     both = compare(drafter, expert)
     assert both.relation is Relation.OVERLAPPING and both.shared is not None and both.shared.count == 1
     assert (b"<s>", True) in expert.index and (b"<s>", True) not in drafter.index
+
+
+def test_a_marker_is_one_whether_a_file_calls_it_control_or_user_defined(tokens: MakeTokens) -> None:
+    texts = [*BYTES, "<|im_start|>", "<|im_end|>", "<tool_call>"]
+    drafter = tokens([*texts, "x"], [NORMAL] * 256 + [CONTROL] * 3 + [NORMAL])
+    expert = tokens([*reversed(texts), "y"], [USER_DEFINED] * 3 + [NORMAL] * 257)
+    both = compare(drafter, expert)
+    assert [both.spell(token) for token in range(3)] == [(258,), (257,), (256,)]
+    assert (drafter.turn_start, expert.turn_start) == (256, 2)
+    assert [drafter.texts[token] for token in drafter.spell(b"<tool_call>")][:2] == [b"<", b"t"]
 
 
 def test_two_kinds_of_tokenizer_share_by_bytes(tokens: MakeTokens) -> None:
