@@ -51,9 +51,51 @@ def test_every_command_and_flag_is_explained(command: Any) -> None:
         assert parameter.help and parameter.help.strip().endswith((".", ")")), parameter.name
 
 
-def test_commands_without_arguments_say_how(speccas: Run) -> None:
-    told = speccas()
-    assert told.returncode in (0, 2) and "Usage: speccas" in told.stdout + told.stderr
+def test_bare_speccas_shows_the_help(speccas: Run) -> None:
+    """As help: line by line on stdout, for a pager, and no error."""
+    bare, told = speccas(), speccas("--help")
+    assert (bare.returncode, bare.stdout, bare.stderr) == (0, told.stdout, "")
+    assert told.stdout.startswith("Usage: speccas [OPTIONS] COMMAND [ARGS]...\n") and "␊" not in told.stdout
+
+
+def test_help_is_a_word_too(speccas: Run) -> None:
+    for words, same in ((["help"], ["--help"]), (["help", "help"], ["-h"]), (["help", "run"], ["run", "-h"])):
+        assert speccas(*words).stdout == speccas(*same).stdout != ""
+    assert speccas("help", "rum").returncode == 2
+
+
+@pytest.mark.slow
+def test_help_in_a_pipe_has_no_codes_and_a_width(speccas: Run) -> None:
+    """Whatever a CI system forces."""
+    forced = {"FORCE_COLOR": "1", "PY_COLORS": "1", "GITHUB_ACTIONS": "true", "TTY_COMPATIBLE": "1"}
+    for words in ([], ["bench", "--help"]):
+        told = speccas(*words, env=forced)
+        assert told.stdout == speccas(*words).stdout and max(map(len, told.stdout.splitlines())) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said", "hint"),
+    [
+        (["rum"], "Did you mean 'rm', 'run'?", "speccas --help lists commands and flags"),
+        (["--verson"], "--version", "speccas --help lists commands and flags"),
+        (["replay"], "Missing argument 'TRACE...'", "speccas replay --help lists what it takes"),
+        (["check"], "Missing argument 'DRAFTER'", "speccas check --help lists what it takes"),
+        (["run", "hi", "--trce", "x"], "--trace", "speccas run --help lists what it takes"),
+    ],
+    ids=str,
+)
+def test_a_wrong_word_says_what_is_near_and_where_to_look(speccas: Run, words: list[str], said: str, hint: str) -> None:
+    told = speccas(*words)
+    error, last = told.stderr.splitlines()
+    assert told.returncode == 2 and told.stdout == "" and said in error and last == f"hint: {hint}"
+
+
+@pytest.mark.slow
+def test_run_without_a_prompt_on_a_terminal(terminal: Callable[..., tuple[int, str]]) -> None:
+    for command in ("run", "compare"):
+        code, screen = terminal(command)
+        assert code == 2 and screen.startswith("error: the prompt is missing\r\nhint: ") and screen.count("\n") == 2
 
 
 def test_rules_explains_every_rule_and_ancestor(speccas: Run) -> None:
