@@ -1,5 +1,6 @@
 """The README and docs/: the README is one page, every link leads somewhere, and every block marked as run runs."""
 
+import json
 import os
 import re
 import subprocess
@@ -62,6 +63,45 @@ def test_the_readme_is_one_page() -> None:
 def test_the_readme_has_the_blocks_that_ci_runs(name: str) -> None:
     """As `.ci/run` finds them: a line with the mark, then a fenced block."""
     assert re.search(rf"^<!-- {name} -->\n```\n(?:\S.*\n)+```$", README.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+FIRST, EDIT = re.findall(r"^speccas compare .*$", README.read_text(encoding="utf-8"), re.MULTILINE)[:2]
+"""What "Try it" runs."""
+
+
+def tried(command: str, home: Path) -> str:
+    """What a command of the README prints, where a clone has it."""
+    bin = Path(sys.executable).parent
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("SPECCAS_", "XDG_"))},
+        **{f"XDG_{name}_HOME": str(home) for name in ("CONFIG", "STATE", "CACHE")},
+        "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}",
+        "SPECCAS_THREADS": "1",
+    }
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(smollm2() is None, reason="needs the tiny extra")
+def test_the_first_command_says_what_was_won_or_why_nothing_was(tmp_path: Path) -> None:
+    """In the sentence before the table; which one depends on the machine."""
+    out = tried(FIRST, tmp_path)
+    sentence = " ".join(out[: out.index("\narm ")].rstrip().rpartition("\n\n")[2].split())
+    won, lost = r"`exact`: the expert's own text, [\d.]+x, \d+ tokens in \d+ expert calls", "nothing was faster here"
+    assert re.match(f"{won}|{lost}", sentence), sentence
+    assert ("one token" in sentence and "of the expert's calls" in sentence) or not sentence.startswith(lost)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(smollm2() is None, reason="needs the tiny extra")
+def test_the_second_command_is_the_case_that_wins(tmp_path: Path) -> None:
+    """By counts, which no machine changes much: most of the edit is copied, and it is the edit that was asked for."""
+    exact = json.loads(tried(f"{EDIT} --json", tmp_path))["arms"][1]
+    assert exact["text"].startswith("class Pile:") and exact["identical_to_expert"] is True
+    assert exact["looked_up_accepted"] > exact["tokens"] / 2 > exact["expert_calls"]
+    assert exact["speedup_if_flat"] > 2
 
 
 def anchors(page: Path) -> set[str]:
