@@ -62,8 +62,17 @@ def text(name: str, value: Any) -> str:
     return str(scalar(name, value))
 
 
+def said(name: str, value: Any) -> str:
+    """A text that a model reads: a shell may have given bytes that are none."""
+    typed = text(name, value)
+    try:
+        return typed.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        raise UsageError(f"{name} is not UTF-8", "convert it first, for example with iconv -t utf-8") from None
+
+
 def texts(name: str, value: Any) -> tuple[str, ...]:
-    found = tuple(text(name, each) for each in (value if isinstance(value, list | tuple) else [value]))
+    found = tuple(said(name, each) for each in (value if isinstance(value, list | tuple) else [value]))
     if "" in found:  # an empty stop text would end every answer before its first token
         raise UsageError(f"{name} is empty", "give some text, or leave it out")
     return found

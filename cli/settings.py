@@ -11,7 +11,7 @@ from typing import Any
 from speccas.core.errors import UsageError
 from speccas.core.nearest import did_you_mean
 
-from .checks import context, draft_length, one_of, real, rules, text, texts, truth, whole
+from .checks import context, draft_length, one_of, real, rules, said, text, texts, truth, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Settings:
         (), texts, Flag("End the answer before this text; repeatable.", "TEXT", many=True), chat=True
     )
     ignore_eos: bool = setting(False, truth, Flag("Go on behind the end of the answer.", switch=True), chat=True)
-    system: str = setting("", text, Flag("A system message.", "TEXT"))
+    system: str = setting("", said, Flag("A system message.", "TEXT"))
     raw: bool = setting(False, truth, Flag("No chat template: the model goes on with the text.", switch=True))
     think: str = setting(
         "auto",

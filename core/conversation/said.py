@@ -24,10 +24,8 @@ SWITCHES = ("/no_think", "/think", "/system_override")
 CUT = re.compile(r"</[^<>\n]{1,40}>|<\|[^<>|\n]{1,40}\|>|\[/[A-Z_]{2,20}\]|◁/[a-z_]{2,20}▷|<answer>")
 """Where the reasoning of an answer may end; templates keep what stands behind it."""
 WHOLE, FOLDED, LOST, SAME = "tfln"
-OURS = re.compile(r"""(["'])type\1: \1text\1""")
-"""A list of parts that was printed as it is, by a template that wants a text."""
 MARKS = range(0xF0000, 0x10FFFE)
-"""Characters that hardly anybody types."""
+"""Characters that hardly anybody types, and that Python escapes where a template prints a list of parts as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +82,6 @@ def _first(made: Made, messages: Sequence[Message], think: bool | None) -> str:
             failure = failure or error
             continue
         lost = missing(messages, text) or _unmarked(made, form, messages, think)
-        if not lost and form.parts and OURS.search(text) and not any(OURS.search(each.content) for each in messages):
-            lost = name(messages, len(messages) - 1)
         if not lost:
             if think is not None and made(form.of(messages), not think, True) == text:
                 return SAME

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -95,8 +96,10 @@ def test_a_pipe_that_stays_silent_is_told_and_refused(ends: Ends, capsys: pytest
 
 def test_a_pipe_that_does_not_block(ends: Ends) -> None:
     os.set_blocking(ends.stdin.fileno(), False)
-    ends.write(b"a" * 5000)
-    assert read_text(ends.stdin) == "a" * 5000
+    later = threading.Timer(0.05, ends.write, [b"a" * 5000])
+    later.start()
+    assert read_text(ends.stdin, None) == "a" * 5000
+    later.join()
 
 
 def test_a_stream_without_a_file_and_none(monkeypatch: pytest.MonkeyPatch) -> None:
