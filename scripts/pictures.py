@@ -36,9 +36,12 @@ from speccas.core.record.trace import TraceArm, read_trace
 
 DOCS = Path(__file__).parents[1] / "docs"
 FOLDER = DOCS / "pictures"
-NOTE = "Write a short thank-you note to a teacher."
+TEXT = (
+    "The river runs past the old mill, under the stone bridge and thruogh the town, and in spring it floods the meadows "
+    "below the church."
+)
 COMMANDS = {
-    "note": ["compare", NOTE, "--rule", "token:0.7", "--lookup", "on", "-n", "60"],
+    "edit": ["compare", f"Correct the spelling of this text: {TEXT}", "--rule", "token", "--lookup", "on", "-k", "8"],
     "first": ["compare", "Name three primary colours.", "--rule", "confidence"],  # README's first command
 }
 NORMAL = [(0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16), (36, 114, 200), (188, 63, 188), (17, 168, 205)]
@@ -59,10 +62,10 @@ class Shot:
 
 
 SHOTS = {
-    "dark": Shot("note", 124),
-    "light": Shot("note", 124, LIGHT),
-    "plain": Shot("note", 80, colour=False),
-    "narrow": Shot("note", 60),
+    "dark": Shot("edit", 124),
+    "light": Shot("edit", 124, LIGHT),
+    "plain": Shot("edit", 80, colour=False),
+    "narrow": Shot("edit", 60),
     "first": Shot("first", 80),
 }
 
