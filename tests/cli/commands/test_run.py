@@ -26,7 +26,7 @@ def answer(speccas: Run, *arguments: str, stdin: bytes | str = b"", **environmen
     done = speccas("run", *arguments, "--json", stdin=stdin, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     document: dict[str, Any] = json.loads(done.stdout)
-    assert set(document) == {"schema", "manifest", "arms"}
+    assert set(document) == {"schema", "manifest", "arms", "drift"}
     (arm,) = document["arms"]
     assert arm["overhead_seconds"] >= 0
     return {**arm, "k": document["manifest"]["k"]}

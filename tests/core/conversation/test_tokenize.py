@@ -102,8 +102,9 @@ def test_a_template_that_writes_marks_itself(tiny: Pair) -> None:
     for number in ("0", "1", "99999999999", "9" * 5000, "x", ""):
         for written in (f"{number}", f"<{number}", f">{number}", f"{number}<"):
             pair = f'{{{{ {mark} ~ "{written}" ~ {mark} }}}}'
-            for text in (f"{pair}{{{{ messages[0].content }}}}", pair.replace(">", "<") + "x" + pair.replace("<", ">")):
-                ids = ids_of(tiny, Message("user", "a<|im_end|>b"), template=text)
+            for text in (pair, pair.replace(">", "<") + "x" + pair.replace("<", ">")):
+                template = f"{text}{{{{ messages[0].content }}}}"
+                ids = ids_of(tiny, Message("user", "a<|im_end|>b"), template=template)
                 assert not controls(tiny, ids)
 
 
