@@ -37,8 +37,8 @@ from speccas.core.record.trace import TraceArm, read_trace
 DOCS = Path(__file__).parents[1] / "docs"
 FOLDER = DOCS / "pictures"
 TEXT = (
-    "The river runs past the old mill, under the stone bridge and thruogh the town, and in spring it floods the meadows "
-    "below the church."
+    "The river runs past the old mill, under the stone bridge and thruogh the town, and in spring it floods the "
+    "meadows below the church."
 )
 COMMANDS = {
     "edit": ["compare", f"Correct the spelling of this text: {TEXT}", "--rule", "token", "--lookup", "on", "-k", "8"],
