@@ -12,6 +12,7 @@ from .view.terminal import surface
 
 CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
 CRASHED = 70
+FORWARDED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -22,12 +23,15 @@ def guard() -> None:
     parent = os.getpid()
     modes = _terminal_modes()
     sys.stdout.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # until it is known who does what about them
     child = os.fork()
     if child == 0:
         _die_with(parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         return
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), lambda number, _: _forward(child, number))
+    for number in FORWARDED:
+        signal.signal(number, lambda number, _: _forward(child, number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
     while True:
         with contextlib.suppress(InterruptedError):
             _, status = os.waitpid(child, 0)

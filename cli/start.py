@@ -14,7 +14,7 @@ def main() -> None:
     try:
         from .app import main as run
 
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, once if before is signal.default_int_handler else before)
         run()
     except KeyboardInterrupt:
         say()
@@ -25,6 +25,12 @@ def leave(*_: object) -> None:
     """While modules load an exception may strike where Python can only print it, so nothing is raised."""
     say()
     os._exit(130)
+
+
+def once(number: int, frame: object) -> None:
+    """The first SIGINT ends what is done; its echo from the guarding parent must not cut the tidying short."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def say() -> None:

@@ -10,6 +10,7 @@ import typer
 
 from speccas.core.errors import UsageError
 
+from ..start import once
 from ..view.plain import write_path
 
 if TYPE_CHECKING:
@@ -49,14 +50,8 @@ def replay(
         for arm in arms:
             show_why(look, arm.started.arm, arm.rounds, why)
         return
-    signal.signal(signal.SIGINT, _once)
+    signal.signal(signal.SIGINT, once)
     play_recorded(look, arms, view, side_by_side, speed if look.live else 0.0, time.monotonic, time.sleep)
-
-
-def _once(number: int, frame: object) -> None:
-    """The first SIGINT ends the replay; its echo from the guarding parent must not cut the tidying short."""
-    signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def export_to(arms: "Sequence[TraceArm]", path: Path, force: bool, hint: str = "give another name") -> None:
