@@ -128,10 +128,9 @@ def test_what_is_piped_in_reaches_the_model(speccas: Run, tmp_path: Path, comman
 @pytest.mark.slow
 @pytest.mark.tiny
 def test_what_is_piped_in_joins_the_turn_of_a_chat(speccas: Run) -> None:
-    flags = ("-n", "8", "--temperature", "0")
+    flags = ("-n", "3", "-k", "2", "--temperature", "0")
     joined = speccas("chat", "-p", "Name a colour.", *flags, stdin="And a number.\n")
-    assert joined.stdout == speccas("chat", "-p", "Name a colour.\n\nAnd a number.", *flags).stdout
-    assert joined.stdout != speccas("chat", "-p", "Name a colour.", *flags).stdout
+    assert joined.stdout and joined.stdout == speccas("chat", "-p", "Name a colour.\n\nAnd a number.", *flags).stdout
 
 
 @pytest.mark.slow

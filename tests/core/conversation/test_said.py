@@ -141,7 +141,7 @@ def test_the_switch_for_thinking() -> None:
         said(VICUNA, [USER], True)
 
 
-CONVERSATIONS = ("u", "su", "uau", "suau")
+CONVERSATIONS = ("u", "su", "suau")
 SCRAPS = ["word", "  two", "tail \n", "\n\nline", '"quoted"', "é歪", "{{ x }}", "<u>", "a", "it's", "{% if %}", "&"]
 
 
