@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from speccas.cli.view.export import to_html, to_svg
 from speccas.cli.view.flow import cells
+from speccas.cli.view.theme import FACES
 from speccas.core.decoding.events import Judged, Opinion, Piece, Started, Status, Token
 from speccas.core.record.trace import TraceArm, read_trace
 
@@ -109,6 +110,13 @@ def test_the_recorded_run(trace: Path) -> None:
         )
         assert re.findall('https?://[^"]*', whole) in ([], ["http://www.w3.org/2000/svg"])
     assert "default-src 'none'" in page
+    for status in ("agreed", "kept", "deferred", "agreed copied"):
+        selector, face = "." + status.replace(" ", "."), FACES[status]
+        assert f"{selector} {{ {face.css('color')} }}" in page
+        assert f"{selector} {{ {face.css('fill')} }}" in svg
+    assert "underline" not in page + svg
+    for part in ("decides every word", "SmolLM2-135M-Instruct", "k 4 · temperature 0"):
+        assert part in page and part in svg
     read = Page(page)
     for each in arms:
         assert each.started.arm in read.text
