@@ -157,7 +157,8 @@ class TokenView:
         if self._t_ms:
             per_second = 1e3 * self._tokens / self._t_ms
             speed = f"{per_second:.1f} tokens/s"
-            ratio = f"{per_second / self.baseline:.1f}x" if self.baseline else ""
+            alone = self._calls == self._tokens and not self._judged_count  # as the expert alone: what differs is noise
+            ratio = f"{per_second / self.baseline:.1f}x" if self.baseline and not alone else ""
         if self._judged_count:
             share = f"{self._accepted / self._judged_count:.0%}"
         accepted, few = f"accepted {share}" * bool(share), f"{self._calls} calls" * bool(self._calls)

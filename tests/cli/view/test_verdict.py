@@ -8,7 +8,9 @@ import pytest
 
 from speccas.cli.view.difference import same
 from speccas.cli.view.tables import drafts, footer, show_arms
+from speccas.cli.view.tokens import TokenView
 from speccas.cli.view.verdict import caveats, times, verdict_text
+from speccas.core.decoding.events import Judged, Started, Status, Token
 from speccas.core.record.comparison import compare_arms
 from speccas.core.record.metrics import Figures
 from tests.core.record.test_comparison import arm, expert
@@ -68,6 +70,20 @@ def test_an_arm_that_never_drafted_claims_nothing(terminal: Any) -> None:
     half = replace(off, drafted=40, rounds_off=50, alone=50, mode="mixed")
     assert footer(half, 10.0).startswith("exact · 11.1 tokens/s (1.1x the expert alone) · ")
     assert drafts(half)[-1] == "drafting off for 50% of the tokens"
+
+
+def test_a_live_view_claims_nothing_for_it_either(terminal: Any) -> None:
+    screen = terminal(100, 24)
+    with TokenView(screen.look, lambda: 0.0) as view:
+        view.baseline = 10.0
+        view(Started("exact", "exact", None, "auto", 3))
+        token = Token(1, b"a", "a", Status.EXPERT)
+        for i in range(4):
+            view(Judged("exact", i, i, "auto", (token,), (), 0, 1, 90.0 * (i + 1), 0.0, 90.0, mode="off"))
+        assert view.status() == "exact drafting off · 4 tokens · 11.1 tokens/s · 4 expert calls"
+        drafted = replace(token, status=Status.AGREED)
+        view(Judged("exact", 5, 4, "auto", (drafted, drafted), (), 1, 1, 450.0, 0.0, 90.0))
+        assert " · 1.3x · " in view.status()
 
 
 def test_drift_and_what_cannot_be_are_named() -> None:
