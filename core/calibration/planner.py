@@ -89,7 +89,7 @@ class AutoDrafting:
         planner, name = self.planner, name_of(arm, sampling)
         if planner.latency is None or name not in planner.acceptance:
             return True
-        return self._policy(planner.latency, name, LookupStatistics()).would_draft
+        return self._policy(planner.latency, name, LookupStatistics(), careful(arm, sampling)).would_draft
 
     def plan(self, pair: Pair, arm: Arm, sampling: Sampling) -> Plan:
         """What is not known yet is measured here, in a fraction of a second, and taken back."""
@@ -103,10 +103,10 @@ class AutoDrafting:
         statistics = planner.lookups[name] = planner.lookups.get(name, LookupStatistics()).faded(
             CONSTANTS.remembered_drafts
         )
-        policy = planner.policies[name] = self._policy(planner.latency, name, statistics)
+        policy = planner.policies[name] = self._policy(planner.latency, name, statistics, careful(arm, sampling))
         return policy, [*lookups(policy.lookup), pair.second_model]
 
-    def _policy(self, latency: LatencyModel, name: str, statistics: LookupStatistics) -> AutoPolicy:
+    def _policy(self, latency: LatencyModel, name: str, statistics: LookupStatistics, careful: bool) -> AutoPolicy:
         planner = self.planner
         acceptance, before = planner.acceptance[name], planner.policies.get(name)
         idle = before.idle_seconds if before else planner.idle.get(name)
@@ -117,7 +117,14 @@ class AutoDrafting:
             lookup=None if self.lookup == "off" else statistics,
             lookup_always=self.lookup == "on",
             unread=planner.pair.second_model.unread,
+            careful=careful,
         )
+
+
+def careful(arm: Arm, sampling: Sampling) -> bool:
+    """Whether what is drafted decides what is written, with chance that later drafts share."""
+    chance = not sampling.greedy and sampling.test == "coupled"
+    return chance and arm.rule is not None and not arm.rule.lossless
 
 
 def name_of(arm: Arm, sampling: Sampling) -> str:

@@ -40,12 +40,15 @@ class AutoPolicy:
         lookup: LookupStatistics | None = None,
         lookup_always: bool = False,
         unread: int = 0,
+        careful: bool = False,
         constants: PolicyConstants = CONSTANTS,
     ) -> None:
         """`idle_seconds`: decoded without the drafter since it was last asked, where this rule's acceptance is known
         from earlier answers; None where it is not, so that trying may lose a little. `lookup`: draft from the text as
         well, where that pays, or `lookup_always`. `unread`: tokens that the drafter would have to read before its first
-        draft."""
+        draft. `careful`: the answer depends on what is drafted and on chance, so no decision may know of draws at
+        positions that are still to be written. A round whose drafts reach beyond its tokens counts when the answer is
+        past them, and until then nothing is tried."""
         self.k: int | str = "auto"
         self.lookup = lookup
         self.latency = latency
@@ -58,6 +61,7 @@ class AutoPolicy:
         statistics = lookup or LookupStatistics(constants=constants)
         self._lookup_length = LookupLength(statistics, self._costs, self._speed, lookup_always, constants)
         self._looked_up = False  # in this round
+        self._careful = careful
         self._written = 0
         self._put_off: list[tuple[int, Round]] = []  # by where the answer must be before it counts
 
@@ -84,7 +88,7 @@ class AutoPolicy:
             return self._back_off.drafting
         if self.latency.doubtful(1):  # all is judged against a call of batch size 1
             return False
-        forced = self._back_off.begin(self._draft_length.pays_at_start(room), room)
+        forced = self._back_off.begin(self._draft_length.pays_at_start(room), room, not self._put_off)
         self._draft_length.forced = forced or 1
         return forced is not None
 
@@ -98,10 +102,8 @@ class AutoPolicy:
         return self.latency.cheapest_size(needed, most)
 
     def learn(self, accepted: int, tokens: int, batch: int, draft_seconds: float, verify_seconds: float) -> None:
-        """A round whose drafts reach beyond its tokens counts when the answer is past them: how long it was depended on
-        discarded tokens, and under a rule that is not lossless a decision at their positions must not know them."""
         buckets = list(self._draft_length.buckets)
-        reach = self._written + max(tokens, len(buckets))
+        reach = self._written + max(tokens, len(buckets) if self._careful else 0)
         self._written += tokens
         read = self._back_off.catching_up
         this = Round(self._looked_up, buckets, read, accepted, tokens, batch, draft_seconds, verify_seconds)

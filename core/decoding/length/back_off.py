@@ -35,12 +35,12 @@ class BackOff:
         self._unread = unread
         self._lost = 0.0  # seconds
 
-    def begin(self, pays: bool, room: int) -> int | None:
+    def begin(self, pays: bool, room: int, may_try: bool = True) -> int | None:
         """How many tokens to draft in this round whether or not they pay, or None to leave the drafter alone. `pays`:
-        some draft length is expected to pay; then it is one token."""
+        some draft length is expected to pay; then it is one token. `may_try`: it may be drafted on trial."""
         forced = 1
         self.drafting = pays
-        if not pays and (self._lost < self.budget * self.latency.verify(1) or self._probes()):
+        if not pays and may_try and (self._lost < self.budget * self.latency.verify(1) or self._probes()):
             self.drafting, forced = True, self._trial_length(room)
         if not self.drafting:
             return None

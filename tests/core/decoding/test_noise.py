@@ -29,7 +29,7 @@ from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.generate import Length, PromptRead, generate
 from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.loaded import answered, asked
-from tests.core.decoding.toys import Toy, near, play, table
+from tests.core.decoding.toys import Toy, joint, near, p_value, play, table
 
 LARGE = table(7, 6, order=2, spread=1.4)
 DRAFTERS = [near(LARGE, seed, spread=1.2) for seed in (1, 2)]
@@ -164,8 +164,8 @@ def text(pair: Toy, arm: str, request: Request, policy: Policy | None = None, lo
     return ids(play(parse_arm(arm), chosen, pair.expert, pair.drafter, request, pair.lexicon, pair.clock, statistics))
 
 
-def auto() -> AutoPolicy:
-    return AutoPolicy(latency=LatencyModel({1: 1.0, 8: 1.4}, 0.1), acceptance=AcceptanceModel())
+def auto(careful: bool = False) -> AutoPolicy:
+    return AutoPolicy(latency=LatencyModel({1: 1.0, 8: 1.4}, 0.1), acceptance=AcceptanceModel(), careful=careful)
 
 
 @pytest.mark.parametrize(
@@ -207,21 +207,51 @@ def test_a_lossy_rule_writes_the_same_again_for_the_same_k_and_lookup(rule: str)
     assert text(toy(), rule, request, FixedPolicy(4)) == first
 
 
-def test_a_round_with_discarded_drafts_counts_when_the_answer_is_past_them() -> None:
-    """Its time depends on tokens that were drawn with the noise of positions that are still to be written."""
+def rounds_after_a_loss(policy: AutoPolicy) -> tuple[int, list[bool]]:
+    """How many tokens a first draft has, all turned down at a great loss; then whether each further round, of a token
+    each, would draft."""
     sure = from_probabilities([0.99, 0.01])
-    policy = auto()
     assert policy.begin(8)
     drafted = 0
     while policy.more(drafted, 8) and policy.takes(sure):
         drafted += 1
-    assert drafted > 2
-    policy.learn(0, 1, drafted + 1, 100.0, 1.4)  # all turned down, and a hundred seconds lost
+    policy.learn(0, 1, drafted + 1, 100.0, 1.4)
     began = []
     for _ in range(drafted + 1):
         began.append(policy.begin(8))
         policy.learn(0, 1, 1, 0.0, 1.0)
-    assert began[: drafted - 1] == [True] * (drafted - 1) and not began[-1]
+    return drafted, began
+
+
+def test_a_round_with_discarded_drafts_counts_when_the_answer_is_past_them() -> None:
+    """How long it took depends on tokens that were drawn with the noise of positions that are still to be written."""
+    drafted, began = rounds_after_a_loss(auto(careful=True))
+    assert drafted > 2 and began[: drafted - 1] == [True] * (drafted - 1) and not began[-1]
+    assert not any(rounds_after_a_loss(auto())[1]), "where that decides nothing, it counts at once"
+
+
+def test_nothing_is_tried_before_the_last_trial_counts() -> None:
+    """Else a drafter that does not pay would be tried again and again before its loss is known."""
+    dear = AutoPolicy(latency=LatencyModel({1: 1.0, 8: 9.0}, 0.9), acceptance=AcceptanceModel(), careful=True)
+    drafted, began = rounds_after_a_loss(dear)
+    assert drafted >= 1 and not any(began)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["token", "comparative:-0.1"])
+def test_lossy_answers_follow_the_rule_where_auto_always_drafts(name: str) -> None:
+    """An expert call costs the same whatever it reads, so auto drafts in every round: pi is the rule's throughout."""
+    sampling, found = Sampling(0.8), Counter[tuple[int, ...]]()
+    large, small = table(52, 5, order=2, spread=1.4), near(table(52, 5, order=2, spread=1.4), 53, spread=1.2)
+    rule = parse_arm(name).rule
+    assert rule is not None
+    for seed in range(4_000):
+        pair = Toy(TableModel(large, 2, cost=lambda n: 1.0), TableModel(small, 2, cost=lambda n: 0.01))
+        latency = LatencyModel({1: 1.0, 8: 1.0}, 0.01)
+        policy = AutoPolicy(latency=latency, acceptance=AcceptanceModel(), careful=True)
+        request = Request((0, 1), replace(sampling, seed=seed), 3)
+        found[tuple(text(pair, name, request, policy))] += 1
+    assert p_value(found, joint(large, small, (0, 1), 3, rule.pi, sampling)) > 1e-4
 
 
 @pytest.mark.tiny
