@@ -252,26 +252,6 @@ def test_a_bad_profile(speccas: Run, tmp_path: Path) -> None:
     refused(done, 2, "mine.yaml, line 3: unknown key 'exprt'", "did you mean 'expert'?")
 
 
-@pytest.mark.tiny
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize(
-    "arguments", few_fast([["rules"], ["run", "hi", "-n", "2"], ["compare", "hi", "-n", "2"], ["--help"]], 1)
-)
-def test_a_full_disk(script: str, clean: dict[str, str], arguments: list[str]) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run([script, *arguments], stdout=full, stderr=subprocess.PIPE, env=clean, text=True)
-    assert done.returncode == 1
-    assert done.stderr == "error: No space left on device\nhint: what was written before may be incomplete\n"
-
-
-@pytest.mark.tiny
-@pytest.mark.parametrize("arguments", few_fast(["rules", "run hi -n 2", "compare hi -n 2", "--help", "--version"], 1))
-def test_no_stdout_at_all(script: str, clean: dict[str, str], arguments: str) -> None:
-    shell = ["sh", "-c", f"exec {script} {arguments} >&-"]
-    done = subprocess.run(shell, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=clean, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 @pytest.mark.slow
 def test_a_state_directory_that_is_none(terminal: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")

@@ -141,7 +141,7 @@ def test_a_console_follows_its_own_stream(tty: io.TextIOWrapper, monkeypatch: py
     """stdout a terminal and stderr a file, and the reverse; a terminal that is resized."""
     from speccas.cli.view.theme import make_console, make_look
 
-    for name in (*VALUES, *IGNORED):
+    for name in (*VALUES, *IGNORED, "LINES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(sys, "stdout", tty)

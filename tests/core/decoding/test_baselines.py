@@ -5,6 +5,7 @@ Knows nothing of rules beyond the one that token-cascade shares with `confidence
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,4 +190,7 @@ def test_the_gap_is_between_the_two_best_logits() -> None:
     for i, token in enumerate(run.tokens):
         best = np.sort(np.asarray(toy.expert.row([0, 1, *run.ids[:i]])))
         assert token.gap == pytest.approx(best[-1] - best[-2])
-    assert {token.gap for token in toy.run("expert", request(temperature=0.5)).tokens} == {None}
+    sampled = request(temperature=0.5)
+    assert all(0 <= (token.gap or 0) <= 0.5 for token in toy.run("expert", sampled).tokens)
+    optimal = replace(sampled, sampling=replace(sampled.sampling, test="token"))
+    assert {token.gap for token in toy.run("expert", optimal).tokens} == {None}

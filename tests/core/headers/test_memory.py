@@ -30,7 +30,9 @@ def architectures(symbol: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("symbol", "ours"), [(IS_RECURRENT, RECURRENT), (IS_HYBRID, HYBRID), (SUPPORTS, SNAPSHOTS)], ids=["recurrent", "hybrid", "rollback"]
+    ("symbol", "ours"),
+    [(IS_RECURRENT, RECURRENT), (IS_HYBRID, HYBRID), (SUPPORTS, SNAPSHOTS)],
+    ids=["recurrent", "hybrid", "rollback"],
 )
 def test_the_lists_are_those_of_llama_cpp(symbol: str, ours: frozenset[str]) -> None:
     assert architectures(symbol) == ours
