@@ -9,7 +9,7 @@ test:
 	pytest
 
 slow:
-	pytest -m slow
+	OMP_THREAD_LIMIT=1 pytest -m slow -n 2
 
 lint:
 	ruff check .

@@ -175,7 +175,7 @@ WRITING = [
     ("list",), ("--help",), ("--version",), ("run", "--help"), (), ("rules",), ("list", "--json"), ("doctor",),
     ("doctor", "--json"), ("show", "tiny"), ("show", "tiny", "--json"), ("check", "tiny"), ("check", "tiny", "--json"),
     ("pull", "tiny"), ("pull", "tiny", "--dry-run"), ("verify", "tiny"), ("tune", "--dry-run"), REPLAY,
-    ("replay", TRACE, "--why", "3"), ("--show-completion",), ("help", "chat"),
+    ("replay", TRACE, "--why", "3"), ("help", "chat"),
     ("run", *PROMPT), ("run", *PROMPT, "--json"), ("chat", "-q", "-p", *PROMPT), ("compare", *PROMPT),
     ("compare", *PROMPT, "--json"),
 ]  # fmt: skip

@@ -357,6 +357,10 @@ def column(samples: Lines, arm: str, name: str) -> Callable[[str], None]:
     def medians(cell: str, value: Callable[[Any, Any], float]) -> None:
         near(cell.replace("x", ""), *interval(each_prompt(pairs, value, statistics.median), np.median))
 
+    def flat(cell: str) -> None:
+        costs = [sample["tokens"] / sample["speedup_if_flat"] for sample in own if sample["speedup_if_flat"]]
+        near(cell.removesuffix("x"), total("tokens") / sum(costs))
+
     def accepted(cell: str) -> None:
         if own[0]["judged"] is None:
             assert cell == "-"
@@ -379,6 +383,7 @@ def column(samples: Lines, arm: str, name: str) -> Callable[[str], None]:
         "acceptance": accepted,
         "kept": lambda cell: ratio(cell, "kept", "tokens"),
         "deferred": lambda cell: ratio(cell, "deferred", "tokens"),
+        "if flat": flat,
         "tokens/call": lambda cell: ratio(cell, "tokens", "expert_calls"),
         "drafter": lambda cell: ratio(cell, "draft_seconds", "seconds"),
         "expert": lambda cell: ratio(cell, "verify_seconds", "seconds"),

@@ -253,7 +253,8 @@ def test_list_says_have_partial_and_missing(hub: Hub, tmp_path: Path) -> None:
 def test_list_shows_whole_cells_at_every_width(width: int, last: str) -> None:
     """At 110 columns and more the description once squeezed the licence to nothing."""
     program, *arguments = command("list")
-    env = {**os.environ, "TERM": "xterm-256color"}
+    sized = ("COLUMNS", "LINES")
+    env = {**{name: value for name, value in os.environ.items() if name not in sized}, "TERM": "xterm-256color"}
     child = pexpect.spawn(program, arguments, dimensions=(40, width), encoding="utf-8", timeout=60, env=env)
     child.expect(pexpect.EOF)
     lines = re.sub(r"\x1b\[[\d;]*m", "", str(child.before)).splitlines()
