@@ -147,7 +147,7 @@ class Writers:
         rows = self.expert.extend(self.answer.ids[len(self.expert) :], rows=1)
         p1 = distribution(rows[0])
         token = self.verifier.draw(p1, self.answer.length)
-        gap = self.verifier.gap(p1, self.answer.length)
+        gap = self.verifier.gap(p1, token, self.answer.length)
         text = self.answer.commit(token)
         at = Position(p1, p1, self.request.sampling, asked=False)
         return describe(token, text, Status.EXPERT, at, self.answer, self.arm, gap=gap)

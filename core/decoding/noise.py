@@ -5,6 +5,7 @@ ln w(v) + g(v) with g = -ln E. Whoever draws it, each draw follows its own w; an
 the same token the more often the nearer their distributions are (arXiv 2408.07978).
 """
 
+import functools
 import hashlib
 import math
 
@@ -24,6 +25,7 @@ BLOCK = 8192  # tokens that are hashed together, in the processor's first cache
 KEPT = 40  # positions whose rare tokens are remembered
 
 
+@functools.lru_cache(maxsize=64)
 def keyed(seed: int, turn: int, again: int, position: int) -> tuple[np.uint32, np.uint32]:
     """An odd factor and an offset, for the hash of one position."""
     digest = hashlib.blake2b(f"{seed} {turn} {again} {position}".encode(), digest_size=8).digest()
@@ -69,13 +71,12 @@ class Noise:
             ids = np.union1d(likely, rare[weights[rare] > 0])
         return int(ids[(self._noise(ids, position) / weights[ids]).argmin()])
 
-    def gap(self, p1: Distribution, position: int) -> float:
-        """How far the token drawn from the expert's distribution was from being another one, in logits: no change of
-        them by less than half of this draws another one, but for what top-p makes of the others. ALIKE where it is
-        more."""
+    def gap(self, p1: Distribution, chosen: int, position: int) -> float:
+        """How far `chosen`, the token drawn from the expert's distribution, was from being another one, in logits: no
+        change of them by less than half of this draws another one, but for what top-p makes of the others. ALIKE where
+        it is more."""
         sampling, t, logits = self.sampling, self.sampling.temperature, p1.logits
         weights = p1.sampled(sampling)
-        chosen = self.first(weights, position)
         own = float(logits[chosen]) - t * math.log(self._noise(np.array([chosen]), position)[0])
         likely = np.flatnonzero(logits >= own - ALIKE + t * math.log(RARE))
         ids = np.union1d(likely, self._rare_at(position, len(logits)))

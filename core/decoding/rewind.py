@@ -93,7 +93,7 @@ class Rewindable:
         unread = self._unread()
         try:
             found = self.model.extend([*unread, *ids], rows)
-        except Exception:
+        except Exception:  # whatever stopped it: what is held must be told right, and it goes on up
             self._ids = [*self._ids, *ids][: max(len(self._ids), len(self.model))]
             if not len(self.model):
                 self._go_back()

@@ -54,8 +54,8 @@ class Verifier(Protocol):
         p it comes only where the drafter was not asked: `exact` needs no q there, or it has no room, or it did not
         draft."""
 
-    def gap(self, p1: Distribution, position: int) -> float | None:
-        """How near the token drawn from the expert was to being another, in logits; None where that tells nothing."""
+    def gap(self, p1: Distribution, token: int, position: int) -> float | None:
+        """How near a token drawn from the expert was to being another, in logits; None where that tells nothing."""
 
 
 def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], verifier: Verifier, first: int) -> Outcome:
@@ -88,7 +88,7 @@ class GreedyVerifier:
             return expert
         return at.q1.argmax if keeps(rule, at.q1.argmax, at) else expert
 
-    def gap(self, p1: Distribution, position: int) -> float | None:
+    def gap(self, p1: Distribution, token: int, position: int) -> float | None:
         return p1.gap
 
 
@@ -115,8 +115,8 @@ class CoupledVerifier:
     def extra(self, rule: Rule, at: Position, position: int) -> int:
         return self.noise.first(rule.pi(at) if at.asked else at.p, position)
 
-    def gap(self, p1: Distribution, position: int) -> float | None:
-        return self.noise.gap(p1, position)
+    def gap(self, p1: Distribution, token: int, position: int) -> float | None:
+        return self.noise.gap(p1, token, position)
 
 
 class TokenVerifier:
@@ -145,7 +145,7 @@ class TokenVerifier:
     def extra(self, rule: Rule, at: Position, position: int) -> int:
         return draw(rule.pi(at) if at.asked else at.p, self.uniform())
 
-    def gap(self, p1: Distribution, position: int) -> float | None:
+    def gap(self, p1: Distribution, token: int, position: int) -> float | None:
         return None
 
 

@@ -109,7 +109,8 @@ def test_the_gap_is_where_another_token_would_have_won() -> None:
     for seed in range(300):
         sampling = Sampling(0.8, seed=seed)
         verifier = CoupledVerifier(sampling)
-        won, gap = verifier.draw(Distribution(row), 0), verifier.gap(Distribution(row), 0)
+        won = verifier.draw(Distribution(row), 0)
+        gap = verifier.gap(Distribution(row), won, 0)
         assert gap is not None
         if gap < 0.5:
             near_ties += 1
@@ -130,7 +131,8 @@ def test_the_gap_sees_the_edge_of_a_filter(sampling: Sampling) -> None:
     small = 0
     for seed in range(300):
         verifier = CoupledVerifier(replace(sampling, seed=seed))
-        won, gap = verifier.draw(Distribution(row), 0), verifier.gap(Distribution(row), 0)
+        won = verifier.draw(Distribution(row), 0)
+        gap = verifier.gap(Distribution(row), won, 0)
         assert gap is not None
         small += gap < 0.5
         if sampling.top_p == 1:  # what top-p keeps depends on all logits, so its edge moves by more than one of them
@@ -143,7 +145,8 @@ def test_the_gap_sees_the_edge_of_a_filter(sampling: Sampling) -> None:
 def test_hardly_any_and_very_much_chance(temperature: float) -> None:
     row = np.random.default_rng(7).normal(0, 3, 5_000).astype(np.float32)
     verifier = CoupledVerifier(Sampling(temperature, seed=1))
-    won, gap = verifier.draw(Distribution(row), 0), verifier.gap(Distribution(row), 0)
+    won = verifier.draw(Distribution(row), 0)
+    gap = verifier.gap(Distribution(row), won, 0)
     assert gap is not None and 0 <= gap <= 0.5
     if temperature < 1:
         assert won == row.argmax() and gap == pytest.approx(min(0.5, Distribution(row).gap), abs=0.01)
