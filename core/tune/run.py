@@ -110,7 +110,8 @@ def prepare(
     every manifest says. Raises OtherRun, IntegrityError, Stopped."""
     times = read_times(directory / CURVE) or measure_times(bench, plan.threads)
     adopt_times(bench, times, plan.threads)
-    manifest = check_manifest(directory, about, search_facts(plan, bench.conditions), resume)
+    own = {**about, "threads": bench.pair.expert.threads}  # `about` was written before the number was tried
+    manifest = check_manifest(directory, own, search_facts(plan, bench.conditions), resume)
     if not (directory / CURVE).exists():
         write_times(times, directory / CURVE)
     curve = times.curve

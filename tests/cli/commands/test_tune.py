@@ -260,6 +260,14 @@ def test_threads_are_tried_unless_they_are_given(script: str, clean: Mapping[str
     again = run("tune", *flags)
     assert again["threads_tried"].keys() == found["threads_tried"].keys(), "what it saved itself does not bind it"
 
+    folder, other = tmp_path / "state/speccas/tune/tiny", 1 if found["threads"] > 1 else 2
+    curve = json.loads((folder / "curve.json").read_text())
+    (folder / "curve.json").write_text(json.dumps({**curve, "threads": {found["threads"]: 1.0, other: 0.1}}))
+    for name in ("manifest.json", "samples.jsonl"):
+        (folder / name).unlink()
+    changed = run("tune", *flags, "--resume")
+    assert (changed["threads"], changed["manifest"]["threads"]) == (other, other), "not the default, when it was tried"
+
 
 @pytest.mark.slow
 @pytest.mark.tiny
