@@ -50,7 +50,12 @@ def bench(
         typer.Option("--allow-code", help="Run programs the models write, in a limited child process, to score them."),
     ] = False,
     peer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="llama.cpp: its own two-model speculation beside ours.")
+        list[str] | None,
+        typer.Option(
+            metavar="PEER",
+            help="llama.cpp: its own two-model speculation beside ours; llama.cpp:ngram-mod, ngram-map-k, "
+            "ngram-simple: its drafts from the text. Repeatable.",
+        ),
     ] = None,
     fail_if_slower: Annotated[
         str | None,
@@ -77,10 +82,8 @@ def bench(
         return
     slower = percent("--fail-if-slower", fail_if_slower)
     settings, ks = settings_and_lengths(flags, rule)
-    if peer not in (None, "llama.cpp"):
-        raise UsageError(f"there is no peer {peer!r}", "write --peer llama.cpp")
 
-    from speccas.core.bench.peer import load_library
+    from speccas.core.bench.peer import peer_arms
     from speccas.core.bench.protocol import Plan, planned_arms
     from speccas.core.bench.samples import RunExists, SampleFile
     from speccas.core.bench.suites import load_suite, spread
@@ -89,17 +92,16 @@ def bench(
 
     if allow_code:
         require_sandbox()
-    if peer:
-        load_library()
+    types = peer_types(peer or ())
     named = swept(settings.rule)
-    arms = planned_arms(named, ks, settings.temperature, settings.min_p, peer is not None)
+    arms = planned_arms(named, ks, settings.temperature, settings.min_p, peer_arms(types, ks))
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
     require_interval(slower, len(items))
     make_directory(report)
     hint = "continue it with --resume, or give another directory: --report DIR"
     with hinted({RunExists: hint}), SampleFile(report / "samples.jsonl", resume) as file:
-        run = BenchRun(settings, ks, suite, items, Plan(arms, repeats, settings.seed), allow_code, peer is not None)
+        run = BenchRun(settings, ks, suite, items, Plan(arms, repeats, settings.seed), allow_code, bool(types))
         found = play(run, file, resume, quiet or as_json)
     if as_json:
         print(json_text(found.as_json()))
@@ -151,7 +153,7 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
         facts["notes"] += prompt_notes(pair, conditions.system, conditions.raw)
         facts["notes"] += costs_of_going_back(pair.header("drafter"), pair.header("expert"))
         if run.peer:
-            with_peer(bench, run.ks, facts)
+            with_peer(bench, facts)
         manifest = check_manifest(directory, manifest_of(pair, run.settings).as_json(), facts, resume)
         with progress(make_console(stderr=True), quiet) as tell:
             try:
@@ -159,6 +161,17 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
             except Stopped:
                 stopped = True
         return build(directory, manifest, file, bench, not stopped)
+
+
+def peer_types(texts: Sequence[str]) -> tuple[str, ...]:
+    """Whose speculation stands beside ours; the package for it is there. Raises UsageError and Unavailable."""
+    from speccas.core.bench.peer import NGRAMS, load_library, types_of
+
+    with hinted({UsageError: f"write --peer llama.cpp, or --peer llama.cpp:{','.join(NGRAMS)}"}):
+        types = types_of(texts)
+    if types:
+        load_library()
+    return types
 
 
 def swept(rules: Sequence[str]) -> list[str]:

@@ -1,22 +1,30 @@
-"""llama.cpp's own two-model speculation, through the package xllamacpp, as arms of a bench.
+"""llama.cpp's own speculation, through the package xllamacpp, as arms of a bench.
 
-A server for each k and one without a drafter: llama.cpp takes the draft length when it loads. Each may hold a copy of
-the weights of its own (8 GiB for two k and 1.6 GB of files, measured). Its rounds are not seen, only their counts, so
-acceptance and gaps stay empty.
+Two models: a server for each k and one without a drafter, since llama.cpp takes the draft length when it loads. Each
+may hold a copy of the weights of its own (8 GiB for two k and 1.6 GB of files, measured). Its n-gram types need no
+drafter; some remember earlier answers, and would draft a repeat from the answer before it, so each answer has a fresh
+server, loaded outside its time. Rounds are not seen, only their counts, so acceptance and gaps stay empty.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from ..decoding.answer import Request
-from ..errors import NativeError, Stopped, Unavailable
+from ..errors import NativeError, Stopped, Unavailable, UsageError
 from ..record.metrics import Figures
 from ..runtime.pair import Pair
 from .protocol import Bench, PlannedArm, Played
 
 NAME = "llama.cpp"
+TWO_MODELS = "draft-simple"
+NGRAMS = {
+    "ngram-mod": ("n_match", "n_min", "n_max"),
+    "ngram-map-k": ("size_n", "size_m", "min_hits"),
+    "ngram-simple": ("size_n", "size_m", "min_hits"),
+}
+"""llama.cpp's types that draft from the text alone, and their numbers, which stay at its defaults."""
 
 
 class PeerFailed(NativeError):
@@ -32,28 +40,55 @@ def load_library() -> Any:
     return xllamacpp
 
 
-def with_peer(run: Bench, ks: Sequence[Any], facts: dict[str, Any]) -> None:
-    """Give a bench its peer, and say in the facts which build it is; without the arms that this pair does not allow."""
-    peer = run.peer = LlamaCpp(run.pair, [k for k in ks if isinstance(k, int)])
-    facts["peer"] = peer.version()
+def types_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Types of speculation in `llama.cpp` (two models) and `llama.cpp:ngram-mod,ngram-simple`. Raises UsageError."""
+    found: list[str] = []
+    for text in texts:
+        name, colon, types = text.partition(":")
+        if name != NAME:
+            raise UsageError(f"there is no peer {text!r}")
+        for each in (kind.strip() for kind in types.split(",")) if colon else (TWO_MODELS,):
+            if each not in (TWO_MODELS, *NGRAMS):
+                raise UsageError(f"{NAME} as a peer has no type {each!r}")
+            found.append(each)
+    return tuple(dict.fromkeys(found))
+
+
+def peer_arms(types: Sequence[str], ks: Sequence[Any]) -> Iterator[PlannedArm]:
+    """The peer's expert alone, its two models at each k that is a number, and its n-gram types, which take no k."""
+    if types:
+        yield PlannedArm(f"{NAME} expert", None)
+    if TWO_MODELS in types:
+        yield from (PlannedArm(NAME, None, k) for k in ks if isinstance(k, int))
+    yield from (PlannedArm(f"{NAME} {each}", None) for each in types if each in NGRAMS)
+
+
+def with_peer(run: Bench, facts: dict[str, Any]) -> None:
+    """Give a bench the peer that its arms want, and say in the facts which build it is; without the arms that this
+    pair does not allow."""
+    peer = run.peer = LlamaCpp(run.pair, [each for each in run.plan.arms if each.arm is None])
+    facts["peer"] = peer.about()
     prompt = next((prompt for _, prompt in run.prompts()), None)
-    if prompt is not None and len(peer.servers) > 1 and not peer.speculates(prompt.ids):
-        facts["notes"].append(f"{NAME} itself does not speculate with this pair: it wants one vocabulary for both")
-        kept = tuple(each for each in run.plan.arms if each.arm is not None or each.k is None)
-        run.plan = replace(run.plan, arms=kept)
-        facts["arms"] = [name for name in facts["arms"] if not name.startswith(f"{NAME} k=")]
+    two_models = next((planned for planned in peer.servers if planned.k is not None), None)
+    if prompt is None or two_models is None or peer.speculates(two_models, prompt.ids):
+        return
+    facts["notes"].append(f"{NAME} itself does not speculate with these two models: it wants one vocabulary for both")
+    run.plan = replace(run.plan, arms=tuple(each for each in run.plan.arms if each.name != NAME))
+    facts["arms"] = [name for name in facts["arms"] if not name.startswith(f"{NAME} k=")]
+    peer.servers = {planned: server for planned, server in peer.servers.items() if planned.k is None}
 
 
 class LlamaCpp:
     """The same two files in llama.cpp's server, in this process."""
 
-    def __init__(self, pair: Pair, ks: Sequence[int]) -> None:
+    def __init__(self, pair: Pair, arms: Sequence[PlannedArm]) -> None:
         """Raises Unavailable and PeerFailed."""
         self.library = load_library()
         self.pair = pair
-        self.servers = {str(k): self._server(k) for k in (None, *ks)}
+        self.ngrams = {planned: kind for planned in arms if (kind := planned.name.partition(" ")[2]) in NGRAMS}
+        self.servers = {planned: self._server(planned) for planned in arms if planned not in self.ngrams}
 
-    def _server(self, k: int | None) -> Any:
+    def _server(self, planned: PlannedArm) -> Any:
         x, options = self.library, self.pair.options
         params = x.CommonParams()
         params.model.path = str(self.pair.files["expert"].path)
@@ -63,11 +98,14 @@ class LlamaCpp:
         params.n_gpu_layers = options.gpu_layers
         for cpu in (params.cpuparams, params.cpuparams_batch):
             cpu.n_threads = self.pair.expert.threads
-        if k is not None:
+        if planned in self.ngrams:
+            kind = self.ngrams[planned].replace("-", "_").upper()
+            params.speculative.types = [getattr(x.common_speculative_type, f"COMMON_SPECULATIVE_TYPE_{kind}")]
+        elif planned.k is not None:
             params.speculative.types = [x.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
             draft = params.speculative.draft
             draft.mparams.path = str(self.pair.files["drafter"].path)
-            draft.n_max, draft.n_min, draft.p_min = k, 0, 0.0
+            draft.n_max, draft.n_min, draft.p_min = planned.k, 0, 0.0
             draft.n_gpu_layers = options.drafter_gpu_layers
             for cpu in (draft.cpuparams, draft.cpuparams_batch):
                 cpu.n_threads = self.pair.drafter.threads
@@ -76,21 +114,26 @@ class LlamaCpp:
         except Exception as error:  # the binding raises whatever llama.cpp's server threw
             raise PeerFailed(f"{NAME} cannot load this pair: {str(error)[:200]}") from None
 
-    def version(self) -> dict[str, str]:
-        """For the manifest: another build of llama.cpp than ours."""
-        return {"xllamacpp": str(self.library.__version__), "features": str(self.library.get_system_info()).strip()}
+    def about(self) -> dict[str, Any]:
+        """For the manifest: another build of llama.cpp than ours, and the numbers of its n-gram types."""
+        found = {"xllamacpp": str(self.library.__version__), "features": str(self.library.get_system_info()).strip()}
+        defaults = self.library.CommonParams().speculative
+        types = {
+            kind: {name: int(getattr(getattr(defaults, kind.replace("-", "_")), name)) for name in NGRAMS[kind]}
+            for kind in self.ngrams.values()
+        }
+        return {**found, "types": types} if types else found
 
-    def speculates(self, ids: Sequence[int]) -> bool:
-        """Whether it drafts at all with this pair: where vocabularies differ it does not, without a word."""
-        server = next(server for k, server in self.servers.items() if k != "None")
-        answer = self._ask(server, {"prompt": list(ids), "n_predict": 16, "temperature": 0.0, "ignore_eos": True})
-        return "draft_n" in answer["timings"]
+    def speculates(self, planned: PlannedArm, ids: Sequence[int]) -> bool:
+        """Whether it drafts at all with these two models: where vocabularies differ it does not, without a word."""
+        body = {"prompt": list(ids), "n_predict": 16, "temperature": 0.0, "ignore_eos": True}
+        return "draft_n" in self._ask(self.servers[planned], body)["timings"]
 
     def play(self, planned: PlannedArm, request: Request) -> Played:
         """One answer from a cold cache, stopped by nothing but what the request says."""
         s = request.sampling
         answer = self._ask(
-            self.servers[str(planned.k)],
+            self._server(planned) if planned in self.ngrams else self.servers[planned],
             {
                 "prompt": list(request.prompt),
                 "n_predict": -1 if request.max_tokens is None else request.max_tokens,

@@ -8,7 +8,7 @@ cleared, the prompt is read and timed, and every arm starts from there. One answ
 import gc
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -105,7 +105,7 @@ def is_number(text: str) -> bool:
 
 
 def planned_arms(
-    rules: Sequence[str], ks: Sequence[Any], temperature: float, min_p: float, peer: bool
+    rules: Sequence[str], ks: Sequence[Any], temperature: float, min_p: float, peer: Iterable[PlannedArm] = ()
 ) -> tuple[PlannedArm, ...]:
     """The expert and the drafter alone, `exact`, each rule at each k, and what belongs beside them: above temperature 0
     the expert with the filter that is part of what `token:alpha` gains, and the peer's arms."""
@@ -117,12 +117,7 @@ def planned_arms(
             least = round(max(min_p, arm.rule.min_p), 6)
             name = f"expert min-p={least:g}"
             found.setdefault((name, ""), PlannedArm(name, parse_arm(REFERENCE), None, least))
-    if peer:
-        for each in (
-            PlannedArm("llama.cpp expert", None),
-            *(PlannedArm("llama.cpp", None, k) for k in ks if k != "auto"),
-        ):
-            found[each.name, str(each.k)] = each
+    found |= {(each.name, str(each.k)): each for each in peer}
     return tuple(found.values())
 
 

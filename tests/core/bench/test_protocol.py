@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from speccas.core.bench.peer import peer_arms
 from speccas.core.bench.protocol import (
     Bench,
     Conditions,
@@ -66,7 +67,7 @@ def test_a_sweep_gives_numbers_to_the_rule_before_them() -> None:
 
 
 def test_the_baselines_are_always_there_and_nothing_twice() -> None:
-    found = planned_arms(["exact", "token:0.5", "token:0.5"], [2, 4], 0.0, 0.0, peer=False)
+    found = planned_arms(["exact", "token:0.5", "token:0.5"], [2, 4], 0.0, 0.0)
     assert [(e.name, e.k) for e in found] == [
         ("expert", None), ("drafter", None), ("exact", 2), ("exact", 4), ("token:0.5", 2), ("token:0.5", 4),
     ]  # fmt: skip
@@ -74,13 +75,13 @@ def test_the_baselines_are_always_there_and_nothing_twice() -> None:
 
 def test_two_names_of_one_rule_are_one_arm() -> None:
     """A rule's default alpha typed, or a number written otherwise, is no further arm; the name typed first stays."""
-    found = planned_arms(["token", "token:0.5", "token:.50", "top-k:5", "top-k"], [4], 0.0, 0.0, peer=False)
+    found = planned_arms(["token", "token:0.5", "token:.50", "top-k:5", "top-k"], [4], 0.0, 0.0)
     assert [e.name for e in found] == ["expert", "drafter", "exact", "token", "top-k:5"]
 
 
 def test_a_filter_stands_beside_token_rules_only_when_sampling() -> None:
-    greedy = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.0, 0.05, peer=False)
-    sampled = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.7, 0.05, peer=True)
+    greedy = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.0, 0.05)
+    sampled = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.7, 0.05, peer_arms(["draft-simple"], [4, "auto"]))
     assert not [e for e in greedy if e.min_p is not None]
     assert [(e.name, e.min_p) for e in sampled if e.min_p is not None] == [("expert min-p=0.7", 0.7)]
     assert [(e.name, e.k) for e in sampled if e.arm is None] == [("llama.cpp expert", None), ("llama.cpp", 4)]
@@ -88,7 +89,7 @@ def test_a_filter_stands_beside_token_rules_only_when_sampling() -> None:
 
 def test_every_arm_is_as_often_early_as_late() -> None:
     """Places of an arm over a pair of repeats add up to the same for all: a drift in time meets each alike."""
-    plan = Plan(planned_arms(["token:0.1", "token:0.9", "lossy"], [4], 0.0, 0.0, False), 4)
+    plan = Plan(planned_arms(["token:0.1", "token:0.9", "lossy"], [4], 0.0, 0.0), 4)
     places: Counter[str] = Counter()
     for repeat in range(4):
         for place, planned in enumerate(plan.block("a", repeat)):
@@ -180,7 +181,7 @@ class Recorder:
 def small(tiny: Pair) -> Callable[..., Bench]:
     def make(peer: Recorder, repeats: int = 2) -> Bench:
         plan = Plan(
-            (PlannedArm("expert", planned_arms([], [4], 0, 0, False)[0].arm), PlannedArm("llama.cpp", None, 2)), repeats
+            (PlannedArm("expert", planned_arms([], [4], 0, 0)[0].arm), PlannedArm("llama.cpp", None, 2)), repeats
         )
         items = [Item("a", "g", "Hello."), Item("b", "g", "Why?")]
         return Bench(tiny, plan, items, Conditions(length=Length(4)), False, 0.5, peer)

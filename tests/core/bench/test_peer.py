@@ -1,0 +1,86 @@
+"""llama.cpp's own speculation as arms of a bench: how it is asked for, and what it does with the tiny pair."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from speccas.core.bench.peer import LlamaCpp, peer_arms, types_of, with_peer
+from speccas.core.bench.protocol import Bench, Conditions, Plan, PlannedArm, planned_arms
+from speccas.core.bench.samples import SampleFile
+from speccas.core.bench.suites import Item, load_suite
+from speccas.core.bench.summary import summarise
+from speccas.core.conversation.template import Message
+from speccas.core.decoding.answer import Request
+from speccas.core.decoding.sampling import Sampling
+from speccas.core.errors import UsageError
+from speccas.core.runtime.generate import Length
+from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.prompt import prompt_of
+
+
+def names(*texts: str) -> list[tuple[str, object]]:
+    return [(each.name, each.k) for each in peer_arms(types_of(texts), [2, "auto", 4])]
+
+
+def test_a_peer_is_asked_for_by_the_types_of_its_drafts() -> None:
+    """Its expert alone stands beside all; only two models take a k, and only a number."""
+    assert names() == []
+    assert names("llama.cpp") == [("llama.cpp expert", None), ("llama.cpp", 2), ("llama.cpp", 4)]
+    assert names("llama.cpp:ngram-mod, ngram-simple", "llama.cpp:ngram-mod") == [
+        ("llama.cpp expert", None), ("llama.cpp ngram-mod", None), ("llama.cpp ngram-simple", None),
+    ]  # fmt: skip
+    assert names("llama.cpp:ngram-map-k", "llama.cpp") == [
+        ("llama.cpp expert", None), ("llama.cpp", 2), ("llama.cpp", 4), ("llama.cpp ngram-map-k", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ollama", "no peer 'ollama'"),
+        ("llama.cpp:", "no type ''"),
+        ("llama.cpp:ngram-mod,", "no type ''"),
+        ("llama.cpp:ngram-cache", "no type 'ngram-cache'"),
+    ],
+)
+def test_another_peer_or_type_is_named(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        types_of([text])
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
+def test_two_models_that_it_refuses_are_left_out_and_its_n_grams_run(tiny: Pair, tmp_path: Path) -> None:
+    """The two vocabularies of the tiny pair differ by far more than llama.cpp allows."""
+    pytest.importorskip("xllamacpp")
+    arms = planned_arms([], [3], 0.0, 0.0, peer_arms(types_of(["llama.cpp", "llama.cpp:ngram-simple"]), [3]))
+    facts = {"notes": [], "arms": [each.name if each.k is None else f"{each.name} k={each.k}" for each in arms]}
+    conditions = Conditions(length=Length(6))
+    bench = Bench(tiny, Plan(arms, 1), [Item("a", "g", "Hello.")], conditions, False, 0.0)
+    with_peer(bench, facts)
+    assert facts["arms"] == ["expert", "drafter", "exact k=3", "llama.cpp expert", "llama.cpp ngram-simple"]
+    assert len(facts["notes"]) == 1 and "one vocabulary" in facts["notes"][0]
+    assert json.loads(json.dumps(facts))["peer"]["types"] == {
+        "ngram-simple": {"size_n": 12, "size_m": 48, "min_hits": 1}
+    }
+    with SampleFile(tmp_path / "samples.jsonl", False) as file:
+        bench.run(file)
+        rows = {row.label: row for row in summarise(file.samples)}
+    assert list(rows) == ["expert", "drafter", "exact", "llama.cpp expert", "llama.cpp ngram-simple"]
+    for name in ("llama.cpp expert", "llama.cpp ngram-simple"):
+        assert rows[name].same_text == 1.0 and rows[name].rule is None and rows[name].acceptance is None
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
+def test_no_answer_drafts_from_the_one_before_it(tiny: Pair) -> None:
+    """`ngram-mod` keeps what it has read over requests: the second answer would be the first, copied."""
+    pytest.importorskip("xllamacpp")
+    planned = PlannedArm("llama.cpp ngram-mod", None)
+    peer = LlamaCpp(tiny, [planned])
+    ids = prompt_of(tiny, [Message("user", load_suite("copying").items[0].prompt)]).ids
+    one, two = (peer.play(planned, Request(ids, Sampling(), 64)) for _ in range(2))
+    assert one.ids == two.ids and len(one.ids) == one.figures.tokens
+    assert one.figures.drafted == two.figures.drafted
+    assert one.figures.expert_calls == two.figures.expert_calls
