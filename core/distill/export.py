@@ -4,25 +4,23 @@ Needs torch only to read a checkpoint.
 """
 
 import json
-import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import atomic_file
 from ..errors import UsageError
-from ..headers.gguf import Header, StringArray, read_header
+from ..headers.gguf import Header, read_header
+from ..headers.kept import Kept, restore
 from ..headers.vocabulary import Tokens
-from .kept import Kept, restore
+from ..headers.write import Stored, encoded, write_gguf
 from .weights import NUMBERS, quantise
 
-ALIGNMENT = 32
 FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7}
-_UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 COPIED = (
     "general.license", "llama.context_length", "llama.embedding_length", "llama.feed_forward_length",
     "llama.attention.head_count", "llama.attention.head_count_kv", "llama.rope.freq_base",
@@ -67,49 +65,15 @@ def metadata(expert: Header, kept: Kept, layers: int, types: Types) -> dict[str,
     return found
 
 
-def write_gguf(
+def write_drafter(
     path: Path, data: Mapping[str, object], weights: Mapping[str, NDArray[np.float32]], types: Types
 ) -> None:
-    """A GGUF file, version 3, written beside its place and moved there. Weights are in numpy's order."""
-    blobs = {name: quantise(array_, types.of(name)) for name, array_ in sorted(weights.items())}
-    head = [b"GGUF", struct.pack("<IQQ", 3, len(blobs), len(data))]
-    head += [_text(key.encode()) + _value(value) for key, value in data.items()]
-    offset = 0
-    for name, blob in blobs.items():
-        shape = weights[name].shape[::-1]
-        sizes = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
-        head.append(_text(name.encode()) + sizes + struct.pack("<IQ", NUMBERS[types.of(name)], offset))
-        offset += _padded(len(blob))
-    start = b"".join(head)
-    with atomic_file(path) as file:
-        file.write(start.ljust(_padded(len(start)), b"\0"))
-        for blob in blobs.values():
-            file.write(blob.ljust(_padded(len(blob)), b"\0"))
-
-
-def _padded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _text(text: bytes) -> bytes:
-    return struct.pack("<Q", len(text)) + text
-
-
-def _value(value: object) -> bytes:
-    match value:
-        case bool():
-            return struct.pack("<I?", _BOOL, value)
-        case int():
-            return struct.pack("<II", _UINT32, value)
-        case float():
-            return struct.pack("<If", _FLOAT32, value)
-        case str():
-            return struct.pack("<I", _STRING) + _text(value.encode())
-        case StringArray():
-            return struct.pack("<IIQ", _ARRAY, _STRING, len(value)) + b"".join(map(_text, value))
-        case array():
-            return struct.pack(f"<IIQ{len(value)}i", _ARRAY, _INT32, len(value), *value)
-    raise AssertionError(f"no GGUF value: {value!r}")
+    """A GGUF file, written beside its place and moved there. Weights are in numpy's order."""
+    tensors = []
+    for name, each in sorted(weights.items()):
+        blob = quantise(each, types.of(name))
+        tensors.append(Stored(name, each.shape[::-1], NUMBERS[types.of(name)], len(blob), partial(list, (blob,))))
+    write_gguf(path, {key: encoded(value) for key, value in data.items()}, tensors)
 
 
 def export(expert: Path, run: Path, out: Path, types: Types, checkpoint: str = "best") -> Sequence[str]:
@@ -129,7 +93,7 @@ def export(expert: Path, run: Path, out: Path, types: Types, checkpoint: str = "
     weights = weights.get("weights", weights)  # "last" holds more than them
     arrays = from_network(weights, NetworkShape.of(header).head)
     layers = sum(name.endswith("attn_norm.weight") for name in arrays)
-    write_gguf(out, metadata(header, kept, layers, types), arrays, types)
+    write_drafter(out, metadata(header, kept, layers, types), arrays, types)
     parameters = sum(each.size for each in arrays.values())
     return [
         f"{out}: {layers} layers, {len(kept.ids):,} tokens, {parameters:,} parameters, {out.stat().st_size:,} bytes"

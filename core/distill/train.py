@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..atomic import atomic_file
 from ..errors import UsageError
 from ..headers.gguf import Header
+from ..headers.kept import Kept, choose, of_drafter, restore, spelling
 from ..headers.vocabulary import Tokens
 from .data import is_held_out, remember, waves
-from .kept import Kept, choose, of_drafter, restore, spelling
 from .lessons import Lessons, Texts, order
 from .weights import Array, beginning, continued, read_weights
 

@@ -12,7 +12,7 @@ import struct
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, TypeVar, overload
@@ -142,7 +142,8 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A GGUF file without its weights; `data_offset` is where those begin, `file` the name used in errors."""
+    """A GGUF file without its weights; `data_offset` is where those begin, `file` the name used in errors, `places`
+    where each value lies in the file, from its type to its end."""
 
     version: int
     metadata: Mapping[str, Value]
@@ -151,6 +152,7 @@ class Header:
     file_bytes: int
     alignment: int
     file: str = "this file"
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     def get(self, key: str, kind: type[T], default: D) -> T | D:
         """The value of `key`, or `default` where there is none. IntegrityError when it is not a `kind`."""
@@ -220,12 +222,12 @@ def parse_header(data: "bytes | memoryview | mmap.mmap", file_bytes: int, name: 
     with memoryview(data)[: min(file_bytes, MAX_HEADER)] as view:
         reader = _Reader(view, file_bytes, _printable(name))
         version, tensor_count, key_count = _preamble(reader)
-        metadata = _metadata(reader, key_count)
+        metadata, places = _metadata(reader, key_count)
         alignment = _alignment(reader, metadata)
         entries = _entries(reader, tensor_count)
         data_offset = _pad(reader.at, alignment) if entries else reader.at
         tensors = _place(reader, entries, data_offset, alignment)
-    return Header(version, metadata, tensors, data_offset, file_bytes, alignment, reader.name)
+    return Header(version, metadata, tensors, data_offset, file_bytes, alignment, reader.name, places)
 
 
 class _Reader:
@@ -344,14 +346,17 @@ def _preamble(reader: _Reader) -> tuple[int, int, int]:
     return version, tensors, keys
 
 
-def _metadata(reader: _Reader, count: int) -> dict[str, Value]:
+def _metadata(reader: _Reader, count: int) -> tuple[dict[str, Value], dict[str, tuple[int, int]]]:
     metadata: dict[str, Value] = {}
+    places: dict[str, tuple[int, int]] = {}
     for _ in range(count):
         key = reader.label("key", MAX_KEY_BYTES)
         if key in metadata:
             reader.damaged(f"the key {_shown(key)} appears twice")
+        start = reader.at
         metadata[key] = reader.value(key)
-    return metadata
+        places[key] = start, reader.at
+    return metadata, places
 
 
 def _alignment(reader: _Reader, metadata: Mapping[str, Value]) -> int:

@@ -2,7 +2,7 @@
 (SentencePiece). On texts of a few characters, so plain loops do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
 
@@ -41,12 +41,19 @@ def from_letters(text: bytes) -> bytes:
 
 def by_rank(parts: list[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:
     """Merge neighbours, the pair of the lowest rank first, the left one of equals."""
+    for _ in merged(parts, ranks):
+        pass
+    return parts
+
+
+def merged(parts: list[str], ranks: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """Merge as `by_rank`, in `parts` itself; yields what each merge makes."""
     while len(parts) > 1:
         rank, at = min((ranks.get(pair, len(ranks)), i) for i, pair in enumerate(pairwise(parts)))
         if rank == len(ranks):
             break
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
-    return parts
+        yield parts[at]
 
 
 def by_score(parts: list[str], score: Callable[[str], float | None]) -> list[str]:

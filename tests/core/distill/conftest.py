@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speccas.core.distill.kept import Kept, choose
 from speccas.core.distill.weights import read_weights
 from speccas.core.errors import Unavailable
 from speccas.core.files.local import locate
 from speccas.core.files.profiles import find_profile
 from speccas.core.headers.gguf import Header
+from speccas.core.headers.kept import Kept, choose
 from speccas.core.headers.vocabulary import Tokens
 
 TEXT = b"""Rain is water that falls from the sky. You are a helpful AI assistant named SmolLM, trained by Hugging Face

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speccas.core.distill.export import Types, metadata, write_gguf
-from speccas.core.distill.kept import Kept
+from speccas.core.distill.export import Types, metadata, write_drafter
 from speccas.core.distill.weights import beginning, read_weights
 from speccas.core.headers.gguf import Header, StringArray, read_header
+from speccas.core.headers.kept import Kept
 from speccas.core.headers.vocabulary import Relation, Tokens, compare
 from tests.core.distill.conftest import compared
 
@@ -22,7 +22,7 @@ LAYERS = (0, 29)
 
 def written(path: Path, loaded: Loaded, kept: Kept, types: Types) -> Path:
     header, arrays = loaded
-    write_gguf(path, metadata(header, kept, len(LAYERS), types), beginning(arrays, LAYERS, kept.ids), types)
+    write_drafter(path, metadata(header, kept, len(LAYERS), types), beginning(arrays, LAYERS, kept.ids), types)
     return path
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from speccas.core.distill.kept import Kept, choose, of_drafter, restore, spelling, strings
 from speccas.core.errors import UsageError
+from speccas.core.headers.kept import Kept, choose, of_drafter, restore, spelling, strings
 from speccas.core.headers.spelling import LETTER
 from speccas.core.headers.vocabulary import Relation, Tokens
 from tests.core.distill.conftest import TEXT
