@@ -59,6 +59,8 @@ def _print(document: dict[str, Any]) -> None:
         row("template", model["template_sha256"] or "no chat template")
         row("sha256", model["sha256"])
         row("licence", model["licence"])
+        for remark in model["remarks"]:
+            row("note", remark)
     if (vocabulary := document["vocabulary"]) is not None:
         say("together", "bold")
         row("vocabulary", f"{vocabulary['verdict']}: {vocabulary['reason']}")

@@ -7,6 +7,7 @@ from ..errors import CannotPair
 from .architecture import require_language_model, template, template_hash, trained_context
 from .gguf import Header
 from .memory import costs_of_going_back
+from .mixture import never_batches
 from .vocabulary import Relation, Tokens, VocabularyMap, compare, require_pair
 
 REFUSED = "cannot be paired"
@@ -175,7 +176,7 @@ def _remarks(drafter: Header, expert: Header, ratio: float, relation: Relation) 
     short, long = trained_context(drafter), trained_context(expert)
     if short < long:
         remarks.append(f"the drafter was trained for {short:,} tokens, the expert for {long:,}")
-    return [*remarks, *costs_of_going_back(drafter, expert)]
+    return [*remarks, *never_batches(expert, "the expert"), *costs_of_going_back(drafter, expert)]
 
 
 def _said(value: object) -> str:

@@ -16,6 +16,7 @@ from ..headers.architecture import (
 )
 from ..headers.check import PairCheck, judge
 from ..headers.gguf import StringArray
+from ..headers.mixture import Mixture, never_batches
 from ..headers.vocabulary import Tokens, compare
 from ..machine.fit import estimate, largest_context
 from ..runtime.backend import LoadOptions, ModelFile
@@ -47,6 +48,11 @@ class ModelDetails:
     tokens: int
     template_sha256: str | None
     licence: str | None
+    experts: int = 0
+    """Of a mixture, in a layer; 0: the model is dense."""
+    experts_used: int = 0
+    """By one token."""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ def details(name: str, context: int | None) -> Details:
     `named` and `inspect`, and CannotPair where one is no language model."""
     label, sources = named(name)
     models = {role: inspect(source, label) for role, source in sources.items()}
-    told = {role: model_details(each) for role, each in models.items()}
+    told = {role: model_details(role, each) for role, each in models.items()}
     if len(models) == 1:
         for each in models.values():
             require_language_model(each.header, each.file)
@@ -107,8 +113,10 @@ def details(name: str, context: int | None) -> Details:
     return Details(label, told, find_profile(label), check, memory_details(models, context))
 
 
-def model_details(each: Inspected) -> ModelDetails:
+def model_details(role: str, each: Inspected) -> ModelDetails:
+    """`role`: drafter or expert, or model where it is the only one."""
     header, shape = each.header, AttentionShape.of(each.header)
+    mixture = Mixture.of(header) or Mixture(0, 0)
     tokenizer = header.metadata.get("tokenizer.ggml.pre") or header.metadata.get("tokenizer.ggml.model")
     return ModelDetails(
         source=str(each.source),
@@ -129,6 +137,9 @@ def model_details(each: Inspected) -> ModelDetails:
         tokens=len(header.get("tokenizer.ggml.tokens", StringArray, None) or ()),
         template_sha256=template_hash(header),
         licence=each.licence or None,
+        experts=mixture.count,
+        experts_used=mixture.used,
+        remarks=() if role == "drafter" else tuple(never_batches(header, f"the {role}")),
     )
 
 
