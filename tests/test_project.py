@@ -61,7 +61,7 @@ LAYERS = (
     ("record",),
     ("calibration",),
     ("bench", "session"),
-    ("inventory", "tune"),
+    ("inventory", "optimize", "tune"),
     ("distill",),
 )
 """The rooms of core, the ground first: each may import itself and those in a row before its own."""
