@@ -18,6 +18,7 @@ from speccas.core.runtime.pair import Pair
 from speccas.core.tune.advice import Remedy, SlowerAdvice, TunedNotice, slower_advice, tuned_notice
 from speccas.core.tune.store import Tuned, tuned_of
 
+from .better_files import FilesAdvice, better_after
 from .settings import Settings
 from .view.safe import one_line
 from .view.theme import STYLES
@@ -54,8 +55,9 @@ def notice_lines(notice: TunedNotice) -> list[tuple[str, str]]:
     return lines
 
 
-def slower_text(advice: SlowerAdvice) -> str:
-    """The warning behind answers that were slower than the expert alone, with what to do about it."""
+def slower_text(advice: SlowerAdvice, files: FilesAdvice | None = None) -> str:
+    """The warning behind answers that were slower than the expert alone, with what to do about it; `files`: why its
+    calls were dear."""
     told = ", ".join(f"{name} {speedup:.1f}x" for name, speedup in advice.slower)
     best = setting(advice.rule, advice.better_draft_tokens)
     if advice.remedy is Remedy.TUNED and advice.tuned is not None:
@@ -66,7 +68,8 @@ def slower_text(advice: SlowerAdvice) -> str:
         better = "-k auto drafts only where it pays; `speccas tune` finds what is fastest"
     else:
         better = "--rule expert does without drafts; `speccas tune` finds what is fastest"
-    return f"slower than the expert alone here at -k {advice.draft_tokens}: {told}. {better}"
+    text = f"slower than the expert alone here at -k {advice.draft_tokens}: {told}. {better}"
+    return text if files is None else f"{text}. {files.sentence}"
 
 
 def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
@@ -97,10 +100,12 @@ def say_tuned(aside: Console, pair: Pair, settings: Settings) -> None:
 
 
 def warn_slower(aside: Console, pair: Pair, settings: Settings, figures: Sequence[Figures]) -> None:
-    """Figures with their speed-up; says nothing where none is slower."""
+    """Figures with their speed-up; says nothing where none is slower. Of a single answer also why its calls were dear:
+    over a comparison's table that stands already."""
     advice = slower_advice(figures, settings.draft_tokens, tuned_of(pair.profile))
     if advice is not None:
-        say(aside, f"warning: {slower_text(advice)}", "warning")
+        files = better_after(pair, figures[0]) if len(figures) == 1 else None
+        say(aside, f"warning: {slower_text(advice, files)}", "warning")
 
 
 def against_alone(pair: Pair, figures: Figures) -> Figures:

@@ -15,6 +15,7 @@ from speccas.core.bench.comparison import Change
 from speccas.core.bench.overlap import Overlap
 from speccas.core.bench.report import Report
 from speccas.core.bench.samples import Sample
+from speccas.core.calibration.dear import DearCall
 from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.events import Finish, Status
 from speccas.core.headers.check import Difference, PairCheck
@@ -100,6 +101,7 @@ CURVE = {
     "ceiling": thing(times=NUMBER, rows=INTEGER, bad=BOOLEAN),
     "needed": table(nullable(NUMBER)),
     "spread": NUMBER,
+    "dear": nullable(schema_of(DearCall)),
 }
 QUANTISED = thing(file=STRING, quant=STRING)
 DOCTOR_CURVE = thing(
@@ -197,6 +199,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
             expert=schema_of(CheckedFile),
             **CHECK,
             measured=nullable(dataclass_of(Overlap, verdict=STRING)),
+            dear=nullable(schema_of(DearCall)),
         ),
     ),
     "doctor": (

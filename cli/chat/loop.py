@@ -28,6 +28,7 @@ from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
 from ..advice import gain, seed_line, tuned_lines
+from ..better_files import better_after
 from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
 from ..notes import empty_notes, prompt_notes
@@ -237,7 +238,10 @@ class Chat:
         speed = last.figures.tokens_per_second
         drafted = bool(last.figures.drafted)  # where nothing was, no draft made it slower
         if drafted and speed and alone and is_slow(speed / alone, last.figures.tokens, self.settings.draft_tokens):
-            self.note(f"slower than the expert ({speed / alone:.1f}x): {self._better(last.arm.name)}", "warning")
+            better = self._better(last.arm.name)
+            if files := better_after(self.pair, replace(last.figures, speedup=speed / alone)):
+                better += f". {files.sentence}"
+            self.note(f"slower than the expert ({speed / alone:.1f}x): {better}", "warning")
         if finish is Finish.CONTEXT:
             self.note("the context is full; /clear starts anew, the next question lets the oldest turns go", "warning")
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from speccas.core.bench.overlap import Overlap
     from speccas.core.headers.check import PairCheck
 
+    from ..better_files import FilesAdvice
+
 SHORT = 64  # characters of both sides of a difference that stand in one line
 
 
@@ -45,12 +47,14 @@ def check(
         name, sources = "", {"drafter": parse_source(drafter), "expert": parse_source(expert)}
     found = check_files(sources["drafter"], sources["expert"], name)
     small, large = found.drafter.file, found.expert.file
+    better = None
     if measured and found.check.works:
-        found = replace(found, measured=_measure(name, drafter, expert, threads))
+        overlap, better = _measure(name, drafter, expert, threads)
+        found = replace(found, measured=overlap, dear=None if better is None else better.dear)
     if as_json:
         print(json_text(found.as_json()))
     else:
-        show(found.check, small, large, found.measured)
+        show(found.check, small, large, found.measured, better)
     if not found.check.works:
         raise CannotPair(f"{small} and {large} cannot be paired: {found.check.reason}", "take another drafter")
     if found.measured is not None:
@@ -62,11 +66,13 @@ def check(
 PROMPTS, TOKENS = 12, 16  # of `--measure`: two prompts of each group, and how much of each answer
 
 
-def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -> "Overlap":
-    """Load the pair that was named and measure it."""
+def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -> "tuple[Overlap, FilesAdvice | None]":
+    """Load the pair that was named and measure it, and what a call of four tokens of the expert costs."""
     from speccas.core.bench.overlap import NoPromptFits, measure, spread_over
     from speccas.core.bench.suites import load_suite
+    from speccas.core.calibration.dear import dear_of, measure_four
 
+    from ..better_files import files_advice
     from ..hints import hinted
     from ..play import opened
     from ..settings import CHECKS, Settings
@@ -84,10 +90,17 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
         opened(chosen) as pair,
         Waiting(make_console(stderr=True)) as waiting,
     ):
-        return measure(pair, items, TOKENS, lambda done, of: waiting.tell("measuring", done / of))
+        overlap = measure(pair, items, TOKENS, lambda done, of: waiting.tell("measuring", done / of))
+        return overlap, files_advice(pair, dear_of(pair, measure_four(pair)))
 
 
-def show(found: "PairCheck", drafter: str, expert: str, overlap: "Overlap | None" = None) -> None:
+def show(
+    found: "PairCheck",
+    drafter: str,
+    expert: str,
+    overlap: "Overlap | None" = None,
+    better: "FilesAdvice | None" = None,
+) -> None:
     from rich.text import Text
 
     from speccas.core.headers.vocabulary import show as token_text
@@ -117,6 +130,8 @@ def show(found: "PairCheck", drafter: str, expert: str, overlap: "Overlap | None
             overlap.verdict,
         ):
             say(text, label=" " * 9)
+    if better is not None:
+        say(better.sentence, "warning", " " * 9)
     if found.tokens:
         say("first differing tokens: id, drafter, expert", "heading")
         wide = max(len(token_text(token.drafter)) for token in found.tokens)

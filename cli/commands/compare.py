@@ -159,6 +159,7 @@ def tell(pair: "Pair", settings: "Settings", folds: "Sequence[Fold]", compared: 
     from speccas.core.record.manifest import RunDocument
 
     from ..advice import warn_slower
+    from ..better_files import better_than
     from ..notes import empty_notes, say_notes
     from ..play import interrupted, manifest_of
     from ..view.arms import show_why
@@ -172,7 +173,8 @@ def tell(pair: "Pair", settings: "Settings", folds: "Sequence[Fold]", compared: 
     console = make_console()
     if output.quiet:  # else it stands above the answers
         show_header(make_look(console, False), facts_of(pair, settings))
-    show_arms(console, compared, output.detail)
+    better = None if output.detail else better_than(pair, compared)
+    show_arms(console, compared, output.detail, better.because if better else "", better.hint if better else "")
     if not output.silent:
         say_notes(make_console(stderr=True), empty_notes(compared.arms))
     if not (output.quiet or output.detail or interrupted(folds[-1])):

@@ -67,20 +67,21 @@ def doctor(
 def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
     """The report with the curve of a pair, and what is wrong with that."""
     from speccas.core.calibration.calibrate import UNSTEADY
-    from speccas.core.calibration.ceiling import ADVICE, poor_scaling
     from speccas.core.inventory.curve import measure_curve
     from speccas.core.inventory.doctor import Repair, Wrong
 
+    from ..better_files import files_advice, scaling_line
     from ..play import asked_of, opened, read
 
     with opened(settings) as pair:
         read(pair, asked_of(pair, settings, "What does it cost to read several words at once?", detail=False).prompt)
         found = measure_curve(pair)
+        better = files_advice(pair, found.dear)
     wrong = []
     if not found.curve.steady:
         wrong.append(Wrong(UNSTEADY.format(found.curve.spread), "measure again with nothing else running"))
-    if poor := poor_scaling(found.curve.costs, *found.files["expert"]):
-        wrong.append(Wrong(poor, ADVICE))
+    if line := scaling_line(found.curve.costs, *found.files["expert"], better):
+        wrong.append(Wrong(line, better.hint if better else ""))
     if found.fastest != found.threads and found.curve.steady:
         faster = f"{found.fastest} threads are faster than {found.threads} with this pair"
         wrong.append(Wrong(faster, remedy=Repair.THREADS, subject=str(found.fastest)))
@@ -131,7 +132,8 @@ def _print(report: dict[str, Any]) -> None:
         row(label, value)
     for each in report["wrong"]:
         row("wrong", each["what"], "warning")
-        row("", each["hint"])
+        if each["hint"]:
+            row("", each["hint"])
     if not report["wrong"]:
         row("wrong", "nothing")
 

@@ -113,10 +113,12 @@ def search(
     """Load the pair and search, telling on stderr how it goes. Raises Stopped with what is known by then."""
     from speccas.core.bench.protocol import Bench, Plan
     from speccas.core.bench.run_directory import OtherRun
+    from speccas.core.calibration.dear import dear_of
     from speccas.core.tune.machine_times import keep_curve
     from speccas.core.tune.run import prepare, result_of
     from speccas.core.tune.search import TooFewPrompts
 
+    from ..better_files import files_advice
     from ..notes import prompt_notes, say_notes
     from ..play import manifest_of, opened
     from ..view.bench import progress
@@ -137,7 +139,8 @@ def search(
         if not quiet:
             say_notes(aside, prompt_notes(pair, conditions.system, conditions.raw))
             show_threads(aside, prepared.times.threads, pair.expert.threads)
-            show_curve(aside, prepared.times.curve, pair, prepared.left_out)
+            better = files_advice(pair, dear_of(pair, prepared.times.curve))
+            show_curve(aside, prepared.times.curve, pair, prepared.left_out, better)
         try:
             with progress(aside, quiet) as tell:
                 choice = prepared.search.run(file, tell, lambda each: None if quiet else show_round(aside, each))

@@ -103,11 +103,11 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     return [max(cell_len(one_line(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
 
 
-def show_arms(console: Console, compared: Comparison, detail: bool = False) -> None:
+def show_arms(console: Console, compared: Comparison, detail: bool = False, because: str = "", hint: str = "") -> None:
     """Who won, the figures of each arm, and what they mean. `detail`: the run recorded probabilities, so its times do
-    not count."""
+    not count. `because` and `hint` as in `verdict_text`."""
     console.print()
-    told = verdict_text(compared, detail)
+    told = verdict_text(compared, detail, because, hint)
     if told is not None:
         console.print(Text(told, style="bold"))
         console.print()

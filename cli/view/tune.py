@@ -9,7 +9,6 @@ from rich.text import Text
 from speccas.core.bench.samples import Sample
 from speccas.core.bench.tables import Table, estimate
 from speccas.core.calibration.calibrate import UNSTEADY, Curve
-from speccas.core.calibration.ceiling import ADVICE, poor_scaling
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.runtime.pair import Pair
 from speccas.core.tune.candidates import Candidate
@@ -19,6 +18,7 @@ from speccas.core.tune.save import SavedResult
 from speccas.core.tune.search import HalvingRound
 from speccas.core.tune.standing import Standing, front, standings
 
+from ..better_files import FilesAdvice, scaling_line
 from .bench import show_notes, show_table
 from .safe import one_line, visible
 from .theme import STYLES, make_console
@@ -40,15 +40,17 @@ def show_threads(console: Console, seconds: Mapping[int, float], chosen: int) ->
         quiet(console, f"threads, for a token and a round of four: {told}; {chosen} from now on")
 
 
-def show_curve(console: Console, curve: Curve, pair: Pair, left_out: Mapping[int, float]) -> None:
-    """What the machine's calls cost, and what follows from that alone."""
+def show_curve(
+    console: Console, curve: Curve, pair: Pair, left_out: Mapping[int, float], better: FilesAdvice | None = None
+) -> None:
+    """What the machine's calls cost, and what follows from that alone; `better`: why they are dear."""
     costs = curve.costs
     quiet(console, curve_line(costs))
     if not curve.steady:
         quiet(console, f"warning: {UNSTEADY.format(curve.spread)}", "warning")
     file = pair.files["expert"]
-    if poor := poor_scaling(costs, file.path.name, file.header.file_type):
-        quiet(console, f"{poor}; {ADVICE}", "warning")
+    if line := scaling_line(costs, file.path.name, file.header.file_type, better):
+        quiet(console, f"{line}; {better.hint}" if better and better.hint else line, "warning")
     if left_out:
         told = ", ".join(f"{k} (at most {times:.2f}x)" for k, times in sorted(left_out.items()))
         quiet(console, f"draft lengths left out, as they cannot pay even if every draft is accepted: {told}")

@@ -23,14 +23,22 @@ def times(figures: Figures) -> str:
     return f"{'' if decimals else 'about '}{figures.speedup:.{decimals}f}x"
 
 
+def word(count: int) -> str:
+    """`five`, `93`."""
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
 def counted(count: int, what: str) -> str:
     """`five tokens`, `93 tokens`."""
-    return f"{NUMBERS[count] if count < len(NUMBERS) else count} {what}" + "s" * (count != 1)
+    return f"{word(count)} {what}" + "s" * (count != 1)
 
 
-def verdict_text(compared: Comparison, untimed: bool) -> str | None:
-    """One sentence; None where nothing can be said."""
+def verdict_text(compared: Comparison, untimed: bool, because: str = "", hint: str = "") -> str | None:
+    """One sentence; None where nothing can be said. `because` follows the cost of a call that was too dear, and `hint`
+    is a clause on what to type about it."""
     found = verdict_of(compared, untimed)
+    if found is not None and found.outcome is ComparisonOutcome.NOT_FASTER:
+        return one_line(not_faster(found, because, hint))
     return None if found is None else one_line(TEXTS[found.outcome](found))
 
 
@@ -42,21 +50,19 @@ def faster(found: ComparisonVerdict) -> str:
     return f"{own}; `{lossy.name}`: {times(lossy)}, {text_of(lossy, found.expert)}{quality(lossy, found.expert)}"
 
 
-def not_faster(found: ComparisonVerdict) -> str:
+def not_faster(found: ComparisonVerdict, because: str, hint: str) -> str:
     reason = "nothing was faster here"
     if found.call is not None and found.call.dear:
-        rows = NUMBERS[found.call.tokens] if found.call.tokens < len(NUMBERS) else str(found.call.tokens)
-        reason += f": a call of {rows} costs {found.call.cost:.1f} tokens on this machine"
+        cost = f"{found.call.cost:.1f} tokens on this machine"
+        reason += f": a call of {word(found.call.tokens)} costs {cost}{because}"
     saved = f"drafts saved {max(0.0, found.saved):.0%} of the expert's calls"
     flat = found.lossless.speedup_if_flat
     if flat is None:
-        return f"{reason}; {saved}"
+        return f"{reason}; {saved}" + (f"; {hint}" if hint else "")
     if flat < NO_GAIN:
         return f"{reason}; {saved}, too few for a drafter of this size: where a call costs as one token, {flat:.1f}x"
-    return (
-        f"{reason}; {saved}, and where a call costs as one token (most GPUs) that would be {flat:.1f}x "
-        "(`speccas doctor --curve`)"
-    )
+    saved += f", and where a call costs as one token (most GPUs) that would be {flat:.1f}x"
+    return f"{reason}; {saved}" + (f"; {hint}" if hint else " (`speccas doctor --curve`)")
 
 
 def untimed(found: ComparisonVerdict) -> str:
@@ -92,7 +98,6 @@ def quality(figures: Figures, expert: Figures) -> str:
 
 TEXTS = {
     ComparisonOutcome.FASTER: faster,
-    ComparisonOutcome.NOT_FASTER: not_faster,
     ComparisonOutcome.OFF: lambda _: OFF + ": every token is the expert's own",
     ComparisonOutcome.SHORT: lambda found: f"{counted(shortest(found), 'token')}: too few to say what is faster",
     ComparisonOutcome.UNTIMED: untimed,

@@ -9,10 +9,6 @@ POOR = 2.0
 """Batch scaling is poor where even free drafts that are all accepted would not make the expert so much faster."""
 ROWS = 8
 """Tokens of one call that this is judged by: longer drafts are seldom accepted whole."""
-ADVICE = (
-    "try another file of the same model: types differ in what several tokens in one call cost; Q4_0, Q8_0 and F16 were "
-    "the cheapest where speccas was measured"
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..bench.overlap import Overlap
+from ..calibration.dear import DearCall
 from ..files.inspect import Inspected, inspect
 from ..files.source import Source
 from ..headers.check import PairCheck, judge
@@ -27,12 +28,15 @@ class CheckDocument:
     expert: CheckedFile
     check: PairCheck
     measured: Overlap | None = None
+    dear: DearCall | None = None
+    """Where the pair was measured, and a call of four tokens is dear."""
     schema: int = 1
 
     def as_json(self) -> dict[str, Any]:
         measured = None if self.measured is None else {**asdict(self.measured), "verdict": self.measured.verdict}
+        dear = None if self.dear is None else asdict(self.dear)
         files = {"drafter": asdict(self.drafter), "expert": asdict(self.expert)}
-        return {"schema": self.schema, **files, **self.check.as_json(), "measured": measured}
+        return {"schema": self.schema, **files, **self.check.as_json(), "measured": measured, "dear": dear}
 
 
 def check_files(drafter: Source, expert: Source, pull: str) -> CheckDocument:

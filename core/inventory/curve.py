@@ -1,11 +1,12 @@
 """What calls of a pair cost here, measured in full, with what that allows: a part of the doctor's report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..calibration.calibrate import Curve, measure_full
 from ..calibration.ceiling import as_json
+from ..calibration.dear import DearCall, dear_of
 from ..calibration.planner import Planner, curves_file
 from ..calibration.threads import candidates, fastest, tried
 from ..runtime.pair import Pair
@@ -21,6 +22,8 @@ class CurveReport:
     files: Mapping[str, tuple[str, str]]
     """By role: name and quantisation."""
     curve: Curve
+    dear: DearCall | None = None
+    """Where a call of four is, and why."""
 
     @property
     def fastest(self) -> int:
@@ -35,6 +38,7 @@ class CurveReport:
             **{role: {"file": file, "quant": quant} for role, (file, quant) in self.files.items()},
             **as_json(self.curve.costs),
             "spread": round(self.curve.spread, 3),
+            "dear": None if self.dear is None else asdict(self.dear),
         }
 
 
@@ -47,4 +51,4 @@ def measure_curve(pair: Pair) -> CurveReport:
         planner.adopt(found.costs)
         planner.save()
     files = {role: (file.path.name, file.header.file_type) for role, file in pair.files.items()}
-    return CurveReport(pair.name, pair.expert.threads, seconds, files, found)
+    return CurveReport(pair.name, pair.expert.threads, seconds, files, found, dear_of(pair, found))

@@ -110,5 +110,11 @@ def expert_call(arm: Figures, compared: Comparison) -> ExpertCall | None:
     if not (arm.drafted and arm.expert_calls and expert.expert_calls and expert.verify_seconds > 0):
         return None
     single = expert.verify_seconds / expert.expert_calls * (1 + (compared.drift or 1.0)) / 2
-    mean = arm.drafted / arm.expert_calls + 1
-    return ExpertCall(round(mean), arm.verify_seconds / arm.expert_calls / single)
+    return call_of(arm, single)
+
+
+def call_of(arm: Figures, single: float) -> ExpertCall | None:
+    """The mean call of an arm, where a call of one token takes `single` seconds; None where it drafted nothing."""
+    if not (arm.drafted and arm.expert_calls and single > 0):
+        return None
+    return ExpertCall(round(arm.drafted / arm.expert_calls + 1), arm.verify_seconds / arm.expert_calls / single)

@@ -139,8 +139,9 @@ def physical_cores() -> int:
 
 def repacked_types() -> frozenset[str]:
     """Tensor types that this build copies into another layout on this processor."""
-    machine = "arm" if platform.machine().lower() in {"arm64", "aarch64"} else "x86"
-    return frozenset(REPACKED[machine] if "REPACK" in system_info() else ())
+    machine, info = "arm" if platform.machine().lower() in {"arm64", "aarch64"} else "x86", system_info()
+    wide = {"Q2_K"} if machine == "x86" and "AVX512 = 1" in info else set()
+    return frozenset(REPACKED[machine] | wide if "REPACK" in info else ())
 
 
 def repacks(header: Header) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..calibration import ceiling
+from ..calibration.dear import dear_of
 from .candidates import FALLBACK
 from .decide import finding
 from .run import TuneResult
@@ -70,6 +71,7 @@ def tune_document(result: TuneResult, profile: Path | None, saved: Path | None, 
     """`profile`, `saved` and `evidence` as in the document."""
     prepared, choice = result.prepared, result.choice
     search, curve = prepared.search, prepared.times.curve
+    dear = dear_of(prepared.bench.pair, curve)
     standing = choice.standing
     assert standing is not None
     last = {each.candidate: each for halving in search.rounds if not halving.confirmed for each in halving.standings}
@@ -77,7 +79,11 @@ def tune_document(result: TuneResult, profile: Path | None, saved: Path | None, 
         manifest=prepared.manifest,
         machine=result.machine,
         max_quality_loss=prepared.plan.floor,
-        curve={**ceiling.as_json(curve.costs), "spread": round(curve.spread, 3)},
+        curve={
+            **ceiling.as_json(curve.costs),
+            "spread": round(curve.spread, 3),
+            "dear": None if dear is None else asdict(dear),
+        },
         threads=result.threads,
         threads_tried={str(count): seconds for count, seconds in prepared.times.threads.items()},
         left_out={str(k): times for k, times in prepared.left_out.items()},

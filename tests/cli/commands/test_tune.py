@@ -351,6 +351,12 @@ def test_doctor_measures_the_curve_and_keeps_it(patient: Run, tmp_path: Path) ->
     assert all(seconds > 0 for seconds in curve["threads_tried"].values()) and "1" in curve["threads_tried"]
     bad = [each for each in report["wrong"] if "poor batch scaling" in each["what"]]
     assert len(bad) == curve["ceiling"]["bad"] and curve["spread"] >= 1 and all("Q4_1" in each["what"] for each in bad)
+    dear = curve["dear"]
+    assert (dear is not None) == (curve["relative"]["4"] >= 2 and curve["spread"] <= 1.3)
+    assert dear is None or dear["tokens"] == 4
+    assert not any(word in each["what"] + each["hint"] for each in bad for word in ("Q4_0", "F16")), (
+        "no type is praised"
+    )
     disturbed = [each for each in report["wrong"] if "something else is running" in each["what"]]
     file = tmp_path / "cache/speccas/curves.json"
     assert file.exists() != bool(disturbed), "what was disturbed is not kept"

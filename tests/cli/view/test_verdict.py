@@ -46,6 +46,10 @@ def test_why_nobody_won() -> None:
         "nothing was faster here: a call of five costs 2.6 tokens on this machine; drafts saved 45% of the expert's "
         "calls, and where a call costs as one token (most GPUs) that would be 1.6x (`speccas doctor --curve`)"
     )
+    compared = compare_arms([expert(), arm("exact", 7, calls=55)], 1.0)
+    text = verdict_text(compared, False, " because of its file", "`speccas x` helps")
+    assert text is not None and "costs 2.6 tokens on this machine because of its file; drafts saved" in text
+    assert text.endswith("that would be 1.6x; `speccas x` helps"), "one command, and that is the one that helps"
     cheap = told(arm("exact", 9.9, calls=90, verify_seconds=9.5, speedup_if_flat=None))
     assert cheap == "nothing was faster here; drafts saved 10% of the expert's calls"
     assert "too few for a drafter of this size" in told(arm("exact", 7, calls=90, speedup_if_flat=0.8))
