@@ -16,6 +16,10 @@ def pull(
     name: Annotated[str, typer.Argument(metavar="PAIR|hf:OWNER/REPO[:QUANT]", help="What to download.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, and stop.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Ask the hub again for what is already here.")] = False,
+    for_: Annotated[
+        str | None,
+        typer.Option("--for", metavar="cpu|gpu", help="Which file, where a pair names one for each (default: here)."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Download a pair, or one model. What is here stays and needs no network; a download that was cut off goes on;
@@ -29,8 +33,10 @@ def pull(
     from ..view.theme import make_console
     from ..view.transfers import Transfers
 
-    label, sources = named(name)
+    label, sources = named(name, wanted_processor(name, for_))
     aside = make_console(stderr=True)
+    if not quiet:
+        say_fitted(aside, name, for_)
     have = {} if update else {role: entry for role, s in sources.items() if s.hf and (entry := find(s)) is not None}
     paths = {role: locate(source) for role, source in sources.items() if not source.hf}
     if all(role in have or role in paths for role in sources) and (dry_run or not have):
@@ -59,6 +65,34 @@ def pull(
             have[role] = hub.pull(sources[role], remote, label, transfers.tell)
     for role in sources:
         write_path(paths[role] if role in paths else have[role].paths[0])
+
+
+def wanted_processor(name: str, typed: str | None) -> str | None:
+    """Raises UsageError where `--for` names no processor, or the name no pair."""
+    from speccas.core.errors import UsageError
+    from speccas.core.files.profiles import is_pair
+    from speccas.core.machine.processor import PROCESSORS
+
+    if typed is not None and typed not in PROCESSORS:
+        raise UsageError(f"--for {typed!r} is no processor", f"write --for {' or --for '.join(PROCESSORS)}")
+    if typed is not None and not is_pair(name):
+        raise UsageError("--for goes with a pair", "name the quant itself: hf:OWNER/REPO:QUANT")
+    return typed
+
+
+def say_fitted(aside: "Console", name: str, wanted: str | None) -> None:
+    """Which file is taken of a model that has one for a CPU and one for a GPU, and how to have the other."""
+    from speccas.core.files.profiles import find_profile, is_pair
+    from speccas.core.machine.processor import PROCESSORS
+
+    from ..view.safe import one_line
+
+    for role, fitted in (find_profile(name, wanted).fitted if is_pair(name) else {}).items():
+        text = f"{role}: {fitted.told}"
+        if wanted is None and fitted.taken != fitted.machine:
+            text += f"; it is here already, and models run on {PROCESSORS[fitted.machine]} here: "
+            text += f"`speccas pull {name} --for {fitted.machine}` fetches the other"
+        aside.print(one_line(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def show_plan(aside: "Console", jobs: "Sequence[Job]") -> None:

@@ -11,13 +11,14 @@ def rm(
     """Delete a pair's downloaded files, or one model's. What another pair uses stays; files you gave by path, and those
     of a Python package, are never touched. Says what was freed."""
     from speccas.core.errors import UsageError
-    from speccas.core.files.administration import remove_model
-    from speccas.core.files.profiles import named
+    from speccas.core.files.administration import pulled_for, remove_model
+    from speccas.core.files.profiles import find_profile, is_pair, named
 
     from ..view.safe import one_line
 
     label, sources = named(name)
-    downloaded = [source for source in sources.values() if source.hf]
+    every = pulled_for(find_profile(name)) if is_pair(name) else list(sources.values())
+    downloaded = [source for source in every if source.hf]
     if not downloaded:
         raise UsageError(f"nothing of {name} was downloaded", "its files are your own, or a Python package's")
     removed = [remove_model(source, label) for source in downloaded]

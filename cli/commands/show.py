@@ -49,6 +49,8 @@ def _print(document: dict[str, Any]) -> None:
         say(f"{role}: {model['file']}", "bold")
         row("name", model["name"])
         row("where", model["path"] or f"{model['source']} (not downloaded)")
+        if model["fitted"]:
+            row("file", model["fitted"])
         row("size", f"{model['bytes'] / 1e9:.2f} GB, {model['quant']}, {model['parameters'] / 1e6:,.0f}M parameters")
         row(
             "shape",

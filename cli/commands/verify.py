@@ -29,7 +29,11 @@ def verify(
     if not names:
         pairs = [find_profile(name) for name in profiles()]
         here = [
-            source for pair in pairs for source in (pair.drafter, pair.expert) if local_model(source).state == "have"
+            source
+            for pair in pairs
+            for role in ("drafter", "expert")
+            for source in pair.sources(role)
+            if local_model(source).state == "have"
         ]
         sources = {source.key: source for source in here}
     results: list[Checked] = []

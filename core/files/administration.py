@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SpeccasError
-from .cache import Entry, changing_lock, find, remove, remove_parts
+from .cache import Entry, changing_lock, find, read_lock, remove, remove_parts
 from .local import hash_file, locate
-from .profiles import profiles, read_profile
+from .profiles import Profile, profiles, read_profile
 from .source import Source
 
 Tell = Callable[[str, int, int], None]
@@ -59,6 +59,13 @@ class Removed:
     found: bool = True
 
 
+def pulled_for(pair: Profile) -> list[Source]:
+    """The pair's two models, and what was pulled for it of those that are for the other processor."""
+    lock, taken = read_lock(), [pair.drafter, pair.expert]
+    others = [each for role in ("drafter", "expert") for each in pair.sources(role) if each not in taken]
+    return [*taken, *(each for each in others if each.key in lock and pair.name in lock[each.key].pairs)]
+
+
 def remove_model(source: Source, name: str) -> Removed:
     """Delete a hub model's files, unless another pair uses them; `name` is the pair (or source) that no longer does."""
     with changing_lock() as lock:
@@ -89,7 +96,8 @@ def _users(source: Source, entry: Entry, lock: Mapping[str, Entry]) -> set[str]:
             pair = read_profile(path)
         except SpeccasError:  # a profile that cannot be read uses nothing
             continue
-        found = [find(each) for each in (pair.drafter, pair.expert) if each.hf]
-        if all(found) and any(each is not None and files & {p.resolve() for p in each.paths} for each in found):
+        taken = [find(each) for each in (pair.drafter, pair.expert) if each.hf]
+        every = [find(each) for role in ("drafter", "expert") for each in pair.sources(role) if each.hf]
+        if all(taken) and any(each is not None and files & {p.resolve() for p in each.paths} for each in every):
             users.add(name)
     return users

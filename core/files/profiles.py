@@ -10,9 +10,13 @@ import yaml
 from platformdirs import user_config_path
 
 from ..errors import UsageError
+from ..machine.processor import PROCESSORS
 from ..nearest import did_you_mean
+from .fitted import FittedSource
 from .source import REPOSITORY, SHA256, Source, parse_source
 
+FITTED = ("hf", "quant", "file", "revision", "sha256", "bytes")
+"""Keys of a model's file for one processor; `hf` and `revision` are the model's own where they are left out."""
 MAX_BYTES = 64 << 10  # a profile is a page of text; a YAML bomb is not
 PROFILE_TYPES = {
     "name": str, "title": str, "licence": str, "gated": bool, "memory_gb": float, "defaults": dict, "tuned": dict,
@@ -34,6 +38,14 @@ class Profile:
     tuned: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
     """The file this was read from."""
+    fitted: Mapping[str, FittedSource] = field(default_factory=dict)
+    """By role: where a file for a CPU and one for a GPU are named, which is taken."""
+
+    def sources(self, role: str) -> tuple[Source, ...]:
+        """Every file that may be this model's: the one that is taken, and where there are two the other."""
+        taken: Source = getattr(self, role)
+        pair = self.fitted.get(role)
+        return (taken,) if pair is None else tuple(dict.fromkeys((taken, pair.cpu, pair.gpu)))
 
 
 def user_profiles() -> Path:
@@ -50,17 +62,19 @@ def profiles() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def find_profile(name: str) -> Profile:
-    """The pair of that name. Raises UsageError with the nearest name."""
+def find_profile(name: str, processor: str | None = None) -> Profile:
+    """The pair of that name, with the files for this processor ("cpu", "gpu") where it names two, or with those that
+    fit here. Raises UsageError with the nearest name."""
     known = profiles()
     if name not in known:
         guess = did_you_mean(name, known)
         raise UsageError(f"there is no pair {name!r}", f"{guess}known pairs: {', '.join(known)}")
-    return read_profile(known[name])
+    return read_profile(known[name], processor)
 
 
-def read_profile(path: Path) -> Profile:
-    """One profile, checked. Raises UsageError that names the file, the line and the nearest key."""
+def read_profile(path: Path, processor: str | None = None) -> Profile:
+    """One profile, checked; `processor` as in `find_profile`. Raises UsageError that names the file, the line and the
+    nearest key."""
     try:
         text = path.read_bytes()
         if len(text) > MAX_BYTES:
@@ -75,18 +89,38 @@ def read_profile(path: Path) -> Profile:
         raise UsageError(f"{path} is nested too deeply", "see profiles/tiny.yaml") from None
     if not isinstance(data, dict) or not isinstance(node, yaml.MappingNode):
         raise UsageError(f"{path} is not a profile: it holds no keys", "see profiles/tiny.yaml")
-    _check_keys(path, node, {each.name for each in fields(Profile)} - {"origin"})
+    _check_keys(path, node, {each.name for each in fields(Profile)} - {"origin", "fitted"})
     for child in node.value:
         if child[0].value in ("drafter", "expert"):
             if not isinstance(child[1], yaml.MappingNode):
                 raise UsageError(f"{path}: {child[0].value} is not a model source", "give hf:, path: or package:")
-            _check_keys(path, child[1], {each.name for each in fields(Source)})
+            _check_keys(path, child[1], {each.name for each in fields(Source)} | {*PROCESSORS})
+            for key, value in child[1].value:
+                if key.value in PROCESSORS and isinstance(value, yaml.MappingNode):
+                    _check_keys(path, value, set(FITTED))
     missing = [key for key in ("name", "drafter", "expert") if key not in data]
     if missing:
         raise UsageError(f"{path} lacks {', '.join(missing)}", "see profiles/tiny.yaml")
     given = {key: _value(path, key, data[key], kind) for key, kind in PROFILE_TYPES.items() if key in data}
-    drafter, expert = (_source(path, role, data[role]) for role in ("drafter", "expert"))
-    return Profile(**given, drafter=drafter, expert=expert, origin=str(path))
+    found = {role: _model(path, role, data[role], processor) for role in ("drafter", "expert")}
+    fitted = {role: each for role, each in found.items() if isinstance(each, FittedSource)}
+    drafter, expert = (each.source if isinstance(each, FittedSource) else each for each in found.values())
+    return Profile(**given, drafter=drafter, expert=expert, origin=str(path), fitted=fitted)
+
+
+def _model(path: Path, role: str, data: Mapping[str, Any], processor: str | None) -> Source | FittedSource:
+    """A model's source, or its two: `cpu` and `gpu` say what of it is another one there."""
+    base = {key: value for key, value in data.items() if key not in PROCESSORS}
+    if len(base) == len(data):
+        return _source(path, role, data)
+    if not base.get("hf"):
+        raise UsageError(f"{path}: {role}'s cpu and gpu are files of a repository", "give hf: beside them")
+    both = []
+    for name in PROCESSORS:
+        other = _value(path, f"{role}'s {name}", data.get(name, {}), dict)
+        kept = base if not other else {key: value for key, value in base.items() if key in ("hf", "revision")}
+        both.append(_source(path, f"{role}'s {name}" if other else role, {**kept, **other}))
+    return FittedSource.of(both[0], both[1], processor)
 
 
 def _source(path: Path, role: str, data: Mapping[str, Any]) -> Source:
@@ -122,12 +156,18 @@ def _check_keys(path: Path, node: yaml.MappingNode, known: set[str]) -> None:
             raise UsageError(f"{where}: unknown key {key.value!r}", f"{guess}known keys: {', '.join(sorted(known))}")
 
 
-def named(name: str) -> tuple[str, dict[str, Source]]:
+def named(name: str, processor: str | None = None) -> tuple[str, dict[str, Source]]:
     """The models that a name means, by role: a pair's two, or one given as a path or as hf:owner/repo[:QUANT].
+    `processor` as in `find_profile`.
 
     Raises UsageError.
     """
-    if name.startswith("hf:") or name.lower().endswith(".gguf") or "/" in name or "\\" in name:
+    if not is_pair(name):
         return name, {"model": parse_source(name)}
-    pair = find_profile(name)
+    pair = find_profile(name, processor)
     return pair.name, {"drafter": pair.drafter, "expert": pair.expert}
+
+
+def is_pair(name: str) -> bool:
+    """Whether what was typed is meant as the name of a pair; else it is a file or a repository."""
+    return not (name.startswith("hf:") or name.lower().endswith(".gguf") or "/" in name or "\\" in name)

@@ -1,7 +1,7 @@
 """What the headers of a pair or of one model say, whether the two fit together, and what memory they take."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class ModelDetails:
     experts_used: int = 0
     """By one token."""
     remarks: tuple[str, ...] = ()
+    fitted: str | None = None
+    """For which processor the file is, where the profile names another one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ def details(name: str, context: int | None) -> Details:
         return Details(label, told)
     small, large = models["drafter"], models["expert"]
     check = judge(small.header, large.header, (small.bytes, large.bytes))
-    return Details(label, told, find_profile(label), check, memory_details(models, context))
+    profile = find_profile(name)
+    told |= {role: replace(told[role], fitted=each.told) for role, each in profile.fitted.items()}
+    return Details(label, told, profile, check, memory_details(models, context))
 
 
 def model_details(role: str, each: Inspected) -> ModelDetails:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpeccasError
+from ..files.fitted import FittedSource
 from ..files.local import LocalModel, local_model
 from ..files.profiles import profiles, read_profile
 from ..machine.memory import memory
@@ -13,12 +14,14 @@ from ..machine.memory import memory
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """One model of a pair; `state` is "have", "partial" or "missing", `path` None where it is not here."""
+    """One model of a pair; `state` is "have", "partial" or "missing", `path` None where it is not here. `processor`:
+    cpu or gpu, where the profile names a file for each and this is the one for that."""
 
     source: str
     state: str
     bytes: int
     path: str | None
+    processor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,11 @@ def _listed(path: Path, total: int) -> ListedPair:
         licence=profile.licence,
         gated=profile.gated,
         origin=str(path),
-        drafter=_model(drafter),
-        expert=_model(expert),
+        drafter=_model(drafter, profile.fitted.get("drafter")),
+        expert=_model(expert, profile.fitted.get("expert")),
     )
 
 
-def _model(model: LocalModel) -> ListedModel:
-    return ListedModel(str(model.source), model.state, model.bytes, None if model.path is None else str(model.path))
+def _model(model: LocalModel, fitted: FittedSource | None) -> ListedModel:
+    path = None if model.path is None else str(model.path)
+    return ListedModel(str(model.source), model.state, model.bytes, path, None if fitted is None else fitted.taken)
