@@ -1,6 +1,7 @@
 """Profiles of pairs: one YAML file each, in the package or in the user's config directory, to a checked `Profile`."""
 
 import importlib.resources
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,9 +18,11 @@ from .source import REPOSITORY, SHA256, Source, parse_source
 
 FITTED = ("hf", "quant", "file", "revision", "sha256", "bytes")
 """Keys of a model's file for one processor; `hf` and `revision` are the model's own where they are left out."""
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)  # of a pair that is saved
 MAX_BYTES = 64 << 10  # a profile is a page of text; a YAML bomb is not
 PROFILE_TYPES = {
     "name": str, "title": str, "licence": str, "gated": bool, "memory_gb": float, "defaults": dict, "tuned": dict,
+    "optimized": dict,
 }  # fmt: skip
 
 
@@ -36,6 +39,8 @@ class Profile:
     memory_gb: float = 0.0
     defaults: Mapping[str, Any] = field(default_factory=dict)
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    optimized: Mapping[str, Any] = field(default_factory=dict)
+    """Of files that were made for one machine: of what, for which, and what that lost."""
     origin: str = ""
     """The file this was read from."""
     fitted: Mapping[str, FittedSource] = field(default_factory=dict)

@@ -4,7 +4,6 @@
 setting. Profiles were changed in place before there was such a file: their `tuned` table counts where there is none.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,10 +13,9 @@ import yaml
 
 from ..atomic import atomic_write
 from ..errors import NameTaken, UsageError
-from ..files.profiles import Profile, profiles, read_profile, user_profiles
+from ..files.profiles import NAME, Profile, profiles, read_profile, user_profiles
 from ..files.source import Source
 
-NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 HEAD = "# What tune found. Delete this file to go back to the profile's own settings.\n"
 
 
