@@ -89,7 +89,7 @@ def because(dear: DearCall) -> str:
 
 def command_for(pair: Pair) -> str:
     """As it is typed for this pair; empty where its files were made so already."""
-    if getattr(pair.profile, "optimized", None):
+    if pair.profile.optimized:
         return ""
     if pair.profile.origin:
         return f"speccas {OPTIMIZE} {shlex.quote(Path(pair.profile.origin).stem)}"

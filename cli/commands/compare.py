@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..play import Asked, Output
     from ..settings import Settings
+    from ..view.verdict import PairNotes
 
 
 @shared_flags
@@ -154,12 +155,23 @@ def expert_again(pair: "Pair", planner: "Planner", expert: "Arm", asked: "Asked"
     return None if interrupted(again) else drift_of(first.rounds, again.rounds)
 
 
+def notes_of(pair: "Pair", settings: "Settings", compared: "Comparison") -> "PairNotes":
+    """What the sentence over the table is to say of the pair's files."""
+    from speccas.core.record.exactness import exactness
+
+    from ..better_files import better_than
+    from ..view.header import facts_of
+    from ..view.verdict import PairNotes
+
+    better, told = better_than(pair, compared), exactness(facts_of(pair, settings))
+    return PairNotes(exactness=told) if better is None else PairNotes(better.because, better.hint, told)
+
+
 def tell(pair: "Pair", settings: "Settings", folds: "Sequence[Fold]", compared: "Comparison", output: "Output") -> None:
     """The document, or the table, what is to be said of the speed, and the token that is to be explained."""
     from speccas.core.record.manifest import RunDocument
 
     from ..advice import warn_slower
-    from ..better_files import better_than
     from ..notes import empty_notes, say_notes
     from ..play import interrupted, manifest_of
     from ..view.arms import show_why
@@ -173,8 +185,7 @@ def tell(pair: "Pair", settings: "Settings", folds: "Sequence[Fold]", compared: 
     console = make_console()
     if output.quiet:  # else it stands above the answers
         show_header(make_look(console, False), facts_of(pair, settings))
-    better = None if output.detail else better_than(pair, compared)
-    show_arms(console, compared, output.detail, better.because if better else "", better.hint if better else "")
+    show_arms(console, compared, output.detail, notes_of(pair, settings, compared))
     if not output.silent:
         say_notes(make_console(stderr=True), empty_notes(compared.arms))
     if not (output.quiet or output.detail or interrupted(folds[-1])):

@@ -2,8 +2,11 @@
 or of a trace."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from speccas.core.record.exactness import OptimizedFacts, exactness
 
 from .flow import Line, broken, cells
 from .legend import possible, show_legend
@@ -29,12 +32,15 @@ def facts_of(pair: "Pair", settings: "Settings") -> dict[str, Any]:
         role: {"file": file.path.name, "quant": file.header.file_type, "parameters": file.header.parameters}
         for role, file in pair.files.items()
     }
-    named = {} if settings.expert else {"pair": pair.name}  # two files: the lines above name them
+    named: dict[str, Any] = {} if settings.expert else {"pair": pair.name}  # two files: the lines above name them
+    if made := OptimizedFacts.of_profile(pair.profile):
+        named["optimized"] = asdict(made)
     return {**models, **named, "k": settings.draft_tokens, "temperature": settings.temperature, "seed": settings.seed}
 
 
 def header_lines(facts: Mapping[str, Any], width: int) -> list[Line]:
-    """A line a model, and one of settings; broken where the width is too small. A seed that decides nothing is left
+    """A line a model, one of what `exact` means where the expert was made here, and one of settings; broken where the
+    width is too small. A seed that decides nothing is left
     out, and so is what a trace does not know."""
     lines: list[Line] = []
     for role, does in ROLES.items():
@@ -42,6 +48,8 @@ def header_lines(facts: Mapping[str, Any], width: int) -> list[Line]:
             name, *about = model(facts[role])
             told = f" {' '.join(about)}: {does}" if about else f": {does}"
             lines.append([(f"{role:<{INDENT}}", "quiet"), (name, "heading"), (told, "quiet")])
+    if told := exactness(facts):
+        lines.append([(" " * INDENT + one_line(told), "quiet")])
     shown = {**SHOWN} if facts.get("temperature") else {key: SHOWN[key] for key in SHOWN if key != "seed"}
     settings = [f"{word} {written(facts[key])}" for key, word in shown.items() if facts.get(key) is not None]
     if settings:

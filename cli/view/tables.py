@@ -15,7 +15,7 @@ from speccas.core.record.verdict import is_faster, verdict_of
 from .difference import same
 from .safe import one_line, visible
 from .theme import STYLES
-from .verdict import OFF, caveats, times, verdict_text
+from .verdict import NO_NOTES, OFF, PairNotes, caveats, times, verdict_text
 
 GAP = 2  # cells between columns
 NARROW = 60  # cells; below it a difference is told in fewer
@@ -103,11 +103,11 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
     return [max(cell_len(one_line(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
 
 
-def show_arms(console: Console, compared: Comparison, detail: bool = False, because: str = "", hint: str = "") -> None:
+def show_arms(console: Console, compared: Comparison, detail: bool = False, notes: PairNotes = NO_NOTES) -> None:
     """Who won, the figures of each arm, and what they mean. `detail`: the run recorded probabilities, so its times do
-    not count. `because` and `hint` as in `verdict_text`."""
+    not count."""
     console.print()
-    told = verdict_text(compared, detail, because, hint)
+    told = verdict_text(compared, detail, notes)
     if told is not None:
         console.print(Text(told, style="bold"))
         console.print()

@@ -10,6 +10,7 @@ from speccas.core.bench.samples import Sample
 from speccas.core.bench.tables import Table, estimate
 from speccas.core.calibration.calibrate import UNSTEADY, Curve
 from speccas.core.decoding.length.latency import LatencyModel
+from speccas.core.record.exactness import exactness
 from speccas.core.runtime.pair import Pair
 from speccas.core.tune.candidates import Candidate
 from speccas.core.tune.decide import NOTES, Choice, FinalistVerdict, finding
@@ -69,14 +70,14 @@ def known_line(samples: Sequence[Sample], tried: Sequence[Candidate]) -> str:
     return f"known so far, of {len(found)} settings on at most {most} prompts: {frontier_line(found)}"
 
 
-def show_result(console: Console, choice: Choice, floor: float) -> None:
-    """The finalists, what was found, and what the columns mean."""
+def show_result(console: Console, choice: Choice, floor: float, against: str = "") -> None:
+    """The finalists, what was found, and what the columns mean. `against`: what `exact` means with this pair."""
     wide = console if console.is_terminal else make_console(width=WIDE)
     show_table(wide, finalists(choice))
     console.print()
     show_notes(console, NOTES)
     console.print()
-    console.print(Text(finding(choice, floor), style="bold"), soft_wrap=True)
+    console.print(Text(finding(choice, floor, against), style="bold"), soft_wrap=True)
 
 
 def show_round(console: Console, halving: HalvingRound) -> None:
@@ -134,7 +135,8 @@ def show_outcome(
     console: Console, aside: Console, result: TuneResult, saved: SavedResult, sources: Mapping[str, str]
 ) -> None:
     """The finalists, and what was saved where; on stderr a warning where that is not used."""
-    show_result(console, result.choice, result.prepared.plan.floor)
+    prepared = result.prepared
+    show_result(console, result.choice, prepared.plan.floor, exactness(prepared.manifest))
     for line in saved_lines(result, saved):
         console.print(visible(line), soft_wrap=True)
     for line in overruled(sources):

@@ -1,5 +1,7 @@
 """The sentence over a comparison's table: who won, and by what, or why nobody did."""
 
+from dataclasses import dataclass
+
 from speccas.core.record.comparison import Comparison, digits
 from speccas.core.record.metrics import Figures
 from speccas.core.record.verdict import ComparisonOutcome, ComparisonVerdict, verdict_of
@@ -33,13 +35,29 @@ def counted(count: int, what: str) -> str:
     return f"{word(count)} {what}" + "s" * (count != 1)
 
 
-def verdict_text(compared: Comparison, untimed: bool, because: str = "", hint: str = "") -> str | None:
-    """One sentence; None where nothing can be said. `because` follows the cost of a call that was too dear, and `hint`
-    is a clause on what to type about it."""
+@dataclass(frozen=True, slots=True)
+class PairNotes:
+    """What the sentence cannot see in figures. `because` follows the cost of a call that was too dear, `hint` is a
+    clause on what to type about it, and `exactness` one on what `exact` means with files that were made here."""
+
+    because: str = ""
+    hint: str = ""
+    exactness: str = ""
+
+
+NO_NOTES = PairNotes()
+
+
+def verdict_text(compared: Comparison, untimed: bool, notes: PairNotes = NO_NOTES) -> str | None:
+    """One sentence; None where nothing can be said."""
     found = verdict_of(compared, untimed)
-    if found is not None and found.outcome is ComparisonOutcome.NOT_FASTER:
-        return one_line(not_faster(found, because, hint))
-    return None if found is None else one_line(TEXTS[found.outcome](found))
+    if found is None:
+        return None
+    if found.outcome is ComparisonOutcome.NOT_FASTER:
+        return one_line(not_faster(found, notes.because, notes.hint))
+    told = TEXTS[found.outcome](found)
+    of_text = found.outcome is not ComparisonOutcome.SHORT and notes.exactness
+    return one_line(f"{told}; {notes.exactness}" if of_text else told)
 
 
 def faster(found: ComparisonVerdict) -> str:

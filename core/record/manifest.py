@@ -13,6 +13,7 @@ from ..files.hashes import remembered_hash
 from ..runtime.backend import ModelFile
 from ..runtime.llama import devices
 from ..runtime.pair import Pair
+from .exactness import OptimizedFacts
 from .metrics import Figures
 
 SCHEMA = 1
@@ -73,6 +74,8 @@ class Manifest:
     think: str
     ctx: int
     command: str
+    optimized: OptimizedFacts | None = None
+    """Of a pair whose files were made here."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -127,4 +130,5 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         think=think,
         ctx=pair.context,
         command=command,
+        optimized=OptimizedFacts.of_profile(pair.profile),
     )

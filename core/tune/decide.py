@@ -80,8 +80,10 @@ def beats(one: Standing, other: Standing) -> bool:
     return found.low is not None and found.low > 1
 
 
-def finding(choice: Choice, floor: float) -> str:
-    """What was found, in a sentence that may be quoted."""
+def finding(choice: Choice, floor: float, exactness: str = "") -> str:
+    """What was found, in a sentence that may be quoted. `exactness`: what a lossless setting is lossless against, where
+    that is a file that was made here."""
+    against = f" ({exactness})" if exactness else ""
     found = choice.standing
     assert found is not None
     speed = found.speedup()
@@ -93,11 +95,11 @@ def finding(choice: Choice, floor: float) -> str:
         few = f" Fewer than {LEAST} prompts cannot show it: give more." if found.prompts < LEAST else ""
         return (
             f"No setting within the floor was shown to be faster than the expert alone here.{few} "
-            f"{choice.candidate.label} is kept: it drafts only where that pays, and loses nothing ({told})."
+            f"{choice.candidate.label} is kept: it drafts only where that pays, and loses nothing{against} ({told})."
         )
     told = f"{choice.candidate.label}: {told}, faster than the expert alone"
     if choice.candidate.lossless:
-        return f"{told}, and it loses nothing."
+        return f"{told}, and it loses nothing{against}."
     loss, lost = found.loss_by_log_prob(), found.loss_by_score()
     by_score = "" if lost.value is None else f", by score {lost.value:.1%} over {lost.n} prompts"
     return f"{told}; loss by log-prob {loss.value:.1%}, at most {loss.high:.1%} (floor {floor:.1%}){by_score}."

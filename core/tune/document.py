@@ -7,6 +7,7 @@ from typing import Any
 
 from ..calibration import ceiling
 from ..calibration.dear import dear_of
+from ..record.exactness import exactness
 from .candidates import FALLBACK
 from .decide import finding
 from .run import TuneResult
@@ -111,7 +112,7 @@ def tune_document(result: TuneResult, profile: Path | None, saved: Path | None, 
             fallback=choice.candidate == FALLBACK,
             speedup=estimate_json(standing.speedup()),
         ),
-        finding=finding(choice, prepared.plan.floor),
+        finding=finding(choice, prepared.plan.floor, exactness(prepared.manifest)),
         profile=None if profile is None else str(profile),
         saved=None if saved is None else str(saved),
         evidence=str(evidence),

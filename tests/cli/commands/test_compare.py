@@ -25,7 +25,7 @@ DOCUMENT = {"schema", "manifest", "arms", "drift"}
 MANIFEST = {
     "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
     "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "seed", "think", "test", "ctx",
-    "command",
+    "command", "optimized",
 }  # fmt: skip
 MODEL = {"file", "sha256", "quant", "parameters"}
 ARM = {

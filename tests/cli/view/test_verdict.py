@@ -9,7 +9,7 @@ import pytest
 from speccas.cli.view.difference import same
 from speccas.cli.view.tables import drafts, footer, show_arms
 from speccas.cli.view.tokens import TokenView
-from speccas.cli.view.verdict import caveats, times, verdict_text
+from speccas.cli.view.verdict import PairNotes, caveats, times, verdict_text
 from speccas.core.decoding.events import Judged, Started, Status, Token
 from speccas.core.record.comparison import compare_arms
 from speccas.core.record.metrics import Figures
@@ -47,7 +47,7 @@ def test_why_nobody_won() -> None:
         "calls, and where a call costs as one token (most GPUs) that would be 1.6x (`speccas doctor --curve`)"
     )
     compared = compare_arms([expert(), arm("exact", 7, calls=55)], 1.0)
-    text = verdict_text(compared, False, " because of its file", "`speccas x` helps")
+    text = verdict_text(compared, False, PairNotes(" because of its file", "`speccas x` helps", "exact against x"))
     assert text is not None and "costs 2.6 tokens on this machine because of its file; drafts saved" in text
     assert text.endswith("that would be 1.6x; `speccas x` helps"), "one command, and that is the one that helps"
     cheap = told(arm("exact", 9.9, calls=90, verify_seconds=9.5, speedup_if_flat=None))
