@@ -12,6 +12,7 @@ from rich.text import Text
 
 from speccas.core.calibration.calibrate import alone_speed
 from speccas.core.headers.memory import costs_of_going_back
+from speccas.core.optimize.store import made_elsewhere
 from speccas.core.record.manifest import machine_of
 from speccas.core.record.metrics import Figures
 from speccas.core.runtime.pair import Pair
@@ -75,6 +76,8 @@ def slower_text(advice: SlowerAdvice, files: FilesAdvice | None = None) -> str:
 def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
     """(text, status) of what is to be said before an answer."""
     lines = [(f"note: {text}", "quiet") for text in costs_of_going_back(pair.header("drafter"), pair.header("expert"))]
+    if elsewhere := made_elsewhere(pair.profile):
+        lines.append((f"note: {elsewhere}", "warning"))
     tuned = tuned_of(pair.profile)
     if tuned is None:
         return lines

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from speccas.core.decoding.events import Finish
+from speccas.core.optimize.store import made_elsewhere
 from speccas.core.record.metrics import Figures
 from speccas.core.runtime.pair import Pair
 from speccas.core.runtime.prompt import folds_system
@@ -38,6 +39,12 @@ def empty_notes(arms: Sequence[Figures]) -> list[str]:
     if len(arms) == 1:
         return [f"the answer is empty: {why}" for why in reasons]
     return [f"the answer of {', '.join(names)} is empty: {why}" for why, names in reasons.items()]
+
+
+def made_notes(pair: Pair) -> list[str]:
+    """What is to be known of files that were made for another machine."""
+    told = made_elsewhere(pair.profile)
+    return [] if told is None else [told]
 
 
 def say_notes(aside: Console, notes: Sequence[str]) -> None:

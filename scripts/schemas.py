@@ -20,7 +20,7 @@ from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.events import Finish, Status
 from speccas.core.headers.check import Difference, PairCheck
 from speccas.core.inventory.check import CheckedFile
-from speccas.core.inventory.details import MemoryDetails, ModelDetails
+from speccas.core.inventory.details import MadeDetails, MemoryDetails, ModelDetails
 from speccas.core.inventory.doctor import BuildFacts, CacheFacts, MachineFacts
 from speccas.core.inventory.pairs import PairList
 from speccas.core.record.manifest import Manifest, RunDocument
@@ -185,6 +185,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
             models=table(schema_of(ModelDetails)),
             vocabulary=nullable(thing(**CHECK)),
             memory=nullable(schema_of(MemoryDetails)),
+            optimized=nullable(schema_of(MadeDetails)),
             title=STRING,
             licence=STRING,
             gated=BOOLEAN,

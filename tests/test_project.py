@@ -62,7 +62,8 @@ LAYERS = (
     ("record",),
     ("calibration",),
     ("bench", "session"),
-    ("inventory", "optimize", "tune"),
+    ("optimize", "tune"),
+    ("inventory",),
     ("distill",),
 )
 """The rooms of core, the ground first: each may import itself and those in a row before its own."""

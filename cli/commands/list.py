@@ -9,7 +9,7 @@ from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
     from speccas.core.errors import SpeccasError
-    from speccas.core.inventory.pairs import PairList
+    from speccas.core.inventory.pairs import ListedPair, PairList
 
 LEAST = 30  # cells; with fewer left, what a pair is stays out
 
@@ -28,6 +28,15 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
         _show(found)
 
 
+def what(row: "ListedPair") -> str:
+    """What a pair is; of made files, of what and for which machine."""
+    made = row.optimized
+    if made is None:
+        return row.title
+    where = "this processor" if made.here else f"another processor, {made.processor}"
+    return f"made of {made.of} for {where}; {max(0.0, made.loss):.3f} nats from it"
+
+
 def _show(found: "PairList") -> None:
     """The smallest pair first. On a terminal as many columns as it has room for; in a pipe all of them, whole."""
     from rich.text import Text
@@ -43,7 +52,7 @@ def _show(found: "PairList") -> None:
         licence = row.licence + (" (gated)" if row.gated else "")
         memory = f"{row.memory_gb:g} GB" if row.memory_gb else "?"
         fits = "?" if row.fits is None else "yes" if row.fits else "no"
-        line = (row.name, size, row.state, memory, fits, licence, row.title)
+        line = (row.name, size, row.state, memory, fits, licence, what(row))
         table.append(tuple(map(one_line, line)))
         looks.append("good" if row.state == "have" else "quiet" if row.fits is False else "")
     widths = [max(map(cells, column)) for column in zip(*table, strict=True)]

@@ -25,6 +25,28 @@ def show(
         _print(found)
 
 
+def made_rows(made: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What is said of files that were made: of what, for which machine, how, and what their card found."""
+    if made is None:
+        return []
+    here = "this one" if made["here"] else "not this one"
+    recipes = "; ".join(f"{role} {recipe or 'as it was'}" for role, recipe in made["recipes"].items())
+    rows = [
+        ("made of", f"{made['of']} ({recipes})"),
+        ("made for", f"{made['processor']} ({here}), {made['build']}"),
+        ("loss", f"{max(0.0, made['loss']):.3f} nats a token against its source"),
+    ]
+    figures, told = made["figures"], []
+    if (four := (figures.get("relative") or {}).get("4")) is not None:
+        told.append(f"a call of four costs {four:.2f} tokens, a step of the drafter {figures.get('step', 0):.2f}")
+    if figures.get("acceptance") is not None:
+        told.append(f"{figures['acceptance']:.0%} of drafted tokens are accepted")
+    if figures.get("same_argmax") is not None:
+        told.append(f"the same best token as its source at {figures['same_argmax']:.1%}")
+    rows += [("measured", "; ".join(told))] if told else []
+    return [*rows, ("found", made["finding"]), ("card", made["card"])]
+
+
 def _print(document: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -45,6 +67,8 @@ def _print(document: dict[str, Any]) -> None:
     if "licence" in document:
         row("licence", f"{document['licence']}{' (gated)' if document['gated'] else ''}")
         row("profile", document["origin"])
+    for label, value in made_rows(document.get("optimized")):
+        row(label, value)
     for role, model in document["models"].items():
         say(f"{role}: {model['file']}", "bold")
         row("name", model["name"])

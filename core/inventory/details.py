@@ -19,6 +19,8 @@ from ..headers.gguf import StringArray
 from ..headers.mixture import Mixture, never_batches
 from ..headers.vocabulary import Tokens, compare
 from ..machine.fit import estimate, largest_context
+from ..machine.processor import cpu_name
+from ..optimize.store import card_files, card_of, optimized_of
 from ..runtime.backend import LoadOptions, ModelFile
 from ..runtime.backends import backend_of
 from ..runtime.room import differing, footprints, room
@@ -76,6 +78,24 @@ class MemoryDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeDetails:
+    """Of files that were made: the pair they are of, for which processor (`here`: this one) and build, and what their
+    card found. `loss`: nats a token of the expert against its source; `recipes`: by role, empty where the file is the
+    source's own; `figures`: those of the card of the files that were chosen."""
+
+    of: str
+    processor: str
+    here: bool
+    build: str
+    loss: float
+    vocabulary: int
+    card: str
+    finding: str
+    recipes: Mapping[str, str]
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Details:
     """The document of `show --json`. Of one model `profile`, `vocabulary` and `memory` are None."""
 
@@ -84,6 +104,7 @@ class Details:
     profile: Profile | None = None
     vocabulary: PairCheck | None = None
     memory: MemoryDetails | None = None
+    optimized: MadeDetails | None = None
     schema: int = 1
 
     def as_json(self) -> dict[str, Any]:
@@ -96,6 +117,7 @@ class Details:
             "models": {role: asdict(each) for role, each in self.models.items()},
             "vocabulary": None if self.vocabulary is None else self.vocabulary.as_json(),
             "memory": None if self.memory is None else asdict(self.memory),
+            "optimized": None if self.optimized is None else asdict(self.optimized),
             **of_pair,
         }
 
@@ -114,7 +136,29 @@ def details(name: str, context: int | None) -> Details:
     check = judge(small.header, large.header, (small.bytes, large.bytes))
     profile = find_profile(name)
     told |= {role: replace(told[role], fitted=each.told) for role, each in profile.fitted.items()}
-    return Details(label, told, profile, check, memory_details(models, context))
+    return Details(label, told, profile, check, memory_details(models, context), made_details(profile))
+
+
+def made_details(profile: Profile) -> MadeDetails | None:
+    """None where a pair's files are as they came. Raises IntegrityError where the card of made ones is damaged."""
+    made = optimized_of(profile)
+    if made is None:
+        return None
+    card, files = card_of(profile), card_files(profile)
+    judged = [each for each in card.get("judged") or () if isinstance(each, dict)]
+    figures = next((each for each in judged if each.get("name") == card.get("chosen")), {})
+    return MadeDetails(
+        of=made.of,
+        processor=made.processor,
+        here=made.processor == cpu_name(),
+        build=made.build,
+        loss=float(made.loss),
+        vocabulary=made.vocabulary,
+        card=str(made.card),
+        finding=str(card.get("finding", "")),
+        recipes={role: each.recipe for role, each in files.items()},
+        figures=figures,
+    )
 
 
 def model_details(role: str, each: Inspected) -> ModelDetails:

@@ -10,6 +10,8 @@ from ..files.fitted import FittedSource
 from ..files.local import LocalModel, local_model
 from ..files.profiles import profiles, read_profile
 from ..machine.memory import memory
+from ..machine.processor import cpu_name
+from ..optimize.store import Optimized, is_whole, optimized_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,20 @@ class ListedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedMade:
+    """Of files that were made here: the pair they are of, the processor they are for, whether it is this one, and what
+    the expert lost, in nats a token."""
+
+    of: str
+    processor: str
+    here: bool
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class ListedPair:
-    """One pair. `fits`: its memory in this machine's, None where the profile does not say how much it takes."""
+    """One pair. `fits`: its memory in this machine's, None where the profile does not say how much it takes.
+    `optimized`: None where its files are as they came."""
 
     name: str
     title: str
@@ -39,6 +53,7 @@ class ListedPair:
     origin: str
     drafter: ListedModel
     expert: ListedModel
+    optimized: ListedMade | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,9 @@ def list_of_pairs(tell: Callable[[SpeccasError], None]) -> PairList:
 def _listed(path: Path, total: int) -> ListedPair:
     profile = read_profile(path)
     drafter, expert = local_model(profile.drafter), local_model(profile.expert)
-    states = {drafter.state, expert.state}
+    states, made = {drafter.state, expert.state}, optimized_of(profile)
+    if made is not None and states == {"have"} and not is_whole(profile):
+        states = {"partial"}
     return ListedPair(
         name=path.stem,
         title=profile.title,
@@ -85,9 +102,14 @@ def _listed(path: Path, total: int) -> ListedPair:
         origin=str(path),
         drafter=_model(drafter, profile.fitted.get("drafter")),
         expert=_model(expert, profile.fitted.get("expert")),
+        optimized=None if made is None else _made(made),
     )
 
 
 def _model(model: LocalModel, fitted: FittedSource | None) -> ListedModel:
     path = None if model.path is None else str(model.path)
     return ListedModel(str(model.source), model.state, model.bytes, path, None if fitted is None else fitted.taken)
+
+
+def _made(made: Optimized) -> ListedMade:
+    return ListedMade(made.of, made.processor, made.processor == cpu_name(), float(made.loss))

@@ -1,6 +1,7 @@
-"""Whether models run on a GPU here or on the CPU, told without loading llama.cpp."""
+"""The processor of this machine, and whether models run on a GPU here or on it; told without loading llama.cpp."""
 
 import importlib.util
+import platform
 from pathlib import Path
 
 CPU, GPU = "cpu", "gpu"
@@ -27,3 +28,13 @@ def libraries(kind: str) -> list[Path]:
         return []
     roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
     return [path for root in roots for path in root.glob(f"lib/*ggml-{kind}*")]
+
+
+def cpu_name() -> str:
+    """The processor as the system names it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -4,12 +4,12 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ..conversation.template import fingerprint
 from ..decoding.sampling import Sampling
 from ..files.hashes import remembered_hash
+from ..machine.processor import cpu_name
 from ..runtime.backend import ModelFile
 from ..runtime.llama import devices
 from ..runtime.pair import Pair
@@ -17,16 +17,6 @@ from .exactness import OptimizedFacts
 from .metrics import Figures
 
 SCHEMA = 1
-
-
-def cpu_name() -> str:
-    """The processor as the system names it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def machine_of(pair: Pair) -> str:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from speccas.core.errors import NameTaken, UsageError
+from speccas.core.errors import IntegrityError, NameTaken, UsageError
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
+from speccas.core.machine.processor import cpu_name
 from speccas.core.optimize.store import (
     CARD,
     Optimized,
+    card_of,
     keep,
     made_elsewhere,
     made_folder,
@@ -62,6 +64,45 @@ def test_what_is_interrupted_is_gone_and_the_one_before_stays() -> None:
         assert not list(part.iterdir())
 
 
+def test_a_kill_between_two_renames_is_undone() -> None:
+    """The folder before is beside its place, and nothing in it: the next run puts it back."""
+    folder = Path(made("tiny-fast").optimized["folder"])
+    old = folder.with_name(".tiny-fast.old")
+    folder.rename(old)
+    with pytest.raises(IntegrityError, match="the card of tiny-fast is gone or damaged"):
+        card_of(find_profile("tiny-fast"))
+    with workplace("tiny-fast"):
+        pass
+    assert (folder / "expert.gguf").read_bytes() == b"e" * 10 and not old.exists()
+
+
+def test_a_name_with_a_dot_is_nobody_elses_place() -> None:
+    for name in ("a.part", "a.old", "a.lock"):
+        made(name)
+    made("a")
+    assert all((made_folder(name) / "expert.gguf").exists() for name in ("a", "a.part", "a.old", "a.lock"))
+
+
+def test_what_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where a folder should be")
+    with pytest.raises(UsageError, match=r"cannot write .*optimized: ") as refused, workplace("tiny-fast"):
+        pass
+    assert "XDG_DATA_HOME" in refused.value.hint
+    (tmp_path / "data").unlink()
+    (tmp_path / "config").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write .*tiny-fast\.yaml: "):
+        made("tiny-fast")
+
+
+def test_a_profile_of_somebody_else_stands(tmp_path: Path) -> None:
+    own = tmp_path / "config/speccas/pairs/mine-fast.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("name: mine-fast\ndrafter: {path: a}\nexpert: {path: b}\n")
+    with pytest.raises(NameTaken):
+        made("mine-fast")
+    assert own.read_text().endswith("expert: {path: b}\n")
+
+
 def test_one_process_at_a_time() -> None:
     told = "another process is making files for tiny-fast"
     with workplace("tiny-fast"), pytest.raises(UsageError, match=told), workplace("tiny-fast"):
@@ -81,8 +122,6 @@ def test_no_other_pair_is_overwritten() -> None:
 
 
 def test_a_machine_is_told_of_files_for_another_one() -> None:
-    from speccas.core.record.manifest import cpu_name
-
     assert made_elsewhere(made("tiny-fast", cpu_name())) is None and made_elsewhere(find_profile("tiny")) is None
     told = made_elsewhere(made("tiny-there", "a Zuse Z3"))
     assert told is not None and "made for a Zuse Z3" in told
