@@ -100,4 +100,14 @@ def _users(source: Source, entry: Entry, lock: Mapping[str, Entry]) -> set[str]:
         every = [find(each) for role in ("drafter", "expert") for each in pair.sources(role) if each.hf]
         if all(taken) and any(each is not None and files & {p.resolve() for p in each.paths} for each in every):
             users.add(name)
+        if files & {_named(each) for each in (pair.drafter, pair.expert) if each.path}:
+            users.add(name)  # a pair of which one file was made names the other where it lies
     return users
+
+
+def _named(source: Source) -> Path | None:
+    """The file of a source that is a path; None where it is none."""
+    try:
+        return locate(source).resolve()
+    except (SpeccasError, OSError, ValueError):
+        return None

@@ -23,6 +23,7 @@ CHILD = (sys.executable, "-P", "-m", "speccas.core.runtime.quantizer")
 TICK = 0.1  # seconds between two looks at the stop flag
 SPARE = 1.02  # of the estimate: the file system's own blocks
 MOST_WORDS = 400  # characters of llama.cpp's words in an error
+PREFIX = "llama_model_quantize: failed to quantize: "
 DAMAGED = ("has invalid data", "is not within the file bounds", "corrupted")
 """Words of llama.cpp's about a file that is damaged behind its header."""
 
@@ -116,11 +117,12 @@ def _next(lines: "queue.Queue[bytes]", stop: StopFlag) -> bytes:
 
 def _failed(source: Path, target: Path, need: int, code: int, said: str) -> NoReturn:
     """Raise what a child's end means."""
-    words = said[-MOST_WORDS:]
+    words = said.replace(PREFIX, "")[-MOST_WORDS:]
     if any(each in said for each in DAMAGED):
         raise IntegrityError(f"{source} is damaged: {words}", "get it again")
     if "iostream" in said:  # all that C++ says of a write that failed
         require_disk(target.parent, need, target.name)
+        raise DiskFull(f"{target.name} could not be written: most likely the disk was full", "free some space on it")
     if code < 0:
         name = signal.Signals(-code).name
         why = "most likely for lack of memory" if name == "SIGKILL" else words or "without a word"

@@ -22,6 +22,7 @@ from speccas.core.files.administration import remove_model, verify
 from speccas.core.files.cache import Entry, find, read_lock
 from speccas.core.files.hub import keep, look_up, plan, pull, remote_header, require_space
 from speccas.core.files.listing import RemoteFile, check_name, choose
+from speccas.core.files.profiles import user_profiles
 from speccas.core.files.source import Source, parse_source
 from speccas.core.headers.gguf import read_header
 from tests.builders import models
@@ -552,6 +553,17 @@ def test_remove_keeps_what_another_pair_uses(hub: Hub, tmp_path: Path) -> None:
     assert remove_model(SOURCE, "hf:one").kept_for == ("hf:two",)
     assert find(SOURCE) is not None
     assert remove_model(Source(hf=REPO), "hf:two").freed == len(DATA)
+
+
+def test_remove_keeps_what_another_pair_names_by_its_path(hub: Hub) -> None:
+    """As a pair does of which one file was made: the other is where it was pulled to."""
+    hub.add(REPO, {FILE: DATA})
+    path = user_profiles() / "made.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"name: made\ndrafter: {{path: {get().paths[0]}}}\nexpert: {{path: 'no such/\u00e9'}}\n")
+    assert remove_model(SOURCE, "pair").kept_for == ("made",)
+    path.unlink()
+    assert remove_model(SOURCE, "pair").freed == len(DATA)
 
 
 def test_remove_keeps_a_blob_that_another_revision_or_repository_is_linked_to(hub: Hub, tmp_path: Path) -> None:

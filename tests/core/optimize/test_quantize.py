@@ -210,6 +210,14 @@ def test_a_disk_that_is_full_is_told_before_anything_is_written(
     only(tmp_path, "source.gguf")
 
 
+def test_a_disk_that_is_filled_meanwhile(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "raise SystemExit('llama_model_quantize: failed to quantize: basic_ios::clear: iostream error')"
+    monkeypatch.setattr(module, "CHILD", (sys.executable, "-c", program))
+    with pytest.raises(DiskFull, match=r"target\.gguf could not be written: most likely the disk was full"):
+        made(small, tmp_path / "target.gguf")
+    only(tmp_path, "source.gguf")
+
+
 def test_a_folder_that_cannot_be_written(small: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
