@@ -219,6 +219,8 @@ def register(profile: Profile) -> Path:
     require_free(profile.name)
     path = user_profiles() / f"{profile.name}.yaml"
     data: dict[str, Any] = {"name": profile.name, "title": profile.title, "licence": profile.licence}
+    if profile.memory_gb:
+        data["memory_gb"] = profile.memory_gb
     for role in ("drafter", "expert"):
         source = getattr(profile, role)
         data[role] = {key: value for key, value in asdict(source).items() if value}

@@ -39,7 +39,7 @@ def made(name: str, processor: str = "some processor") -> Profile:
         folder = keep(part, name, {"of": "tiny"}, "made of tiny\n")
     table = Optimized("tiny", processor, "a build", 0.02, 0, str(folder))
     drafter, expert = (Source(path=str(folder / f"{role}.gguf")) for role in ("drafter", "expert"))
-    register(Profile(name, drafter, expert, title="tiny made anew", optimized=asdict(table)))
+    register(Profile(name, drafter, expert, "tiny made anew", "mit", memory_gb=0.5, optimized=asdict(table)))
     return find_profile(name)
 
 
@@ -47,6 +47,7 @@ def test_what_is_kept_is_found_again() -> None:
     found = made("tiny-fast")
     table = optimized_of(found)
     assert table is not None and (table.of, table.loss, table.vocabulary) == ("tiny", 0.02, 0)
+    assert (found.title, found.licence, found.memory_gb) == ("tiny made anew", "mit", 0.5)
     assert json.loads(table.card.read_text()) == {"of": "tiny"}
     assert found.expert.path and Path(found.expert.path).read_bytes() == b"e" * 10
     assert [path.name for path in made_folder("tiny-fast").parent.iterdir() if path.is_dir()] == ["tiny-fast"]
