@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from speccas.core.calibration.calibrate import alone_speed
+from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.headers.memory import costs_of_going_back
 from speccas.core.optimize.store import made_elsewhere
 from speccas.core.record.manifest import machine_of
@@ -19,7 +20,7 @@ from speccas.core.runtime.pair import Pair
 from speccas.core.tune.advice import Remedy, SlowerAdvice, TunedNotice, slower_advice, tuned_notice
 from speccas.core.tune.store import Tuned, tuned_of
 
-from .better_files import FilesAdvice, better_after
+from .better_files import FilesAdvice, better_after, better_when_off
 from .settings import Settings
 from .view.safe import one_line
 from .view.theme import STYLES
@@ -109,6 +110,13 @@ def warn_slower(aside: Console, pair: Pair, settings: Settings, figures: Sequenc
     if advice is not None:
         files = better_after(pair, figures[0]) if len(figures) == 1 else None
         say(aside, f"warning: {slower_text(advice, files)}", "warning")
+
+
+def note_off(aside: Console, pair: Pair, figures: Figures, latency: LatencyModel | None) -> None:
+    """Says why drafts were left off, where other files would change that. `latency`: what has been measured by now."""
+    files = better_when_off(pair, figures, latency)
+    if files is not None:
+        say(aside, f"note: drafts were left off, as none would pay. {files.sentence}", "quiet")
 
 
 def against_alone(pair: Pair, figures: Figures) -> Figures:

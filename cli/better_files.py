@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speccas.core.calibration.ceiling import poor_scaling
-from speccas.core.calibration.dear import DearCall, dear_call
+from speccas.core.calibration.dear import DearCall, dear_call, dear_known
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.record.comparison import Comparison
 from speccas.core.record.metrics import Figures
@@ -75,6 +75,15 @@ def better_after(pair: Pair, figures: Figures) -> FilesAdvice | None:
         return None
     call = call_of(figures, figures.speedup / figures.tokens_per_second)
     return None if call is None else files_advice(pair, dear_call(pair, call.tokens, call.cost))
+
+
+def better_when_off(pair: Pair, figures: Figures, latency: LatencyModel | None) -> FilesAdvice | None:
+    """What to say of an answer that was mostly written without drafts, since none paid; None unless something can be
+    done about it."""
+    if not figures.tokens or 2 * (figures.rounds_off or 0) < figures.tokens:
+        return None
+    found = files_advice(pair, dear_known(pair, latency))
+    return found if found is not None and found.command else None
 
 
 def because(dear: DearCall) -> str:

@@ -28,7 +28,7 @@ from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
 from ..advice import gain, seed_line, tuned_lines
-from ..better_files import better_after
+from ..better_files import better_after, better_when_off
 from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
 from ..notes import empty_notes, prompt_notes
@@ -105,6 +105,7 @@ class Chat:
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
         self._told: list[Entry] = []  # what the legend said so far
+        self._said_off = False
 
     def __enter__(self) -> "Chat":
         return self
@@ -242,6 +243,9 @@ class Chat:
             if files := better_after(self.pair, replace(last.figures, speedup=speed / alone)):
                 better += f". {files.sentence}"
             self.note(f"slower than the expert ({speed / alone:.1f}x): {better}", "warning")
+        elif not self._said_off and (off := better_when_off(self.pair, last.figures, self.session.planner.latency)):
+            self._said_off = True
+            self.note(f"drafts were left off, as none would pay. {off.sentence}")
         if finish is Finish.CONTEXT:
             self.note("the context is full; /clear starts anew, the next question lets the oldest turns go", "warning")
 

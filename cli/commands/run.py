@@ -64,7 +64,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     """Play the arm, show it as it comes, and tell what it was."""
     from speccas.core.calibration.planner import Planner, curves_file
 
-    from ..advice import say_seed, say_tuned
+    from ..advice import note_off, say_seed, say_tuned
     from ..notes import prompt_notes, say_notes
     from ..play import asked_of, play_arm, read
     from ..record import recording
@@ -97,6 +97,8 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
         if recorder is not None:
             recorder.finished(fold.figures(), fold.finished.tail if fold.finished else "")
     tell(pair, settings, asked, fold, output, plain)
+    if aside.is_terminal and not (output.silent or asked.detail):
+        note_off(aside, pair, fold.figures(), planner.latency)
     return fold
 
 

@@ -5,6 +5,7 @@ A header alone never blames a file: types differ in what they cost by processor,
 
 from dataclasses import dataclass
 
+from ..decoding.length.latency import LatencyModel
 from ..headers.mixture import Mixture
 from ..headers.packing import UnpackedTensors, unpacked_tensors
 from ..runtime.backends import backend_of
@@ -46,6 +47,13 @@ def dear_call(pair: Pair, tokens: int, cost: float) -> DearCall | None:
         return DearCall(tokens, cost, None, None)
     mixture = Mixture.of(file.header)
     return DearCall(tokens, cost, unpacked_tensors(file.header, loaded.repacked), mixture)
+
+
+def dear_known(pair: Pair, latency: LatencyModel | None) -> DearCall | None:
+    """Of what the automatic draft length has measured by now: a call of four, where it saw one."""
+    if latency is None or not {1, FEW} <= latency.seen.keys():
+        return None
+    return dear_call(pair, FEW, latency.verify(FEW) / latency.verify(1))
 
 
 def measure_four(pair: Pair) -> Curve:

@@ -6,7 +6,15 @@ import pytest
 
 from speccas.cli import better_files
 from speccas.cli.advice import slower_text
-from speccas.cli.better_files import FilesAdvice, because, better_after, better_than, files_advice, scaling_line
+from speccas.cli.better_files import (
+    FilesAdvice,
+    because,
+    better_after,
+    better_than,
+    better_when_off,
+    files_advice,
+    scaling_line,
+)
 from speccas.core.calibration.dear import DearCall
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.files.profiles import Profile
@@ -89,6 +97,24 @@ def test_the_warning_says_why() -> None:
     advice = SlowerAdvice(4, (("exact", 0.4),), Remedy.AUTO)
     told = slower_text(advice, FilesAdvice(Q6_K, because(Q6_K), "speccas optimize tiny"))
     assert told == f"{slower_text(advice)}. {SENTENCE}"
+
+
+@pytest.mark.tiny
+def test_drafts_that_were_left_off_are_explained_where_that_can_be_changed(
+    tiny: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if devices() or not repacked_types() or "Q4_1" in repacked_types():
+        pytest.skip("another processor or build")
+    dear, off = LatencyModel({1: 1.0, 4: 3.1}, 0.1), arm("exact", 10, rounds_off=60)
+    monkeypatch.setattr(better_files, "can_optimize", lambda: False)
+    assert better_when_off(tiny, off, dear) is None
+    monkeypatch.setattr(better_files, "can_optimize", lambda: True)
+    found = better_when_off(tiny, off, dear)
+    assert found is not None and found.command == "speccas optimize tiny"
+    assert better_when_off(tiny, replace(off, rounds_off=40), dear) is None, "mostly drafted"
+    assert better_when_off(tiny, off, LatencyModel({1: 1.0, 4: 1.6}, 0.1)) is None, "they were left off for the drafter"
+    monkeypatch.setattr(tiny, "profile", replace(tiny.profile, optimized={"of": "tiny"}))
+    assert better_when_off(tiny, off, dear) is None, "made here already"
 
 
 @pytest.mark.tiny

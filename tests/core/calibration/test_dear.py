@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from speccas.core.calibration.calibrate import Curve
-from speccas.core.calibration.dear import DearCall, dear_call, dear_of, measure_four
+from speccas.core.calibration.dear import DearCall, dear_call, dear_known, dear_of, measure_four
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.headers.mixture import Mixture
 from speccas.core.runtime.llama import devices, repacked_types
@@ -51,6 +51,14 @@ def test_a_mixture_is_the_reason_and_no_file_mends_it(tiny: Pair, monkeypatch: p
     monkeypatch.setitem(tiny.files, "expert", replace(tiny.files["expert"], header=header))
     found = dear_call(tiny, 4, 3.9)
     assert found == DearCall(4, 3.9, None, Mixture(128, 8)) and not found.mendable
+
+
+def test_what_auto_has_measured_counts_where_it_saw_a_call_of_four(tiny: Pair) -> None:
+    assert dear_known(tiny, None) is None
+    assert dear_known(tiny, LatencyModel({1: 1.0, 3: 3.0}, 0.1)) is None, "between two sizes nothing was measured"
+    assert dear_known(tiny, LatencyModel({1: 1.0, 4: 1.6}, 0.1)) is None
+    found = dear_known(tiny, LatencyModel({1: 1.0, 4: 3.1}, 0.1))
+    assert found is not None and (found.tokens, found.cost) == (4, 3.1)
 
 
 def test_four_is_measured_and_taken_back(tiny: Pair) -> None:
