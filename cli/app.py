@@ -17,6 +17,7 @@ from .commands.check import check
 from .commands.compare import compare
 from .commands.doctor import doctor
 from .commands.list import list_pairs
+from .commands.optimize import optimize
 from .commands.pull import pull
 from .commands.replay import replay
 from .commands.rm import rm
@@ -65,6 +66,7 @@ def root(
 app.command()(compare)
 app.command()(bench)
 app.command()(tune)
+app.command()(optimize)
 app.command()(run)
 app.command()(chat)
 app.command()(replay)

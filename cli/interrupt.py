@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Protocol
 
+from speccas.core.errors import Stopped
+
 from .running import RUNNING, TICK
 
 
@@ -65,6 +67,10 @@ def interruptible(flag: Stoppable) -> Iterator[None]:
     thread.start()
     try:
         yield
+    except Stopped:  # a run that could not say how far it had come
+        if terminated[0]:
+            raise SystemExit(143) from None
+        raise
     finally:
         signal.set_wakeup_fd(old)
         for number, handler in handlers.items():

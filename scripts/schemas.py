@@ -23,6 +23,8 @@ from speccas.core.inventory.check import CheckedFile
 from speccas.core.inventory.details import MadeDetails, MemoryDetails, ModelDetails
 from speccas.core.inventory.doctor import BuildFacts, CacheFacts, MachineFacts
 from speccas.core.inventory.pairs import PairList
+from speccas.core.optimize.confirm import ConfirmedSpeed
+from speccas.core.optimize.outcome import OptimizeDocument
 from speccas.core.record.manifest import Manifest, RunDocument
 from speccas.core.record.metrics import Figures
 from speccas.core.tune.document import TuneDocument
@@ -233,6 +235,10 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
             searched=array(thing(**STANDING, out=nullable(STRING))),
             finalists=array(thing(**STANDING, faster=BOOLEAN, within_floor=BOOLEAN, why=nullable(STRING))),
         ),
+    ),
+    "optimize": (
+        "optimize --json, and card.json beside made files",
+        dataclass_of(OptimizeDocument, **FIRST, confirmed=nullable(schema_of(ConfirmedSpeed))),
     ),
     "trace": ("a line of a trace", {"oneOf": [STARTED, ROUND, FINISHED]}),
     "sample": (

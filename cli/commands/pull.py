@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
     from speccas.core.files.hub import Job
+    from speccas.core.files.source import Source
 
 
 def pull(
@@ -24,27 +26,42 @@ def pull(
 ) -> None:
     """Download a pair, or one model. What is here stays and needs no network; a download that was cut off goes on;
     every byte is checked against the hub's SHA-256. Prints the paths, drafter first."""
-    from speccas.core.files.cache import find
-    from speccas.core.files.local import locate
     from speccas.core.files.profiles import named
 
     from ..view.plain import write_path
-    from ..view.safe import one_line
     from ..view.theme import make_console
-    from ..view.transfers import Transfers
 
     label, sources = named(name, wanted_processor(name, for_))
     aside = make_console(stderr=True)
     if not quiet:
         say_fitted(aside, name, for_)
+    for path in fetch(label, sources, aside, dry_run=dry_run, update=update, quiet=quiet):
+        write_path(path)
+
+
+def fetch(
+    label: str,
+    sources: "Mapping[str, Source]",
+    aside: "Console",
+    *,
+    dry_run: bool = False,
+    update: bool = False,
+    quiet: bool = False,
+) -> "list[Path]":
+    """Download what is not here, noted as that of `label`; the first file of each source, in order. A dry run says what
+    would be downloaded, and returns nothing where something would. Raises every error of the hub."""
+    from speccas.core.files.cache import find
+    from speccas.core.files.local import locate
+
+    from ..view.safe import one_line
+    from ..view.transfers import Transfers
+
     have = {} if update else {role: entry for role, s in sources.items() if s.hf and (entry := find(s)) is not None}
     paths = {role: locate(source) for role, source in sources.items() if not source.hf}
     if all(role in have or role in paths for role in sources) and (dry_run or not have):
         if dry_run:
             aside.print("everything is here: nothing to download")
-        for role in sources:
-            write_path(paths[role] if role in paths else have[role].paths[0])
-        return
+        return [paths[role] if role in paths else have[role].paths[0] for role in sources]
 
     from speccas.core.files import hub
 
@@ -55,7 +72,7 @@ def pull(
     jobs = hub.plan(list(wanted.values()))
     if dry_run:
         show_plan(aside, jobs)
-        return
+        return []
     hub.require_space(jobs)
     for remote in wanted.values():
         if remote.licence and not quiet:
@@ -63,8 +80,7 @@ def pull(
     with Transfers(aside, quiet) as transfers:
         for role, remote in wanted.items():
             have[role] = hub.pull(sources[role], remote, label, transfers.tell)
-    for role in sources:
-        write_path(paths[role] if role in paths else have[role].paths[0])
+    return [paths[role] if role in paths else have[role].paths[0] for role in sources]
 
 
 def wanted_processor(name: str, typed: str | None) -> str | None:

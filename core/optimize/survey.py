@@ -1,0 +1,126 @@
+"""What can be made of a pair's files, and what that takes: from their headers, before anything is loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import CannotPair, DoesNotFit, UsageError
+from ..files.profiles import Profile
+from ..headers.architecture import DEFAULT_CONTEXT, template, trained_context
+from ..headers.vocabulary import Tokens, compare, require_pair
+from ..machine.fit import estimate
+from ..runtime.backend import ROLES, Backend, LoadOptions, ModelFile
+from ..runtime.backends import backend_of
+from ..runtime.room import differing, footprints, room
+from .candidates import CANDIDATES, FileCandidate, four_bits, mean_bits, possible, quantised_bytes
+from .store import require_free
+from .trim import require_trimmable, rounded, selected, trimmed_bytes
+from .usage import default_size, usage
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizePlan:
+    """What to make better, and how far. `name`: of the pair to write."""
+
+    name: str
+    profile: Profile
+    options: LoadOptions
+    max_loss: float = 0.03
+    """Nats a token that the new expert may lose against its source."""
+    vocabulary: int | None = None
+    """Tokens that the drafter keeps: None by the size of its vocabulary, 0 all."""
+    tokens: int = 64
+    """Most tokens of each answer of the proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeSurvey:
+    """What may be made. `left_out`: by role and candidate, why it is not."""
+
+    files: Mapping[str, ModelFile]
+    kinds: Mapping[str, Sequence[FileCandidate]]
+    left_out: Mapping[str, Mapping[str, str]]
+    vocabulary: int
+    """Tokens that the drafter is trimmed to; 0: it is not."""
+    untrimmed: str
+    """Why it is not."""
+    disk: int
+    """Bytes that are needed while files are judged."""
+    memory: int
+    """Bytes that both pairs take together."""
+    bits: float
+    """A weight of the expert."""
+    four_bits: bool
+    """Whether the expert has so few bits that making it anew loses twice."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of the candidates that some file can be made into, in their order."""
+        found = {each.name for kinds in self.kinds.values() for each in kinds}
+        return [name for name in CANDIDATES if name in found]
+
+
+def survey(plan: OptimizePlan) -> OptimizeSurvey:
+    """Raises every error of a file that cannot be opened; CannotPair (a mixture of experts, no pair);
+    UsageError (an expert that nothing can be made of, a vocabulary that cannot be trimmed as asked for, a name that is
+    taken); DoesNotFit (no room for the old and the new pair in memory)."""
+    require_free(plan.name)
+    sources = dict(zip(ROLES, (plan.profile.drafter, plan.profile.expert), strict=True))
+    pull = plan.profile.name if plan.profile.origin else ""
+    backends = {role: backend_of(source) for role, source in sources.items()}
+    files = {role: backends[role].open(source, pull) for role, source in sources.items()}
+    expert, drafter = files["expert"], files["drafter"]
+    kinds, left = {}, {}
+    kinds["expert"], left["expert"] = possible(expert.header)
+    try:
+        kinds["drafter"], left["drafter"] = possible(drafter.header)
+    except (UsageError, CannotPair) as error:
+        kinds["drafter"], left["drafter"] = [], dict.fromkeys(CANDIDATES, error.message)
+    vocabulary, why = trimmed_to(plan.vocabulary, drafter)
+    made = [quantised_bytes(files[role].header, each) for role in ROLES for each in kinds[role][:1]]
+    return OptimizeSurvey(
+        files=files,
+        kinds=kinds,
+        left_out=left,
+        vocabulary=vocabulary,
+        untrimmed=why,
+        disk=2 * sum(made) + (trimmed_bytes(drafter.header, vocabulary) if vocabulary else 0),
+        memory=require_both({role: (backends[role], files[role]) for role in ROLES}, plan.options),
+        bits=mean_bits(expert.header),
+        four_bits=four_bits(expert.header),
+    )
+
+
+def trimmed_to(asked: int | None, drafter: ModelFile) -> tuple[int, str]:
+    """Tokens that a drafter is trimmed to, or 0 and why it keeps them all. Raises UsageError where it was asked for and
+    cannot be."""
+    if asked == 0:
+        return 0, "as it was asked for"
+    size = asked or default_size(len(Tokens.of(drafter.header)))
+    if size is None:
+        return 0, "its vocabulary is small"
+    header = drafter.header
+    if asked:
+        tokens = require_trimmable(header, asked)
+        return len(selected(header, asked, usage(tokens, template(header)))[1].ids), ""
+    try:
+        require_trimmable(header, size)
+    except UsageError as error:
+        return 0, error.message
+    return rounded(size), ""
+
+
+def require_both(files: Mapping[str, tuple[Backend, ModelFile]], options: LoadOptions) -> int:
+    """Bytes that the pair takes twice: files are compared side by side. Raises CannotPair, and DoesNotFit where this
+    machine has no room for that."""
+    vocabulary = compare(*(Tokens.of(files[role][1].header) for role in ROLES))
+    require_pair(vocabulary, *(files[role][1].path.name for role in ROLES))
+    context = options.ctx or min(DEFAULT_CONTEXT, *(trained_context(file.header) for _, file in files.values()))
+    models, free = footprints(files, vocabulary, options), room(files)
+    wanted = estimate((*models, *models), context, differing(vocabulary))
+    if not wanted.fits(free):
+        raise DoesNotFit(
+            f"the old and the new pair are loaded together to compare them: {wanted.total / 1e9:.2f} GB at a context "
+            f"of {context} tokens, and {free.memory / 1e9:.2f} GB are free",
+            "close other programs, or take a smaller pair",
+        )
+    return wanted.total
