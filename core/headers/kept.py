@@ -45,9 +45,7 @@ def choose(expert: Tokens, counts: Sequence[int] | NDArray[np.int64], size: int,
 
     UsageError where the tokenizer is not byte-level BPE or `size` is too small.
     """
-    if expert.model != "gpt2" or not expert.merges:
-        kind = {"gpt2": "without merges in the header", "": "not named"}.get(expert.model, repr(expert.model))
-        raise UsageError(f"the tokenizer is {kind}", "only a byte-level BPE one with its merges can be made smaller")
+    require_merges(expert)
     plain = [text.decode("utf-8", "replace") for text in expert.texts]
     ids = {text: token for token, text in enumerate(plain)}
     kept = {token for token in range(len(expert)) if expert.type(token) != NORMAL and not fills(expert, token)}
@@ -63,6 +61,13 @@ def choose(expert: Tokens, counts: Sequence[int] | NDArray[np.int64], size: int,
         if parts and -1 not in parts and len(kept) + len(parts) <= size:
             kept |= parts
     return restore(expert, sorted(kept))
+
+
+def require_merges(tokens: Tokens) -> None:
+    """Raises UsageError where a tokenizer is not byte-level BPE with its merges in the header."""
+    if tokens.model != "gpt2" or not tokens.merges:
+        kind = {"gpt2": "without merges in the header", "": "not named"}.get(tokens.model, repr(tokens.model))
+        raise UsageError(f"the tokenizer is {kind}", "only a byte-level BPE one with its merges can be made smaller")
 
 
 def fills(tokens: Tokens, token: int) -> bool:

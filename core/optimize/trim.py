@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import IntegrityError, Stopped, UsageError
 from ..headers.architecture import require_language_model
 from ..headers.gguf import Header, StringArray, Tensor, read_header
-from ..headers.kept import Kept, choose
+from ..headers.kept import Kept, choose, require_merges
 from ..headers.vocabulary import Tokens
 from ..headers.weights import EMBEDDING, is_split
 from ..headers.write import PIECE, Stored, padded, pieces, values_of, with_items, with_number, write_gguf
@@ -106,6 +106,10 @@ def require_trimmable(header: Header, size: int) -> Tokens:
         raise UsageError(
             f"{header.file} is one part of several", "a vocabulary is cut in a file that holds the whole model"
         )
+    try:
+        require_merges(tokens)
+    except UsageError as error:
+        raise UsageError(f"{header.file}: {error.message}", error.hint) from None
     if rounded(size) >= len(tokens):
         raise UsageError(f"nothing to trim: {header.file} has {len(tokens):,} tokens", f"{rounded(size):,} were wanted")
     for tensor in header.tensors:

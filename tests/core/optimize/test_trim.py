@@ -152,6 +152,8 @@ def test_what_cannot_be_trimmed_is_refused_in_one_line(
     with pytest.raises(UsageError, match=said) as refused:
         trim(source, tmp_path / "b.gguf", size, counts)
     assert "\n" not in refused.value.message + refused.value.hint and str(source) in refused.value.message
+    with pytest.raises(UsageError, match=said):  # before anything is made, too
+        require_trimmable(read_header(source), size)
     assert [each.name for each in tmp_path.iterdir()] == ["a.gguf"]
 
 
