@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.stats import IntervalEstimate
+from ..record.exactness import exactness
 from .confirm import ConfirmedSpeed
 from .judge import JudgedFiles
 from .quality import Quality
@@ -193,7 +194,7 @@ def readme_of(outcome: OptimizeOutcome) -> str:
     )
     chosen = outcome.chosen
     lost = None if chosen is None else chosen.quality
-    quality = "" if lost is None else quality_text(lost)
+    quality = "" if lost is None else quality_text(known.name, lost)
     facts = known.machine
     return (
         f"# {known.name}\n\n{known.finding}\n\n{made}\n\n{quality}\nMade for {facts['processor']}, {facts['threads']} "
@@ -202,9 +203,10 @@ def readme_of(outcome: OptimizeOutcome) -> str:
     )
 
 
-def quality_text(lost: Quality) -> str:
+def quality_text(name: str, lost: Quality) -> str:
+    told = exactness({"pair": name, "optimized": {"loss": lost.cost}})
     return (
         f"Against its source, over {lost.tokens:,} tokens of built-in texts, the expert loses {lost.cost:.4f} nats a "
-        f"token (KL {lost.kl:.4f}, the same best token at {lost.same_argmax:.1%}). `exact` with this pair is exact "
-        "against this expert, not against its source.\n"
+        f"token (KL {lost.kl:.4f}, the same best token at {lost.same_argmax:.1%}). `exact` with this pair is "
+        f"{told}.\n"
     )

@@ -14,6 +14,8 @@ from speccas.cli.view.verdict import PairNotes, verdict_text
 from speccas.core.bench.report_files import markdown, page
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.files.profiles import find_profile
+from speccas.core.optimize.outcome import quality_text
+from speccas.core.optimize.quality import Quality
 from speccas.core.record.comparison import compare_arms
 from speccas.core.record.exactness import OptimizedFacts, exactness
 from speccas.core.record.manifest import manifest
@@ -73,6 +75,11 @@ def test_what_tune_found_to_lose_nothing_says_against_what() -> None:
     assert finding(found, 0.0, PHRASE).endswith(f"and it loses nothing ({PHRASE}).")
     kept = choose_setting([standing("exact", "auto", 1.0)], FLOOR)
     assert f"loses nothing ({PHRASE}) (" in finding(kept, FLOOR, PHRASE)
+
+
+def test_the_card_beside_the_files_says_it() -> None:
+    told = quality_text("tiny-fast", Quality(2818, 0.04, 0.92, 1.4787, 1.5))
+    assert f"`exact` with this pair is {PHRASE}." in told
 
 
 MADE = {"of": "tiny", "processor": "EPYC", "build": "0", "loss": 0.0213, "vocabulary": 0, "folder": "/x"}
