@@ -71,6 +71,7 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
     from speccas.core.bench.overlap import NoPromptFits, measure, spread_over
     from speccas.core.bench.suites import load_suite
     from speccas.core.calibration.dear import dear_of, measure_four
+    from speccas.core.calibration.planner import Planner, curves_file
 
     from ..better_files import files_advice
     from ..hints import hinted
@@ -91,6 +92,9 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
         Waiting(make_console(stderr=True)) as waiting,
     ):
         overlap = measure(pair, items, TOKENS, lambda done, of: waiting.tell("measuring", done / of))
+        planner = Planner(pair, curves_file())
+        planner.note_agreement(overlap.agreement, overlap.positions)
+        planner.save()  # where `-k auto` begins from
         return overlap, files_advice(pair, dear_of(pair, measure_four(pair)))
 
 

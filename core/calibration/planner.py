@@ -32,6 +32,10 @@ class Wanted:
     lookup: str = "auto"
 
 
+MEASURED = "measured"
+"""What acceptance that no arm learned is kept by."""
+
+
 class Planner:
     """Plans the drafts of each answer on one pair. `path` is where figures are kept; None keeps them in memory."""
 
@@ -42,8 +46,8 @@ class Planner:
         self.latency = latency_from(kept)
         self.acceptance = {name: AcceptanceModel.from_json(data) for name, data in kept.get("chances", {}).items()}
         """By arm and kind of sampling."""
-        self.idle = {name: float(seconds) for name, seconds in kept.get("rested", {}).items()}
-        """Seconds decoded without drafts since they were last tried, as earlier processes left them."""
+        self.balances = {name: float(steps) for name, steps in kept.get("hope", {}).items()}
+        """Expert steps that hope may still cost, as earlier processes left them."""
         self.policies: dict[str, AutoPolicy] = {}
         self.lookups: dict[str, LookupStatistics] = {}
 
@@ -58,18 +62,27 @@ class Planner:
         latency.learn_prefill(self.pair.expert.prefill_token)
         self.latency = latency
 
+    def note_agreement(self, share: float, positions: int) -> None:
+        """So much of what the drafter proposes is what the expert writes, as it was measured."""
+        self.acceptance[MEASURED] = AcceptanceModel.measured(share, positions).faded(CONSTANTS.borrowed_drafts)
+
+    def acceptance_of(self, name: str) -> AcceptanceModel:
+        """What is known of an arm's acceptance. One that never drafted borrows from what was measured, else from
+        another arm, `exact` first: every rule accepts what it does, and more."""
+        if name in self.acceptance:
+            return self.acceptance[name]
+        others = sorted(self.acceptance, key=lambda each: (each != MEASURED, not each.startswith("exact "), each))
+        lent = self.acceptance[others[0]] if others else AcceptanceModel()
+        return lent.faded(CONSTANTS.borrowed_drafts)
+
     def save(self) -> None:
         """Keep what was measured and learned. A file that cannot be written is no reason to fail an answer."""
-        if self.path is None or self.latency is None:
+        if self.path is None:
             return
-        latency = self.latency
         figures = {
-            "seen": {str(n): seconds for n, seconds in sorted(latency.seen.items())},
-            "step": latency.step,
-            "catch_up": latency.catch_up,
-            **({} if math.isinf(latency.prefill_token) else {"bulk": latency.prefill_token}),
+            **({} if self.latency is None else costs_as_json(self.latency)),
             "chances": {name: each.as_json() for name, each in self.acceptance.items()},
-            "rested": {**self.idle, **{name: each.idle_seconds for name, each in self.policies.items()}},
+            "hope": {**self.balances, **{name: each.balance for name, each in self.policies.items()}},
         }
         with suppress(OSError):
             update_json(self.path, lambda curves: curves.update({key_of(self.pair): figures}))
@@ -99,21 +112,20 @@ class AutoDrafting:
         if planner.latency is None:
             planner.latency = measure(pair, QUICK, REPEATS)
         planner.latency.learn_prefill(pair.expert.prefill_token)
-        planner.acceptance[name] = planner.acceptance.get(name, AcceptanceModel()).faded(CONSTANTS.remembered_drafts)
+        planner.acceptance[name] = planner.acceptance_of(name).faded(CONSTANTS.remembered_drafts)
         statistics = planner.lookups[name] = planner.lookups.get(name, LookupStatistics()).faded(
-            CONSTANTS.remembered_drafts
+            CONSTANTS.remembered_matches
         )
         policy = planner.policies[name] = self._policy(planner.latency, name, statistics, careful(arm, sampling))
         return policy, [*lookups(policy.lookup), pair.second_model]
 
     def _policy(self, latency: LatencyModel, name: str, statistics: LookupStatistics, careful: bool) -> AutoPolicy:
         planner = self.planner
-        acceptance, before = planner.acceptance[name], planner.policies.get(name)
-        idle = before.idle_seconds if before else planner.idle.get(name)
+        before = planner.policies.get(name)
         return AutoPolicy(
             latency=latency,
-            acceptance=acceptance,
-            idle_seconds=idle if acceptance.known else None,
+            acceptance=planner.acceptance[name],
+            balance=before.balance if before else planner.balances.get(name),
             lookup=None if self.lookup == "off" else statistics,
             lookup_always=self.lookup == "on",
             unread=planner.pair.second_model.unread,
@@ -139,6 +151,15 @@ def key_of(pair: Pair) -> str:
     for file in pair.files.values():
         parts.append(f"{file.path.name} {file.header.file_bytes} {file.modified_ns}")
     return " | ".join(parts)
+
+
+def costs_as_json(latency: LatencyModel) -> dict[str, Any]:
+    return {
+        "seen": {str(n): seconds for n, seconds in sorted(latency.seen.items())},
+        "step": latency.step,
+        "catch_up": latency.catch_up,
+        **({} if math.isinf(latency.prefill_token) else {"bulk": latency.prefill_token}),
+    }
 
 
 def latency_from(kept: Mapping[str, Any]) -> LatencyModel | None:

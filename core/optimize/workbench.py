@@ -18,7 +18,7 @@ from ..runtime.backend import ROLES
 from ..runtime.llama import physical_cores
 from ..runtime.pair import Pair, load_pair
 from ..runtime.stop import StopFlag
-from .agreement import Written, agreement, own_answers
+from .agreement import TOKENS, Written, agreement, own_answers
 from .candidates import CANDIDATES
 from .confirm import ConfirmedSpeed, confirm
 from .judge import JudgedFiles, best
@@ -193,11 +193,12 @@ class Workbench:
         items = spread_over(load_suite("builtin").items, PROMPTS + CONFIRMED)[PROMPTS:]
         new = self.profile_of(chosen.files)
         with self.open(self.plan.profile, "the files as they are") as before, self.open(new, "the new files") as after:
-            for pair, curve in ((before, as_is.own), (after, chosen.own)):
-                if curve.steady:
-                    planner = Planner(pair, curves_file())
-                    planner.adopt(curve.costs)
-                    planner.save()
+            for pair, judged in ((before, as_is), (after, chosen)):
+                planner = Planner(pair, curves_file())
+                planner.note_agreement(judged.acceptance, PROMPTS * TOKENS)
+                if judged.own.steady:
+                    planner.adopt(judged.own.costs)
+                planner.save()
             return confirm(
                 (before, as_is.own),
                 (after, chosen.own),

@@ -1,6 +1,7 @@
 """How likely drafts are accepted: the drafter's by its confidence, looked-up ones by the length of their match."""
 
 import bisect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +16,10 @@ class AcceptanceModel:
     """Acceptance of the drafter's drafts by the bucket of max q at their position, learned from judged drafts.
 
     `accepted` and `judged` are counts by bucket, `follows` and `followed` the same by the bucket of the position one
-    before (START for the first one).
+    before (START for the first one). They are of all texts. How this text differs from them is its `level`: what is
+    added to the log odds of every chance, drawn for each text anew with a deviation of `text_spread`, and learned from
+    its own drafts (a step of Newton for each, the posterior taken as normal). `optimism`: so many deviations of what is
+    not known of the level are added to it.
     """
 
     accepted: list[float] = field(default_factory=lambda: [0.0] * BUCKETS)
@@ -23,45 +27,82 @@ class AcceptanceModel:
     follows: list[float] = field(default_factory=lambda: [0.0] * (BUCKETS + 1))
     followed: list[float] = field(default_factory=lambda: [0.0] * (BUCKETS + 1))
     constants: PolicyConstants = field(default=CONSTANTS, repr=False, compare=False)
+    level: float = field(default=0.0, compare=False)
+    """Log odds, of this text against all."""
+    precision: float = field(default=0.0, compare=False)
+    """Of the level: one over its variance."""
 
-    @property
-    def known(self) -> bool:
-        """Whether enough drafts were judged."""
-        return self.followed[START] >= self.constants.known_drafts
+    def __post_init__(self) -> None:
+        if not self.precision:
+            known = self.followed[START] / (self.followed[START] + self.constants.pair_drafts)
+            spread = self.constants.text_spread**2 + (1 - known) * self.constants.pair_spread**2
+            self.precision = 1 / spread
 
     def bucket(self, confidence: float) -> int:
         """Of a position where max q is so much."""
         return bisect.bisect(self.constants.confidence_edges, confidence)
 
-    def chance(self, bucket: int) -> float:
-        """Acceptance of a position in this bucket; the prior grows with max q."""
+    def shifted(self, chance: float, optimism: float = 0.0) -> float:
+        """A chance in all texts, for this one."""
+        level = self.level + optimism / math.sqrt(self.precision)
+        if not level:
+            return chance
+        odds = chance * math.exp(level)
+        return odds / (odds + 1 - chance)
+
+    def chance(self, bucket: int, optimism: float = 0.0) -> float:
+        """Acceptance of a position in this bucket."""
+        return self.shifted(self.mean_chance(bucket), optimism)
+
+    def next_chance(self, bucket: int, optimism: float = 0.0) -> float:
+        """Expected acceptance of the position behind one in this bucket (START: of the first one), before its q is
+        known."""
+        return self.shifted(self.mean_next_chance(bucket), optimism)
+
+    def mean_chance(self, bucket: int) -> float:
+        """`chance` in all texts; the prior grows with max q."""
         c = self.constants
         middle = (([0.0, *c.confidence_edges])[bucket] + ([*c.confidence_edges, 1.0])[bucket]) / 2
         prior = c.prior_base + c.prior_slope * middle
         return (self.accepted[bucket] + c.prior_drafts * prior) / (self.judged[bucket] + c.prior_drafts)
 
-    def next_chance(self, bucket: int) -> float:
-        """Expected acceptance of the position behind one in this bucket (START: of the first one), before its q is
-        known. The prior of a bucket is the mean over all of them, whose own prior is `hoped_acceptance`."""
-        weight = self.constants.prior_drafts
-        mean = (sum(self.follows) + weight * self.constants.hoped_acceptance) / (sum(self.followed) + weight)
-        return (self.follows[bucket] + weight * mean) / (self.followed[bucket] + weight)
+    def mean_next_chance(self, bucket: int) -> float:
+        """`next_chance` in all texts. The prior of a bucket is the mean over all of them, whose own prior is
+        `hoped_acceptance`."""
+        c = self.constants
+        mean = (sum(self.follows) + c.hoped_drafts * c.hoped_acceptance) / (sum(self.followed) + c.hoped_drafts)
+        return (self.follows[bucket] + c.follow_drafts * mean) / (self.followed[bucket] + c.follow_drafts)
 
-    def learn(self, buckets: list[int], accepted: int) -> None:
-        """One judged draft: the buckets of its positions, and how many of them were accepted, from the left."""
+    def learn(self, buckets: list[int], accepted: int, refused: int | None = None) -> None:
+        """One judged draft: the buckets of its positions, and how many of them were accepted, from the left. `refused`:
+        the bucket of the position behind, which was not drafted for what q said. It counts as its chance: only what is
+        taken is judged, and that is the better part."""
         for i, bucket in enumerate(buckets[: accepted + 1]):
+            expected = self.chance(bucket)
+            self.precision += expected * (1 - expected)
+            self.level += ((i < accepted) - expected) / self.precision
             self.judged[bucket] += 1
             self.accepted[bucket] += i < accepted
         for i, before in enumerate([START, *buckets][: min(accepted + 1, len(buckets))]):
             self.followed[before] += 1
             self.follows[before] += i < accepted
+        if refused is not None and accepted == len(buckets):
+            before = buckets[-1] if buckets else START
+            self.followed[before] += self.constants.refused_weight
+            self.follows[before] += self.constants.refused_weight * self.mean_chance(refused)
 
     def faded(self, weight: float) -> "AcceptanceModel":
-        """The same acceptance from at most `weight` counts a bucket, so that another text can overrule it soon."""
+        """The same acceptance for another text, from at most `weight` counts a bucket."""
         accepted = [n * s for n, s in zip(self.accepted, _scale(self.judged, weight), strict=True)]
         follows = [n * s for n, s in zip(self.follows, _scale(self.followed, weight), strict=True)]
         judged, followed = ([min(weight, n) for n in counts] for counts in (self.judged, self.followed))
         return AcceptanceModel(accepted, judged, follows, followed, self.constants)
+
+    @classmethod
+    def measured(cls, share: float, positions: int) -> "AcceptanceModel":
+        """From a share of so many positions, whatever the drafter's confidence was."""
+        follows, followed = ([0.0] * BUCKETS + [count] for count in (share * positions, float(positions)))
+        return cls(follows=follows, followed=followed)
 
     def as_json(self) -> dict[str, list[float]]:
         return {

@@ -14,11 +14,14 @@ from .relative import RecentSpeed, RelativeCosts
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round teaches. `buckets` of the positions where the drafter was asked, none where the draft was looked up;
-    `read`: tokens that the drafter read before its first one."""
+    """What a round teaches. `buckets` of the drafted positions, none where the draft was looked up; `asked`: steps of
+    the drafter, with the one whose token was not taken, `refused`: that one's bucket; `read`: tokens that it read
+    before its first step."""
 
     looked_up: bool
     buckets: list[int]
+    asked: int
+    refused: int | None
     read: int
     accepted: int
     tokens: int
@@ -36,19 +39,18 @@ class AutoPolicy:
         *,
         latency: LatencyModel,
         acceptance: AcceptanceModel,
-        idle_seconds: float | None = None,
+        balance: float | None = None,
         lookup: LookupStatistics | None = None,
         lookup_always: bool = False,
         unread: int = 0,
         careful: bool = False,
         constants: PolicyConstants = CONSTANTS,
     ) -> None:
-        """`idle_seconds`: decoded without the drafter since it was last asked, where this rule's acceptance is known
-        from earlier answers; None where it is not, so that trying may lose a little. `lookup`: draft from the text as
-        well, where that pays, or `lookup_always`. `unread`: tokens that the drafter would have to read before its first
-        draft. `careful`: the answer depends on what is drafted and on chance, so no decision may know of draws at
-        positions that are still to be written. A round whose drafts reach beyond its tokens counts when the answer is
-        past them, and until then nothing is tried."""
+        """`balance`: expert steps that hope may cost, as earlier answers left it; None where there was none. `lookup`:
+        draft from the text as well, where that pays, or `lookup_always`. `unread`: tokens that the drafter would have
+        to read before its first draft. `careful`: the answer depends on what is drafted and on chance, so no decision
+        may know of draws at positions that are still to be written. A round whose drafts reach beyond its tokens counts
+        when the answer is past them, and until then nothing is tried."""
         self.k: int | str = "auto"
         self.lookup = lookup
         self.latency = latency
@@ -56,7 +58,7 @@ class AutoPolicy:
         self.constants = constants
         self._costs = RelativeCosts(latency, constants)
         self._speed = RecentSpeed(latency, constants)
-        self._back_off = BackOff(latency, self._costs, idle_seconds, unread, constants)
+        self._back_off = BackOff(latency, balance, unread, constants)
         self._draft_length = DraftLength(acceptance, self._costs, self._speed, constants)
         statistics = lookup or LookupStatistics(constants=constants)
         self._lookup_length = LookupLength(statistics, self._costs, self._speed, lookup_always, constants)
@@ -66,14 +68,15 @@ class AutoPolicy:
         self._put_off: list[tuple[int, Round]] = []  # by where the answer must be before it counts
 
     @property
-    def idle_seconds(self) -> float:
-        """Seconds decoded without the drafter since it was last asked."""
-        return self._back_off.idle_seconds
+    def balance(self) -> float:
+        """Expert steps that hope may still cost."""
+        return self._back_off.balance
 
     @property
     def would_draft(self) -> bool:
         """Whether it would ask the drafter at the beginning of an answer."""
-        return self._back_off.budget > 0 or self._draft_length.pays(self.constants.longest_draft)
+        self._draft_length.restart()
+        return self._asks(self.constants.longest_draft, BackOff(self.latency, self.balance, 0, self.constants))
 
     def lookup_length(self, match: int, room: int) -> int:
         self._draft_length.restart()
@@ -88,9 +91,16 @@ class AutoPolicy:
             return self._back_off.drafting
         if self.latency.doubtful(1):  # all is judged against a call of batch size 1
             return False
-        forced = self._back_off.begin(self._draft_length.pays_at_start(room), room, not self._put_off)
-        self._draft_length.forced = forced or 1
-        return forced is not None
+        return self._asks(room, self._back_off)
+
+    def _asks(self, room: int, back_off: BackOff) -> bool:
+        """Whether to ask the drafter, by the mean of what is known of this text, or in hope."""
+        draft, hope = self._draft_length, self.constants.optimism
+        shortfall = draft.shortfall_at_start(room)
+        hopeful = shortfall > 0 and not self._put_off and draft.shortfall_at_start(room, hope) < 0
+        asks = back_off.begin(shortfall, hopeful)
+        draft.optimism = hope if asks and shortfall > 0 else 0.0
+        return asks
 
     def more(self, drafted: int, room: int) -> bool:
         return self._draft_length.more(drafted, room)
@@ -105,8 +115,20 @@ class AutoPolicy:
         buckets = list(self._draft_length.buckets)
         reach = self._written + max(tokens, len(buckets) if self._careful else 0)
         self._written += tokens
-        read = self._back_off.catching_up
-        this = Round(self._looked_up, buckets, read, accepted, tokens, batch, draft_seconds, verify_seconds)
+        asked, read = self._draft_length.asked, self._back_off.catching_up
+        this = Round(
+            looked_up=self._looked_up,
+            buckets=buckets,
+            asked=asked,
+            refused=self._draft_length.refused,
+            read=read,
+            accepted=accepted,
+            tokens=tokens,
+            batch=batch,
+            draft_seconds=draft_seconds,
+            verify_seconds=verify_seconds,
+        )
+        self._back_off.learn(tokens, asked, accepted == len(buckets))
         self._put_off.append((reach, this))
         self._count(self._written)
 
@@ -127,13 +149,7 @@ class AutoPolicy:
         self._costs.learn(round.batch)
         seconds, single = draft_seconds + verify_seconds, self.latency.verify(1)
         self._lookup_length.learn(tokens - seconds / single if round.looked_up else 0.0)
-        drafted = len(round.buckets)
-        if not drafted:
-            self._back_off.learn_idle(tokens, verify_seconds)
-            return
-        self._back_off.learn_drafted(seconds - tokens * single)
-        if round.read > self.constants.longest_draft:  # a long reading is no step
-            self.latency.learn_catch_up((draft_seconds - drafted * self.latency.step) / round.read)
-        else:
-            self.latency.learn_step(draft_seconds / drafted)
-        self.acceptance.learn(round.buckets, round.accepted)
+        self._back_off.earn(seconds)
+        if round.asked:
+            self.latency.learn_draft(round.asked, round.read, draft_seconds)
+        self.acceptance.learn(round.buckets, round.accepted, round.refused)

@@ -1,73 +1,57 @@
-"""Back-off: whether to ask the drafter at all, what trying may lose, and when to probe again."""
+"""Back-off: whether to ask the drafter at all, and what hope may cost where drafting is not expected to pay."""
 
 from .constants import CONSTANTS, PolicyConstants
 from .latency import LatencyModel
-from .relative import RelativeCosts
 
 
 class BackOff:
-    """Drafts where that is expected to pay; where it is not, for a trial or a probe.
+    """Drafts where that is expected to pay; where it is not, in the hope that this text is better than others.
 
-    A trial: the rule's acceptance is not known yet, and drafting may lose `trial_budget` expert steps in the answer. A
-    probe: drafting was left off for so long that a short draft costs at most `probe_share` of that time.
+    Hope has a budget: `first_hope` expert steps, and `hope_share` of the time that was decoded since. A hopeful round
+    costs what it is expected to lose, whatever comes of it. The more of a text was judged, the less is left to hope
+    for, so such rounds end by themselves; and where not even the best text would pay, there is none.
     """
 
     def __init__(
         self,
         latency: LatencyModel,
-        costs: RelativeCosts,
-        idle_seconds: float | None,
+        balance: float | None,
         unread: int,
         constants: PolicyConstants = CONSTANTS,
     ) -> None:
-        """`idle_seconds`, `unread`: as for `AutoPolicy`."""
+        """`balance`, `unread`: as for `AutoPolicy`."""
         self.latency = latency
-        self.costs = costs
         self.constants = constants
-        self.budget = constants.trial_budget if idle_seconds is None else 0.0
-        """Expert steps that trying may lose in this answer."""
-        self.idle_seconds = idle_seconds or 0.0
-        """Decoded without the drafter since it was last asked."""
+        self.balance = constants.first_hope if balance is None else min(balance, constants.largest_hope)
+        """Expert steps that hope may still cost."""
         self.drafting = True
         """What was decided last."""
         self.catching_up = 0
         """Tokens that the drafter reads in this round before its first draft."""
         self._unread = unread
-        self._lost = 0.0  # seconds
 
-    def begin(self, pays: bool, room: int, may_try: bool = True) -> int | None:
-        """How many tokens to draft in this round whether or not they pay, or None to leave the drafter alone. `pays`:
-        some draft length is expected to pay; then it is one token. `may_try`: it may be drafted on trial."""
-        forced = 1
-        self.drafting = pays
-        if not pays and may_try and (self._lost < self.budget * self.latency.verify(1) or self._probes()):
-            self.drafting, forced = True, self._trial_length(room)
-        if not self.drafting:
-            return None
-        self.catching_up = self._unread
-        self.idle_seconds, self._unread = 0.0, 0
-        return forced
+    @property
+    def price(self) -> float:
+        """Expert steps that reading what the drafter has not read takes."""
+        return self._unread * self.latency.catch_up / self.latency.verify(1)
 
-    def _trial_length(self, room: int) -> int:
-        """The short draft that would give most if every token were accepted with the hoped-for chance."""
+    def begin(self, shortfall: float, hopeful: bool) -> bool:
+        """Whether to ask the drafter in this round. `shortfall`: expert steps that a draft is expected to lose, not
+        above 0 where it pays; `hopeful`: it would pay in a better text, and may be tried."""
+        self.drafting = shortfall <= 0
+        cost = shortfall + self.price
+        if not self.drafting and hopeful and cost <= self.balance:
+            self.balance -= cost
+            self.drafting = True
+        self.catching_up = self._unread if self.drafting else 0
+        return self.drafting
 
-        def rate(m: int) -> float:
-            tokens = sum(self.constants.hoped_acceptance**i for i in range(m + 1))
-            return tokens / (m * self.costs.step + self.costs.call(m + 1))
+    def earn(self, seconds: float) -> None:
+        """A round took so long: hope may cost a share of it."""
+        earned = self.constants.hope_share * seconds / self.latency.verify(1)
+        self.balance = min(self.balance + earned, self.constants.largest_hope)
 
-        return max(range(1, min(room, self.constants.longest_trial) + 1), key=rate)
-
-    def _probes(self) -> bool:
-        """Whether a probe is cheap enough by now: what was not read, some steps, and the wider expert call."""
-        model, n = self.latency, self.constants.probe_draft
-        price = self._unread * model.catch_up + n * model.step + (self.costs.call(n + 1) - 1) * model.verify(1)
-        return self.idle_seconds * self.constants.probe_share > price
-
-    def learn_drafted(self, lost_seconds: float) -> None:
-        """A round with a draft of the drafter took so much longer than its tokens take one by one."""
-        self._lost += lost_seconds
-
-    def learn_idle(self, tokens: int, seconds: float) -> None:
-        """A round without the drafter gave so many tokens, which it has not read."""
-        self.idle_seconds += seconds
-        self._unread += tokens
+    def learn(self, tokens: int, asked: int, whole: bool) -> None:
+        """A round gave so many tokens, for which the drafter was asked for so many steps. It has read all but the last
+        one of them, and where its whole draft stands not that draft's last one either; without a step, none."""
+        self._unread = int(whole) if asked else self._unread + tokens

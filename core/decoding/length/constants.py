@@ -25,17 +25,15 @@ class PolicyConstants:
 
     # Back-off
 
-    known_drafts: float = 4.0
-    """Judged drafts of a rule after which its acceptance is known, so that nothing is lost on trials. Chosen."""
-    trial_budget: float = 2.0
-    """Expert steps that drafting may lose in one answer, where the rule's acceptance is not known yet. Chosen: about
-    1 % of an answer of 200 tokens."""
-    longest_trial: int = 4
-    """Tokens in a draft that is only tried, at most. Chosen."""
-    probe_share: float = 0.01
-    """Share of the idle time (decoded without drafts) that a probe may cost. Chosen: a hundredth of the speed."""
-    probe_draft: int = 3
-    """Tokens of the draft that a probe's price is estimated for. Chosen."""
+    first_hope: float = 0.2
+    """Expert steps that hopeful rounds may be expected to lose in the first answer of a pair. Chosen."""
+    hope_share: float = 0.04
+    """The same, as a share of the time that was decoded. Chosen by the recorded answers: with 0.02 good texts come
+    too late."""
+    largest_hope: float = 2.5
+    """Expert steps of hope that may be saved up. Chosen: a draft of three of which nothing is accepted costs 1.7."""
+    optimism: float = 1.5
+    """Deviations of a text's level that a hopeful round assumes. Chosen."""
 
     # Lookup length
 
@@ -77,6 +75,9 @@ class PolicyConstants:
     catch_up_share: float = 0.3
     """Share of a drafter step that each token it only reads takes, until a long reading was timed. Chosen."""
 
+    long_reading: int = 16
+    """Tokens from which on a reading tells what a token costs to read. Chosen."""
+
     # Acceptance model
 
     confidence_edges: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -89,13 +90,28 @@ class PolicyConstants:
     prior_slope: float = 0.85
     """By how much more a draft with max q of 1 is accepted, before any was judged. Chosen: a drafter is believed nearly
     as much as it believes itself."""
-    hoped_acceptance: float = 0.9
-    """Acceptance of a draft whose q is not known yet, before any was judged. Chosen high: a drafter that is never tried
-    is never known."""
-
-    remembered_drafts: float = 12.0
-    """Judged drafts that earlier answers count for, in each bucket; for lookup statistics, tokens. Chosen, so that
-    another text overrules them soon."""
+    hoped_acceptance: float = 0.8
+    """Acceptance of a draft whose q is not known yet, before any was judged. Chosen."""
+    refused_weight: float = 0.2
+    """Judged drafts that a position counts for which was not drafted for what q said. Chosen by the recorded answers:
+    with 0 a poor drafter looks good, as only what is taken is judged; with 1 asking looks dearer than it is."""
+    hoped_drafts: float = 20.0
+    """Judged drafts that this counts for. Chosen."""
+    follow_drafts: float = 6.0
+    """Judged drafts that the mean counts for, behind each bucket. Chosen."""
+    text_spread: float = 0.7
+    """Standard deviation of a text's level, in log odds. Chosen by the recorded answers, between 0.5 and 1."""
+    pair_spread: float = 1.0
+    """The same of a pair that is not known, on top. Chosen."""
+    pair_drafts: float = 20.0
+    """Judged drafts after which half of that is left. Chosen."""
+    remembered_drafts: float = 150.0
+    """Judged drafts that earlier answers count for, in each bucket. Chosen: what is of one text is in its level."""
+    borrowed_drafts: float = 20.0
+    """Judged drafts that another arm's acceptance counts for, or a measured one. Chosen."""
+    remembered_matches: float = 12.0
+    """Tokens that earlier answers count for in the statistics of lookup, in each bucket. Chosen, so that another text
+    overrules them soon."""
 
     # Lookup statistics
 

@@ -1,10 +1,11 @@
 """Latency model: seconds of an expert call by batch size and of the drafter's steps, learned from timed calls."""
 
-import itertools
 import math
 from dataclasses import dataclass, field
 
 from .constants import CONSTANTS, PolicyConstants
+
+FOUR = 4  # tokens that kernels of a CPU multiply at once
 
 
 @dataclass
@@ -12,8 +13,10 @@ class LatencyModel:
     """Seconds: `verify(n)` of an expert call of batch size n, `step` of a drafter step, `catch_up` of each token that
     the drafter only has to read, `prefill_token` of each token of a long prompt (batched prefill cost).
 
-    Batch sizes that were never seen are interpolated between those that were. Beyond the largest the curve goes on at
-    its mean slope, but at `prefill_token` a token at most.
+    What was measured or kept from earlier holds as ratios: a call that is slower than expected tells of the machine.
+    Kernels of a CPU read tokens by fours, and what is left over one by one, so between two sizes that were seen each
+    further token costs as much as a single one, until the next multiple of four is cheaper. Beyond the largest size
+    those multiples go on at the mean slope, but at `prefill_token` a token at most.
     """
 
     seen: dict[int, float]
@@ -32,21 +35,35 @@ class LatencyModel:
     def verify(self, n: int) -> float:
         return self.seen[n] if n in self.seen else self.curve(n)[-1]
 
+    def __post_init__(self) -> None:
+        for n, seconds in self.seen.items():
+            self.last_call.setdefault(n, 0)
+            self.least.setdefault(n, seconds)
+
     def curve(self, most: int) -> list[float]:
         """`verify` of 1 to `most`; no size is cheaper than the smallest seen one."""
-        known = sorted(self.seen)
+        known, single = sorted(self.seen), self.seen[min(self.seen)]
         first, last = known[0], known[-1]
         if last > first:
             slope = (self.seen[last] - self.seen[first]) / (last - first)
         else:
-            slope = self.constants.further_token * self.seen[first]
-        values: list[float] = []
-        for low, high in itertools.pairwise(known):
-            own = (self.seen[high] - self.seen[low]) / (high - low)
-            values += [self.seen[low] + own * (n - low) for n in range(len(values) + 1, high + 1)]
+            slope = self.constants.further_token * single
         beyond = min(slope, self.prefill_token)
-        values += [self.seen[last] + beyond * (n - last) for n in range(len(values) + 1, most + 1)]
-        return [max(value, self.seen[first]) for value in values[:most]]
+        ends = dict(self.seen)  # of runs that cost as much as single tokens: what was seen, and multiples of four
+        for n in range(FOUR, most + FOUR, FOUR):
+            if n not in ends:
+                low, high = (
+                    max(each for each in known if each < n or each == first),
+                    next((e for e in known if e > n), 0),
+                )
+                rise = (self.seen[high] - self.seen[low]) / (high - low) if high else beyond
+                ends[n] = self.seen[low] + rise * (n - low)
+        values: list[float] = []
+        for n in range(1, most + 1):
+            below = max((each for each in ends if each <= n), default=first)
+            above = min((each for each in ends if each >= n), default=below)
+            values.append(min(ends[below] + max(0, n - below) * single, ends[above]))
+        return [max(value, single) for value in values]
 
     def cheapest_size(self, n: int, most: int) -> int:
         """The batch size, n or a little more, whose call is cheapest: kernels go in steps, so padding may save time.
@@ -94,9 +111,10 @@ class LatencyModel:
         """Each token of a prompt took so long. The least counts: the first prompt may wait for the file to be read."""
         self.prefill_token = min(self.prefill_token, seconds)
 
-    def learn_step(self, seconds: float) -> None:
-        self.step += self.constants.slower_weight * (seconds - self.step)
-
-    def learn_catch_up(self, seconds: float) -> None:
-        """Each token that the drafter had to read took so long."""
-        self.catch_up += self.constants.slower_weight * (max(seconds, 0.0) - self.catch_up)
+    def learn_draft(self, steps: int, read: int, seconds: float) -> None:
+        """The drafter took so many steps, and read so many tokens before. Few tell of a step, many of a token read."""
+        weight = self.constants.slower_weight
+        if read > self.constants.long_reading:
+            self.catch_up += weight * (max(seconds - steps * self.step, 0.0) / read - self.catch_up)
+        else:
+            self.step += weight * (max(seconds - read * self.catch_up, 0.0) / steps - self.step)

@@ -9,7 +9,7 @@ import pytest
 from speccas.core.calibration.calibrate import FULL, Curve, alone_speed, measure_full, of_times, spread
 from speccas.core.calibration.planner import Planner, Wanted, key_of
 from speccas.core.decoding.arms import Arm, parse_arm
-from speccas.core.decoding.length.acceptance import BUCKETS, AcceptanceModel
+from speccas.core.decoding.length.acceptance import BUCKETS, START, AcceptanceModel
 from speccas.core.decoding.length.auto import AutoPolicy
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.decoding.sampling import Sampling
@@ -86,7 +86,7 @@ def kept(path: Path, pair: Pair, accepted: float, curve: dict[str, float]) -> Pl
         "catch_up": 0.1,
         "chances": {"exact greedy": AcceptanceModel(*counts).as_json()},
     }
-    figures["rested"] = {"exact greedy": 0.0}
+    figures["hope"] = {"exact greedy": 0.0}
     path.write_text(json.dumps({key_of(pair): figures}))
     return Planner(pair, path)
 
@@ -119,10 +119,27 @@ def test_a_drafter_that_is_left_off_does_not_read_the_prompt(tiny: Pair, tmp_pat
     assert tiny.drafter.evaluated == before, "neither the prompt nor the answer"
     planner.save()
     (saved,) = json.loads(path.read_text()).values()
-    assert saved["rested"]["exact greedy"] > 0, "how long drafts were left off outlives the process"
+    assert saved["hope"]["exact greedy"] > 0, "what may be hoped for outlives the process"
     assert not reads(Planner(tiny, path))
     assert tiny.second_model.unread >= len(prompt.ids)
     assert reads(Planner(tiny, path), Wanted(4)), "it is told to draft"
     fixed = answer(Planner(tiny), Wanted(4))
     assert tiny.drafter.evaluated > before + len(prompt.ids), "what was not read before is read for the first draft"
     assert [token.id for token in fixed.tokens] == [token.id for token in fold.tokens]
+
+
+@pytest.mark.tiny
+def test_a_rule_that_never_drafted_begins_with_what_is_known_of_the_pair(tiny: Pair, tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    new = Planner(tiny, path)
+    unknown = new.acceptance_of("token:0.5 greedy").next_chance(START)
+    new.note_agreement(0.35, 192)
+    new.save()
+    measured = Planner(tiny, path).acceptance_of("token:0.5 greedy").next_chance(START)
+    assert measured < unknown - 0.1, "as it was measured, in a process before"
+    taught = AcceptanceModel()
+    for _ in range(200):
+        taught.learn([12], accepted=1)
+    new.acceptance = {"exact greedy": taught}
+    assert new.acceptance_of("token:0.5 greedy").next_chance(START) > unknown, "as exact learned it"
+    assert sum(new.acceptance_of("token:0.5 greedy").judged) < 50, "and for less than its own would count"

@@ -1,51 +1,53 @@
-"""Back-off: a trial may lose a little, then the drafter is left alone until a probe costs next to nothing."""
+"""Back-off: what pays is drafted; hope may cost a little, and what the drafter has not read counts in its price."""
+
+import pytest
 
 from speccas.core.decoding.length.back_off import BackOff
 from speccas.core.decoding.length.constants import CONSTANTS
 from speccas.core.decoding.length.latency import LatencyModel
-from speccas.core.decoding.length.relative import RelativeCosts
 
 
-def back_off(idle_seconds: float | None, unread: int = 0, step: float = 0.1) -> BackOff:
-    """On a machine whose expert reads a token in two seconds and every further one in one."""
-    latency = LatencyModel({1: 2.0, 4: 5.0}, step=step, catch_up=0.5)
-    return BackOff(latency, RelativeCosts(latency), idle_seconds, unread)
+def back_off(balance: float | None, unread: int = 0) -> BackOff:
+    """On a machine whose expert reads a token in two seconds, and whose drafter reads one in half of one."""
+    return BackOff(LatencyModel({1: 2.0, 4: 5.0}, step=0.1, catch_up=0.5), balance, unread)
 
 
-def test_what_pays_is_drafted_and_what_does_not_is_tried_for_two_expert_steps_at_most() -> None:
-    known, unknown = back_off(idle_seconds=0.0), back_off(idle_seconds=None)
-    assert known.begin(pays=True, room=16) == 1 and known.drafting
-    assert known.begin(pays=False, room=16) is None and not known.drafting
-    trial = unknown.begin(pays=False, room=16)
-    assert trial is not None and 1 <= trial <= CONSTANTS.longest_trial
-    unknown.learn_drafted(lost_seconds=3.9)
-    assert unknown.begin(pays=False, room=16) is not None
-    unknown.learn_drafted(lost_seconds=0.1)
-    assert unknown.begin(pays=False, room=16) is None, "2 steps of 2 seconds are lost"
-    unknown.learn_drafted(lost_seconds=-1.0)
-    assert unknown.begin(pays=False, room=16) is not None, "what is won may be lost"
+def test_what_pays_is_drafted_whatever_is_left_to_hope_for() -> None:
+    assert back_off(balance=0.0).begin(shortfall=0.0, hopeful=False)
+    assert back_off(balance=0.0, unread=100).begin(shortfall=-0.1, hopeful=False)
+    assert not back_off(balance=1.0).begin(shortfall=0.1, hopeful=False), "not even the best text would pay"
 
 
-def test_a_trial_is_short_where_steps_are_dear_and_never_longer_than_there_is_room() -> None:
-    assert back_off(None).begin(pays=False, room=2) == 2
-    assert back_off(None).begin(pays=False, room=16) == 3
-    assert back_off(None, step=2.0).begin(pays=False, room=16) == 1
+def test_hope_costs_what_it_is_expected_to_lose() -> None:
+    first = back_off(balance=None)
+    assert first.balance == CONSTANTS.first_hope
+    assert not first.begin(shortfall=CONSTANTS.first_hope + 0.01, hopeful=True)
+    assert first.begin(shortfall=CONSTANTS.first_hope - 0.01, hopeful=True)
+    assert first.balance == pytest.approx(0.01)
+    assert not first.begin(shortfall=0.02, hopeful=True), "it is spent"
 
 
-def test_a_probe_comes_when_it_costs_a_hundredth_of_the_idle_time() -> None:
-    """Its price: three steps of 0.1, a call of four for 3 seconds more than one of one, and each unread token."""
-    assert back_off(idle_seconds=329.0).begin(pays=False, room=16) is None
-    assert back_off(idle_seconds=331.0).begin(pays=False, room=16) is not None
-    assert back_off(idle_seconds=331.0, unread=10).begin(pays=False, room=16) is None
-    assert back_off(idle_seconds=831.0, unread=10).begin(pays=False, room=16) is not None
+def test_hope_grows_with_what_was_decoded_up_to_a_limit() -> None:
+    waiting = back_off(balance=0.0)
+    waiting.earn(2.0)
+    assert waiting.balance == pytest.approx(CONSTANTS.hope_share), "of one expert step"
+    waiting.earn(1e6)
+    assert waiting.balance == CONSTANTS.largest_hope
+    assert back_off(balance=100.0).balance == CONSTANTS.largest_hope
 
 
-def test_idle_time_and_unread_tokens_grow_without_the_drafter_and_end_when_it_is_asked() -> None:
-    waiting = back_off(idle_seconds=0.0, unread=5)
-    waiting.learn_idle(tokens=1, seconds=2.0)
-    waiting.learn_idle(tokens=1, seconds=2.0)
-    assert waiting.idle_seconds == 4.0
-    assert waiting.begin(pays=False, room=16) is None and waiting.idle_seconds == 4.0
-    assert waiting.begin(pays=True, room=16) == 1
-    assert waiting.catching_up == 7 and waiting.idle_seconds == 0
-    assert waiting.begin(pays=True, room=16) == 1 and waiting.catching_up == 0
+def test_what_was_not_read_is_part_of_the_price() -> None:
+    """Half a second for a token is a quarter of an expert step."""
+    assert back_off(balance=0.6, unread=2).begin(shortfall=0.1, hopeful=True)
+    assert not back_off(balance=0.6, unread=3).begin(shortfall=0.1, hopeful=True)
+
+
+def test_what_the_drafter_has_not_read() -> None:
+    asked = back_off(balance=0.0, unread=5)
+    assert not asked.begin(shortfall=1.0, hopeful=False) and asked.catching_up == 0
+    asked.learn(tokens=1, asked=0, whole=True)
+    assert asked.begin(shortfall=0.0, hopeful=False) and asked.catching_up == 6
+    asked.learn(tokens=4, asked=3, whole=True)
+    assert asked.begin(shortfall=0.0, hopeful=False) and asked.catching_up == 1, "the last one of a draft that stands"
+    asked.learn(tokens=2, asked=3, whole=False)
+    assert asked.begin(shortfall=0.0, hopeful=False) and asked.catching_up == 0

@@ -27,7 +27,7 @@ def drafted(length: DraftLength, room: int, *rows: Distribution) -> int:
 
 def test_it_drafts_on_while_the_drafter_is_sure() -> None:
     length = draft_length({1: 1.0, 4: 1.3}, step=0.1)
-    assert length.pays_at_start(16)
+    assert length.shortfall_at_start(16) < 0
     assert drafted(length, 16, *[SURE] * 16) > 8
     assert drafted(length, 3, *[SURE] * 16) == 3
     assert drafted(length, 16, SURE, SURE, *[UNSURE] * 14) < 8
@@ -41,17 +41,33 @@ def test_it_looks_further_than_one_token() -> None:
 
 
 def test_a_token_whose_step_is_spent_is_left_where_reading_it_does_not_pay() -> None:
-    length = draft_length({1: 1.0, 2: 1.1, 3: 1.8, 4: 2.5}, step=0.1)
+    length = draft_length({1: 1.0, 2: 1.1, 3: 1.8, 4: 2.5}, step=0.05)
     assert drafted(length, 2, SURE, SURE) == 2
     assert drafted(length, 2, SURE, UNSURE) == 1
     steep = draft_length({1: 1.0, 4: 4.0}, step=0.1)
-    assert drafted(steep, 2, UNSURE, UNSURE) == 1, "the first one is taken, since it was decided to draft"
+    assert drafted(steep, 2, UNSURE, UNSURE) == 0
+    rising = draft_length({1: 1.0, 2: 1.5, 3: 2.0, 4: 2.5}, step=0.05)
+    assert drafted(rising, 2, UNSURE, UNSURE) == 0 and rising.asked == 1, "nor is the first one"
 
 
-def test_what_was_decided_for_a_round_with_full_room_holds_while_the_costs_are_kept() -> None:
+def test_what_was_decided_for_a_round_with_full_room_holds_while_the_costs_are_kept_and_nothing_is_judged() -> None:
     length = draft_length({1: 1.0, 4: 1.3}, step=0.1)
-    assert length.pays_at_start(16) and length.pays_at_start(15)
+    before = length.shortfall_at_start(16)
+    assert before < 0 and length.shortfall_at_start(15) < 0
     length.costs.latency.step = 10.0
-    assert length.pays_at_start(16) and not length.pays_at_start(15)
+    assert length.shortfall_at_start(16) == before and length.shortfall_at_start(15) > 0
     length.costs.learn(batch=4)
-    assert not length.pays_at_start(16)
+    assert length.shortfall_at_start(16) > 0
+    after = length.shortfall_at_start(16)
+    length.acceptance.learn([1, 1], accepted=0)
+    assert length.shortfall_at_start(16) > after
+
+
+def test_hope_sees_a_better_text() -> None:
+    length = draft_length({1: 1.0, 4: 1.6, 8: 3.0}, step=0.4)
+    for _ in range(2):
+        length.acceptance.learn([6], accepted=0)
+    assert length.shortfall_at_start(16) > 0 > length.shortfall_at_start(16, optimism=3.0)
+    dear = draft_length({1: 1.0, 4: 4.0, 16: 16.0}, step=0.44)
+    dear.costs.latency.prefill_token = 1.0
+    assert dear.shortfall_at_start(16, optimism=3.0) > 0, "where even certainty would not pay there is no hope"
