@@ -29,6 +29,12 @@ def optimize(
     max_loss: Annotated[
         str, typer.Option(metavar="NATS", help="Most that the new expert may lose against its source, a token.")
     ] = "0.03",
+    types: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE,...", help="Types to make, all of them: Q4_0, IQ4_NL, Q4_K (default: until one is good)."
+        ),
+    ] = None,
     vocabulary: Annotated[
         str | None,
         typer.Option(metavar="N|all", help="Tokens that the drafter keeps (default: by its size and by measurement)."),
@@ -43,10 +49,10 @@ def optimize(
 ) -> None:
     """Make the files of a pair fit this machine, and prove it.
 
-    Measures what calls of several tokens cost with the files as they are; makes them anew as Q4_0, IQ4_NL and Q4_K with
-    llama.cpp's quantiser, and the drafter with a smaller vocabulary; judges each by what its calls cost, by what it
-    lost against its source, and by how much of its drafts is accepted; and proves the best by an interleaved run. What
-    was shown to be faster is kept as a new pair. The old one is not touched. Ctrl-C leaves nothing behind.
+    Measures what calls of several tokens cost with the files as they are; makes them anew as Q4_0, or IQ4_NL, or Q4_K,
+    with llama.cpp's quantiser, and the drafter with a smaller vocabulary; judges them by what their calls cost, by what
+    they lost against their source, and by how much of their drafts is accepted; and proves the best by an interleaved
+    run. What was shown to be faster is kept as a new pair. The old one is not touched. Ctrl-C leaves nothing behind.
     """
     from speccas.core.optimize.survey import survey
 
@@ -60,6 +66,7 @@ def optimize(
         flags = {**flags, "pair": name}
     settings = read_settings(flags, {})
     plan = plan_of(settings, save_as, max_loss, vocabulary, source_quant, dry_run)
+    plan = replace(plan, types=tuple(types.split(",")) if types else ())
     console, aside = make_console(), make_console(stderr=True)
     if dry_run:
         show_survey(console, plan, survey(plan))

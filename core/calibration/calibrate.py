@@ -14,6 +14,7 @@ QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls
 REPEATS = 2
 FULL = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)  # what `doctor` and `tune` measure
 FULL_REPEATS = 4
+MANY = 4  # times, of which the least may be an accident
 STEADY = 1.3  # spread of a size's two least times, above which something else is running
 UNSTEADY = "times of the same call spread by {:.1f}x: something else is running, so these costs are not the machine's"
 
@@ -47,11 +48,14 @@ def times(pair: Pair, sizes: Sequence[int], repeats: int) -> tuple[Times, list[f
 
 
 def of_times(seen: Times, steps: Sequence[float]) -> LatencyModel:
-    """The least of each."""
-    step = min(steps, default=0.0)
-    return LatencyModel(
-        {n: min(seconds) for n, seconds in seen.items()} or {1: 10 * step or 1.0}, step, CONSTANTS.catch_up_share * step
-    )
+    """The least of each, of four or more the second-least: one lucky call would make its size look cheap for ever."""
+    step = typical(steps) if steps else 0.0
+    known = {n: typical(seconds) for n, seconds in seen.items()} or {1: 10 * step or 1.0}
+    return LatencyModel(known, step, CONSTANTS.catch_up_share * step)
+
+
+def typical(seconds: Sequence[float]) -> float:
+    return sorted(seconds)[1 if len(seconds) >= MANY else 0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from ..runtime.pair import Pair
 from ..runtime.prompt import prompt_of
 from .quality import ROWS, Tell
 
-TOKENS = 48
+TOKENS = 32
 """Of an answer: what comes later is accepted about as often, and costs as much to write."""
 
 

@@ -10,7 +10,7 @@ from ..runtime.generate import drain, read_prompt
 from ..runtime.pair import Pair
 from ..runtime.prompt import prompt_of, require_room
 
-ROUNDS = 6
+ROUNDS = 4
 """Of all sizes on all pairs: what disturbs the machine for a moment does not meet all calls of one size."""
 
 

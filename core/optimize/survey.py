@@ -28,7 +28,9 @@ class OptimizePlan:
     """Nats a token that the new expert may lose against its source."""
     vocabulary: int | None = None
     """Tokens that the drafter keeps: None by the size of its vocabulary, 0 all."""
-    tokens: int = 64
+    types: tuple[str, ...] = ()
+    """Candidates to make, all of them; none: one after another, until one is good."""
+    tokens: int = 48
     """Most tokens of each answer of the proof."""
 
 
@@ -69,12 +71,18 @@ def survey(plan: OptimizePlan) -> OptimizeSurvey:
     backends = {role: backend_of(source) for role, source in sources.items()}
     files = {role: backends[role].open(source, pull) for role, source in sources.items()}
     expert, drafter = files["expert"], files["drafter"]
-    kinds, left = {}, {}
+    kinds: dict[str, list[FileCandidate]] = {}
+    left: dict[str, dict[str, str]] = {}
+    for name in plan.types:
+        if name not in CANDIDATES:
+            raise UsageError(f"{name!r} is no type that files are made of", f"one of {', '.join(CANDIDATES)}")
     kinds["expert"], left["expert"] = possible(expert.header)
     try:
         kinds["drafter"], left["drafter"] = possible(drafter.header)
     except (UsageError, CannotPair) as error:
         kinds["drafter"], left["drafter"] = [], dict.fromkeys(CANDIDATES, error.message)
+    if plan.types:
+        kinds = {role: [each for each in found if each.name in plan.types] for role, found in kinds.items()}
     vocabulary, why = trimmed_to(plan.vocabulary, drafter)
     made = [quantised_bytes(files[role].header, each) for role in ROLES for each in kinds[role][:1]]
     return OptimizeSurvey(

@@ -35,8 +35,8 @@ PROMPTS = 6
 """Prompts that acceptance is counted on, one of each group."""
 DRAFTED = 3
 """Draft length that it is counted at: a call of four is the cheapest of several tokens."""
-CONFIRMED = 12
-"""Prompts of the proof, two of each built-in group; nothing was chosen by them."""
+CONFIRMED = 8
+"""Prompts of the proof, groups in turn; nothing was chosen by them."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,14 @@ class Workbench:
     def judge(
         self, source: Pair, facts: SourceFacts, as_is: JudgedFiles
     ) -> tuple[list[JudgedFiles], JudgedFiles | None]:
-        """Each candidate beside the source, and the best within the limit. Files of the others are deleted as soon as
-        they are known to be worse."""
+        """Candidates beside the source, and the best within the limit. Without types of the plan's own the next one is
+        made only where none before it will do: in this order each was faster than the next wherever it was measured.
+        Files of the others are deleted as soon as they are known to be worse."""
         judged: list[JudgedFiles] = []
         chosen: JudgedFiles | None = None
         for name in self.survey.names:
+            if chosen is not None and not self.plan.types:
+                break
             judged.append(self.beside(name, self.make(name), source, facts))
             chosen = best(as_is, judged, self.plan.max_loss)
             self.delete(judged, chosen)

@@ -109,9 +109,9 @@ class PolicyConstants:
     """Judged drafts that earlier answers count for, in each bucket. Chosen: what is of one text is in its level."""
     borrowed_drafts: float = 20.0
     """Judged drafts that another arm's acceptance counts for, or a measured one. Chosen."""
-    remembered_matches: float = 12.0
-    """Tokens that earlier answers count for in the statistics of lookup, in each bucket. Chosen, so that another text
-    overrules them soon."""
+    remembered_matches: float = 4.0
+    """Tokens that earlier answers count for in the statistics of lookup, in each bucket. Chosen by the recorded
+    answers: with 12, code behind edits lost a tenth to looked-up drafts."""
 
     # Lookup statistics
 

@@ -87,7 +87,7 @@ def test_what_is_shown_to_be_faster_becomes_a_pair(
 ) -> None:
     timed(monkeypatch, 1.3)
     before = [path.read_bytes() for path in models]
-    outcome, stages = told(plan(models, vocabulary=4096))
+    outcome, stages = told(plan(models, vocabulary=4096, types=("Q4_0", "IQ4_NL")))
     assert [each.name for each in outcome.judged] == ["Q4_0", "IQ4_NL", "Q4_0, 4,096 tokens"]
     assert outcome.chosen is not None and outcome.chosen.vocabulary in (0, 4096)
     assert "making the expert as Q4_0" in stages and "trimming the drafter" in stages
@@ -140,6 +140,7 @@ def test_a_dry_run_says_what_it_takes(speccas: Run, models: tuple[Path, Path], t
         (["--save-as", "m", "--vocabulary", "few"], "--vocabulary 'few' is out of range"),
         (["--save-as", "m", "--vocabulary", "64"], "64 tokens are too few"),
         (["--save-as", "m", "--vocabulary", "999999"], "nothing to trim"),
+        (["--save-as", "m", "--types", "Q4_0,Q5_0"], "'Q5_0' is no type"),
         (["--save-as", "m", "--from", "Q8_0"], "no file of small + large is on a hub"),
         (["nopair", "--save-as", "m"], "a pair and files of another"),
     ],
