@@ -235,7 +235,7 @@ def test_a_round_with_discarded_drafts_counts_when_the_answer_is_past_them() -> 
 
 def test_nothing_is_tried_before_the_last_trial_counts() -> None:
     """Else a drafter that does not pay would be tried again and again before its loss is known."""
-    dear = AutoPolicy(latency=LatencyModel({1: 1.0, 8: 9.0}, 0.9), acceptance=AcceptanceModel(), careful=True)
+    dear = AutoPolicy(latency=LatencyModel({1: 1.0, 4: 1.6, 8: 3.0}, 0.5), acceptance=AcceptanceModel(), careful=True)
     drafted, began = rounds_after_a_loss(dear)
     assert drafted >= 1 and not any(began)
 

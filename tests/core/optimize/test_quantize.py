@@ -19,6 +19,7 @@ from speccas.core.headers.write import Stored, pieces, values_of, write_gguf
 from speccas.core.optimize import quantize as module
 from speccas.core.optimize.candidates import CANDIDATES, FileCandidate, is_matrix, quantised_bytes
 from speccas.core.optimize.quantize import quantize
+from speccas.core.runtime import quantizer
 from speccas.core.runtime.stop import StopFlag
 from tests.builders import random_models
 from tests.builders.loaded import llama_model, row
@@ -295,3 +296,12 @@ def test_a_stop_ends_it(small: Path, tmp_path: Path) -> None:
         quantize(small, tmp_path / "t.gguf", Q4_0, threads=1, tell=lambda done, total: stop.set(), stop=stop)
         pytest.fail("it was not stopped")
     only(tmp_path, "source.gguf")
+
+
+def test_a_line_about_a_tensor_says_how_far_it_is() -> None:
+    """As llama.cpp writes it; without it there would be no progress, and no error."""
+    found = quantizer.TENSOR.match(
+        b"[  12/ 339]  blk.0.attn_k.weight - [ 1536, 256, 1, 1], type = q4_K, converting to q4_0 .. "
+    )
+    assert found is not None and found.groups() == (b"12", b"339")
+    assert quantizer.TENSOR.match(b"llama_model_quantize_impl: model size = 1059.89 MB") is None
