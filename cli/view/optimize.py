@@ -27,8 +27,8 @@ NOTES = (
     "at draft length 3, along the source expert's own answers; loss = nats a token against the source, over built-in "
     "texts; predicted = speed with exact over the source expert alone, at its best draft length.",
 )
-SECONDS_A_GB = {"Q4_0": 20, "IQ4_NL": 60, "Q4_K": 60}
-"""Of making a gigabyte of weights anew on two cores: for an estimate."""
+SECONDS_A_GB = 350
+"""Of a pair's files, for one type and the proof: measured once, on two slow cores (docs/optimize.md)."""
 
 
 class Stages:
@@ -65,7 +65,6 @@ def show_survey(console: Console, plan: OptimizePlan, found: OptimizeSurvey) -> 
     def say(line: str) -> None:
         console.print(Text(one_line(line)), soft_wrap=True)
 
-    seconds = 60.0
     for role in ROLES:
         file = found.files[role]
         say(f"{role}: {file.path.name}, {file.header.file_type}, {file.bytes / 1e9:.2f} GB")
@@ -77,13 +76,13 @@ def show_survey(console: Console, plan: OptimizePlan, found: OptimizeSurvey) -> 
                 say(f"  not as {name}: {why}")
             else:
                 size = quantised_bytes(file.header, CANDIDATES[name])
-                seconds += SECONDS_A_GB[name] * size / 1e9 + 60 * size / 1e9
                 say(f"  as {name}: about {size / 1e9:.2f} GB")
+    minutes = SECONDS_A_GB * sum(file.bytes for file in found.files.values()) / 1e9 / 60
     cut = f"to {found.vocabulary:,} tokens" if found.vocabulary else f"not: {found.untrimmed}"
     say(f"the drafter's vocabulary is trimmed {cut}")
     say(
         f"disk while it runs: {found.disk / 1e9:.2f} GB; memory: {found.memory / 1e9:.2f} GB; time: about "
-        f"{max(1, round(seconds / 60))} minutes on two cores"
+        f"{max(1, round(minutes))} minutes on two slow cores, IQ4_NL longer"
     )
     say(f"what is shown to be faster within {plan.max_loss:g} nats a token is kept as the pair {plan.name}")
 

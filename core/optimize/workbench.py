@@ -104,8 +104,8 @@ class Workbench:
         self, source: Pair, facts: SourceFacts, as_is: JudgedFiles
     ) -> tuple[list[JudgedFiles], JudgedFiles | None]:
         """Candidates beside the source, and the best within the limit. Without types of the plan's own the next one is
-        made only where none before it will do: in this order each was faster than the next wherever it was measured.
-        Files of the others are deleted as soon as they are known to be worse."""
+        made only where none before it will do: making one can take many minutes. Files of the others are deleted as
+        soon as they are known to be worse."""
         judged: list[JudgedFiles] = []
         chosen: JudgedFiles | None = None
         for name in self.survey.names:
