@@ -16,8 +16,6 @@ from speccas.core.runtime.pair import Pair
 
 from .view.verdict import word
 
-OPTIMIZE = "optimize"
-
 
 @dataclass(frozen=True, slots=True)
 class FilesAdvice:
@@ -49,7 +47,7 @@ def files_advice(pair: Pair, dear: DearCall | None) -> FilesAdvice | None:
     """What to say of a call that is dear; None where none is."""
     if dear is None:
         return None
-    return FilesAdvice(dear, because(dear), command_for(pair) if dear.mendable and can_optimize() else "")
+    return FilesAdvice(dear, because(dear), command_for(pair) if dear.mendable else "")
 
 
 def scaling_line(costs: LatencyModel, name: str, quant: str, better: FilesAdvice | None) -> str:
@@ -101,13 +99,6 @@ def command_for(pair: Pair) -> str:
     if pair.profile.optimized:
         return ""
     if pair.profile.origin:
-        return f"speccas {OPTIMIZE} {shlex.quote(Path(pair.profile.origin).stem)}"
+        return f"speccas optimize {shlex.quote(Path(pair.profile.origin).stem)}"
     drafter, expert = (shlex.quote(str(source)) for source in (pair.profile.drafter, pair.profile.expert))
-    return f"speccas {OPTIMIZE} --drafter {drafter} --expert {expert} --save-as NAME"
-
-
-def can_optimize() -> bool:
-    """Whether this speccas has the command."""
-    from .app import app
-
-    return any(OPTIMIZE in (each.name, getattr(each.callback, "__name__", "")) for each in app.registered_commands)
+    return f"speccas optimize --drafter {drafter} --expert {expert} --save-as NAME"

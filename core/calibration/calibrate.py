@@ -72,8 +72,21 @@ class Curve:
 
 def measure_full(pair: Pair) -> Curve:
     """The whole curve, behind what the caches hold. Takes as long as a few hundred tokens of the expert alone."""
-    seen, steps = times(pair, FULL, FULL_REPEATS)
-    return Curve(of_times(seen, steps), spread(seen))
+    return side_by_side([pair])[0]
+
+
+def side_by_side(pairs: Sequence[Pair]) -> list[Curve]:
+    """The whole curve of each pair, behind what its caches hold, all sizes on each in turn: what disturbs the machine
+    meets all of them. Raises Stopped."""
+    seen: list[Times] = [{} for _ in pairs]
+    steps: list[list[float]] = [[] for _ in pairs]
+    for _ in range(FULL_REPEATS):
+        for pair, calls, own in zip(pairs, seen, steps, strict=True):
+            found, stepped = times(pair, FULL, 1)
+            for n, seconds in found.items():
+                calls.setdefault(n, []).extend(seconds)
+            own += stepped
+    return [Curve(of_times(calls, own), spread(calls)) for calls, own in zip(seen, steps, strict=True)]
 
 
 def spread(seen: Times) -> float:

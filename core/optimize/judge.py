@@ -74,13 +74,8 @@ class JudgedFiles:
         return self.one * self.prediction.times
 
     @property
-    def four(self) -> float:
-        """What a call of four costs, in tokens of the expert alone."""
-        return self.own.costs.verify(4) / self.own.costs.verify(1)
-
-    @property
     def step(self) -> float:
-        """What a step of the drafter costs, in the same."""
+        """What a step of the drafter costs, in tokens of the expert alone."""
         return self.own.costs.step / self.own.costs.verify(1)
 
 

@@ -7,22 +7,24 @@ from pathlib import Path
 
 from ..bench.overlap import spread_over
 from ..bench.suites import load_suite
-from ..calibration.calibrate import Curve
+from ..calibration.calibrate import Curve, side_by_side
 from ..calibration.planner import Planner, curves_file
+from ..conversation.template import Message
 from ..decoding.length.latency import LatencyModel
 from ..files.profiles import Profile
 from ..files.source import Source
 from ..headers.architecture import template
 from ..headers.vocabulary import Tokens
 from ..runtime.backend import ROLES
+from ..runtime.generate import drain, read_prompt
 from ..runtime.llama import physical_cores
 from ..runtime.pair import Pair, load_pair
+from ..runtime.prompt import prompt_of, require_room
 from ..runtime.stop import StopFlag
 from .agreement import TOKENS, Written, agreement, own_answers
 from .candidates import CANDIDATES
 from .confirm import ConfirmedSpeed, confirm
 from .judge import JudgedFiles, best
-from .measure import curves, read_something
 from .quality import Reference, quality, reader, reference, windows
 from .quantize import quantize
 from .survey import OptimizePlan, OptimizeSurvey
@@ -66,7 +68,8 @@ class Workbench:
             self.tell(f"loading {what}", share)
 
         with load_pair(profile, self.plan.options, self.stop, loading) as pair:
-            read_something(pair)
+            prompt = prompt_of(pair, [Message("user", load_suite("builtin").items[0].prompt)])
+            drain(read_prompt(pair, require_room(pair, prompt)))
             yield pair
 
     def heard(self, what: str) -> Callable[[int, int], None]:
@@ -96,7 +99,7 @@ class Workbench:
     def measure(self, source: Pair, facts: SourceFacts) -> JudgedFiles:
         """The files as they are."""
         self.tell("measuring what calls cost", 0.0)
-        curve = curves([source])[0]
+        curve = side_by_side([source])[0]
         files = {role: file.path for role, file in self.survey.files.items()}
         return JudgedFiles("as they are", files, curve, curve, self.acceptance(source, facts))
 
@@ -155,7 +158,7 @@ class Workbench:
         """A candidate's curve beside the source's, its quality and its acceptance."""
         with self.open(self.profile_of(files), name) as new:
             self.tell(f"measuring {name}", 0.0)
-            theirs, own = curves([source, new])
+            theirs, own = side_by_side([source, new])
             model = reader(new.weights["expert"], self.plan.options.threads)
             lost = quality(model, facts.row, self.heard(f"reading texts with {name}"))
             return JudgedFiles(name, files, own, theirs, self.acceptance(new, facts), lost)
@@ -174,7 +177,7 @@ class Workbench:
             self.open(self.profile_of(files), "the trimmed drafter") as short,
         ):
             self.tell("measuring the trimmed drafter", 0.0)
-            theirs, own = curves([long, short])
+            theirs, own = side_by_side([long, short])
             languages = [self.acceptance(each, facts, "languages") for each in (long, short)]
             accepted = self.acceptance(short, facts)
         before = chosen.own.costs

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from speccas.cli import better_files
 from speccas.cli.advice import slower_text
 from speccas.cli.better_files import (
     FilesAdvice,
@@ -34,12 +33,6 @@ SENTENCE = (
 )
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where `speccas optimize` is there."""
-    monkeypatch.setattr(better_files, "can_optimize", lambda: True)
-
-
 def test_the_reason_is_measured_and_named() -> None:
     assert because(Q6_K) == " because 29 of 339 tensors are Q6_K (36% of what a token reads)"
     three = replace(Q6_K, tensors=UnpackedTensors(("Q5_0", "Q8_0", "Q6_K"), 157, 291, 0.9))
@@ -51,7 +44,6 @@ def test_the_reason_is_measured_and_named() -> None:
 
 
 @pytest.mark.tiny
-@pytest.mark.usefixtures("command")
 def test_the_command_is_that_of_the_pair(tiny: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     found = files_advice(tiny, Q6_K)
     assert found is not None and found.sentence == SENTENCE
@@ -63,7 +55,6 @@ def test_the_command_is_that_of_the_pair(tiny: Pair, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.tiny
-@pytest.mark.usefixtures("command")
 def test_no_command_where_it_would_not_help(tiny: Pair) -> None:
     """A mixture of experts, a GPU, a file that is packed whole."""
     assert files_advice(tiny, None) is None
@@ -71,13 +62,6 @@ def test_no_command_where_it_would_not_help(tiny: Pair) -> None:
         found = files_advice(tiny, dear)
         assert found is not None and (found.command, found.hint) == ("", "")
         assert found.sentence == found.reason.replace("a call", "A call", 1)
-
-
-@pytest.mark.tiny
-def test_a_command_that_is_not_there_is_not_named(tiny: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(better_files, "can_optimize", lambda: False)
-    found = files_advice(tiny, Q6_K)
-    assert found is not None and found.command == "" and "optimize" not in found.sentence
 
 
 def test_a_curve_names_the_file_its_limit_and_its_reason() -> None:
@@ -106,9 +90,6 @@ def test_drafts_that_were_left_off_are_explained_where_that_can_be_changed(
     if devices() or not repacked_types() or "Q4_1" in repacked_types():
         pytest.skip("another processor or build")
     dear, off = LatencyModel({1: 1.0, 4: 3.1}, 0.1), arm("exact", 10, rounds_off=60)
-    monkeypatch.setattr(better_files, "can_optimize", lambda: False)
-    assert better_when_off(tiny, off, dear) is None
-    monkeypatch.setattr(better_files, "can_optimize", lambda: True)
     found = better_when_off(tiny, off, dear)
     assert found is not None and found.command == "speccas optimize tiny"
     assert better_when_off(tiny, replace(off, rounds_off=40), dear) is None, "mostly drafted"

@@ -1,6 +1,8 @@
 """Latency model: seconds of an expert call by batch size and of the drafter's steps, learned from timed calls."""
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .constants import CONSTANTS, PolicyConstants
@@ -42,28 +44,28 @@ class LatencyModel:
 
     def curve(self, most: int) -> list[float]:
         """`verify` of 1 to `most`; no size is cheaper than the smallest seen one."""
-        known, single = sorted(self.seen), self.seen[min(self.seen)]
+        known = sorted(self.seen)
         first, last = known[0], known[-1]
-        if last > first:
-            slope = (self.seen[last] - self.seen[first]) / (last - first)
-        else:
-            slope = self.constants.further_token * single
-        beyond = min(slope, self.prefill_token)
-        ends = dict(self.seen)  # of runs that cost as much as single tokens: what was seen, and multiples of four
-        for n in range(FOUR, most + FOUR, FOUR):
-            if n not in ends:
-                low, high = (
-                    max(each for each in known if each < n or each == first),
-                    next((e for e in known if e > n), 0),
-                )
-                rise = (self.seen[high] - self.seen[low]) / (high - low) if high else beyond
-                ends[n] = self.seen[low] + rise * (n - low)
-        values: list[float] = []
-        for n in range(1, most + 1):
-            below = max((each for each in ends if each <= n), default=first)
-            above = min((each for each in ends if each >= n), default=below)
-            values.append(min(ends[below] + max(0, n - below) * single, ends[above]))
-        return [max(value, single) for value in values]
+        single = self.seen[first]
+        slope = (self.seen[last] - single) / (last - first) if last > first else self.constants.further_token * single
+        ends = self._ends(known, min(slope, self.prefill_token), most)
+        values = [single] * (first - 1)
+        for (low, here), (high, there) in itertools.pairwise(ends):
+            values.append(here)
+            values += [min(here + (n - low) * single, there) for n in range(low + 1, high)]
+        values.append(ends[-1][1])
+        return [value if value > single else single for value in values[:most]]
+
+    def _ends(self, known: Sequence[int], beyond: float, most: int) -> list[tuple[int, float]]:
+        """Where runs of single tokens begin: sizes that were seen, and multiples of four between and behind them, up to
+        one that is no less than `most`."""
+        ends: list[tuple[int, float]] = []
+        for low, high in itertools.pairwise([*known, max(most, known[-1]) + FOUR]):
+            here = self.seen[low]
+            ends.append((low, here))
+            rise = (self.seen[high] - here) / (high - low) if high in self.seen else beyond
+            ends += [(n, here + rise * (n - low)) for n in range((low // FOUR + 1) * FOUR, high, FOUR)]
+        return ends
 
     def cheapest_size(self, n: int, most: int) -> int:
         """The batch size, n or a little more, whose call is cheapest: kernels go in steps, so padding may save time.

@@ -60,7 +60,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, gain: float) -> None:
     """Times of a machine that reads four tokens of a made file cheaply, and a proof that shows this gain."""
     plain = {1: 1.0, 2: 2.0, 4: 3.2, 8: 6.0, 16: 12.0}
 
-    def curves(pairs: list[Pair]) -> list[Curve]:
+    def side_by_side(pairs: list[Pair]) -> list[Curve]:
         cheap = {**plain, 1: 0.9, 4: 1.4, 8: 2.8}
         return [
             Curve(LatencyModel(dict(plain if "Q4" not in pair.files["expert"].path.name else cheap), 0.2), 1.0)
@@ -71,7 +71,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, gain: float) -> None:
         found = median([gain] * 8)
         return ConfirmedSpeed(8, 64, 1.0, 1.0, 1.1, gain, found, found, found, found, found)
 
-    monkeypatch.setattr(workbench, "curves", curves)
+    monkeypatch.setattr(workbench, "side_by_side", side_by_side)
     monkeypatch.setattr(workbench, "confirm", confirm)
 
 

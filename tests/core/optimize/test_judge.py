@@ -42,7 +42,7 @@ def test_the_fastest_within_the_limit_is_chosen() -> None:
     assert best(as_is, [fast, slow], 0.015) is slow, "the loss of the other is over the limit"
     assert best(as_is, [fast, slow], 0.005) is None
     assert best(as_is, [files("the same", Q4_K_M, 11)], 0.03) is None, "no faster is no reason to write anything"
-    assert fast.one == pytest.approx(25 / 22) and fast.four == pytest.approx(35 / 22)
+    assert fast.one == pytest.approx(25 / 22) and fast.step == pytest.approx(8.4 / 22)
 
 
 def test_a_flat_curve_has_nothing_to_win() -> None:

@@ -57,3 +57,9 @@ def test_beyond_the_largest_size_a_token_costs_no_more_than_one_of_a_prompt() ->
     assert LatencyModel({1: 1.0, 4: 1.3}, 0.1, prefill_token=0.5).verify(16) == pytest.approx(2.5), (
         "nor is a flat curve made steeper"
     )
+
+
+def test_a_curve_may_end_before_the_largest_size_that_was_seen() -> None:
+    latency = LatencyModel({1: 1.0, 8: 3.0, 9: 3.5}, 0.1)
+    assert latency.curve(2) == pytest.approx([1.0, 13 / 7]) and latency.curve(5)[3] == pytest.approx(1 + 2 * 3 / 7)
+    assert LatencyModel({5: 1.0}, 0.1).curve(4) == [1.0] * 4
