@@ -97,7 +97,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
         if recorder is not None:
             recorder.finished(fold.figures(), fold.finished.tail if fold.finished else "")
     tell(pair, settings, asked, fold, output, plain)
-    if aside.is_terminal and not (output.silent or asked.detail):
+    if aside.is_terminal and not (plain or output.silent or asked.detail):
         note_off(aside, pair, fold.figures(), planner.latency)
     return fold
 
