@@ -133,4 +133,5 @@ def test_a_trimmed_qwen_is_accepted_nearly_as_often_as_the_whole_one(tmp_path: P
         before = agreement(pair, answers)
     with load_pair(replace(whole, drafter=Source(path=str(tmp_path / "small.gguf"))), LoadOptions(ctx=1024)) as pair:
         after = agreement(pair, answers)
-    assert after.played(3).acceptance > before.played(3).acceptance - 0.05, "3.1 points on 48 prompts: docs/optimize.md"
+    # 3.1 points on 48 prompts (docs/optimize.md), 4.8 on these 12: a closed set of merges that broke would cost tens.
+    assert after.share > before.share - 0.08
