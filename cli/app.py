@@ -26,16 +26,20 @@ from .commands.run import run
 from .commands.show import show
 from .commands.tune import tune
 from .commands.verify import verify
-from .hints import hint_of
+from .help import GroupedCommand, GroupedGroup
+from .hints import hint_of, quotes_hint
 from .streams import StdoutFailed, drop_stdout, open_streams
 from .view.safe import one_line
 
+COMPLETE = "_SPECCAS_COMPLETE"
+"""Set by the shells' completion scripts."""
 LIGHT = {"-h", "--help", "--version", "--install-completion", "--show-completion"}
 
 app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,  # rich help costs 60 ms of every --help
     pretty_exceptions_enable=False,
+    cls=GroupedGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 failure, 2 usage, 3 needs the network or an extra, 4 access refused, 5 integrity, "
     "6 does not fit, 7 cannot be paired, 70 native crash, 130 interrupted, 143 terminated.",
@@ -63,27 +67,25 @@ def root(
         print(context.get_help())
 
 
-app.command()(compare)
-app.command()(bench)
-app.command()(tune)
-app.command()(optimize)
-app.command()(run)
-app.command()(chat)
-app.command()(replay)
-app.command("list")(list_pairs)
-app.command()(pull)
-app.command()(show)
-app.command()(check)
-app.command()(verify)
-app.command()(rm)
-app.command()(rules)
-app.command()(doctor)
+COMMANDS = {
+    "Ask": {"compare": compare, "run": run, "chat": chat, "replay": replay, "rules": rules},
+    "Measure, and make faster": {"bench": bench, "tune": tune, "optimize": optimize, "doctor": doctor},
+    "Pairs and files": {
+        "list": list_pairs, "pull": pull, "show": show, "check": check, "verify": verify, "rm": rm,
+    },
+}  # fmt: skip
+"""In the groups and the order of `--help`."""
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, cls=GroupedCommand, rich_help_panel=panel)(command)
 
 
 def main() -> None:
     """Entry point of the console script. A user's mistake never shows a traceback; SPECCAS_DEBUG=1 shows them all."""
     open_streams()
     arguments = sys.argv[1:]
+    if COMPLETE in os.environ:  # a key press waits: Typer would import rich to show one line of plain text
+        sys.modules["rich"] = None  # type: ignore[assignment]
     if arguments[:1] == ["help"]:  # as git and cargo take it
         arguments = [*(each for each in arguments if each != "help"), "--help"]
     if arguments and not LIGHT.intersection(arguments):
@@ -118,7 +120,8 @@ def _run(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         command = "speccas" if context is None else context.command_path
         what = "commands and flags" if command == "speccas" else "what it takes"
-        return _tell(error.format_message(), f"{command} --help lists {what}", 2)
+        hint = quotes_hint(error.format_message(), context) or f"{command} --help lists {what}"
+        return _tell(error.format_message(), hint, 2)
 
 
 def _flushed(code: int) -> int:

@@ -1,6 +1,7 @@
 """What a value of a setting may be. A check takes the name, for messages, and the value as it was written."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from speccas.core.errors import UsageError
@@ -48,14 +49,21 @@ def draft_length(name: str, value: Any) -> int | str:
     return "auto" if str(value) == "auto" else whole(1, 16, ", or auto")(name, value)
 
 
-def one_of(*words: str) -> Callable[[str, Any], str]:
-    def check(name: str, value: Any) -> str:
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A check that takes one of these words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, name: str, value: Any) -> str:
         spelled = ("off", "on")[value] if isinstance(value, bool) else value  # what YAML makes of on and off
-        if str(scalar(name, spelled)) not in words:
-            raise UsageError(f"{name} {value!r} is unknown", f"one of {', '.join(words)}")
+        if str(scalar(name, spelled)) not in self.words:
+            raise UsageError(f"{name} {value!r} is unknown", f"one of {', '.join(self.words)}")
         return str(spelled)
 
-    return check
+
+def one_of(*words: str) -> OneOf:
+    return OneOf(words)
 
 
 def text(name: str, value: Any) -> str:

@@ -1,6 +1,7 @@
 """What a user can do about an error of core, where that takes a flag or a command: core tells facts."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,23 @@ HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
     errors.NoThinking: "leave out --think, or set it to auto",
 }
 """By error; the most special type counts. An error that has a hint of its own keeps it."""
+
+
+ASKING = {"run": "speccas run", "compare": "speccas compare", "chat": "speccas chat -p"}
+"""Commands that take a prompt, and what stands before it."""
+EXTRA = re.compile(r"unexpected extra argument\S* \((.*)\)", re.DOTALL)
+LONG = 40  # characters of a prompt that a hint repeats
+
+
+def quotes_hint(message: str, context: Any) -> str:
+    """What to do where a prompt was typed without its quotes; "" where the mistake is another one. `context`: Typer's,
+    of the command."""
+    found, name = EXTRA.search(message), getattr(context, "info_name", None)
+    if found is None or name not in ASKING:
+        return ""
+    prompt = " ".join(filter(None, (context.params.get("prompt"), found[1])))
+    shown = prompt if len(prompt) <= LONG and '"' not in prompt else f"{prompt[:LONG].partition(chr(34))[0].strip()}..."
+    return f'put the prompt in quotes: {ASKING[name]} "{shown}"'
 
 
 def hint_of(error: SpeccasError) -> str:

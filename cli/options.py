@@ -3,7 +3,7 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -11,40 +11,70 @@ import typer
 
 from speccas.core.errors import UsageError
 
-from .settings import FLAGS, Flag, Settings, config_file, labelled, read_config, resolve
+from .checks import OneOf
+from .settings import CHECKS, DEFAULTS, FLAGS, Flag, Settings, config_file, labelled, read_config, resolve
+from .values import completing
+
+DRAWN = "one is drawn and shown"
 
 
-def parameter(name: str, flag: Flag) -> inspect.Parameter:
+def default_text(name: str, flag: Flag, defaults: Mapping[str, Any]) -> str:
+    """A flag's default in a command with these defaults, in words; "" where there is nothing to say."""
+    value = defaults.get(name, DEFAULTS[name])
+    if callable(value):
+        return DRAWN
+    if value in flag.told:
+        return flag.told[value]
+    if value is None or value is False or value in ("", ()):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parameter(name: str, flag: Flag, defaults: Mapping[str, Any]) -> inspect.Parameter:
     """A setting's flag as Typer takes it. Values are texts: settings.py checks them, whatever they came from."""
     long = "--" + name.replace("_", "-")
     if flag.switch:
         option = typer.Option(long, *flag.names, help=flag.help)
         kind, default = Annotated[bool, option], False
     else:
-        option = typer.Option(*flag.names, long, metavar=flag.metavar, help=flag.help)
+        told = default_text(name, flag, defaults)
+        text = f"{flag.help.removesuffix('.')} (default: {told})." if told else flag.help
+        check = CHECKS[name]
+        known = completing(check.words if isinstance(check, OneOf) else flag.values)
+        option = typer.Option(*flag.names, long, metavar=flag.metavar, help=text, autocompletion=known)
         kind, default = Annotated[list[str] | None if flag.many else str | None, option], None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-SHARED = {name: parameter(name, flag) for name, flag in FLAGS.items()}
+def shared_flags(
+    defaults: Mapping[str, Any], only: Collection[str] = FLAGS
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the shared flags, or `only` some; it receives those that were given as `flags`. `defaults` are
+    the command's own, for its help."""
+    shared = {name: parameter(name, flag, defaults) for name, flag in FLAGS.items() if name in only}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [
+            p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, p in inspect.signature(command).parameters.items()
+            if name != "flags"
+        ]
+
+        @functools.wraps(command)
+        def with_flags(**given: Any) -> None:
+            flags = {name: given.pop(name) for name in shared}
+            command(flags={name: value for name, value in flags.items() if value not in (None, False, [])}, **given)
+
+        with_flags.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
+        with_flags.__annotations__ = {p.name: p.annotation for p in (*own, *shared.values())}
+        return with_flags
+
+    return decorate
 
 
-def shared_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared flags; it receives those that were given as `flags`."""
-    own = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, p in inspect.signature(command).parameters.items()
-        if name != "flags"
-    ]
-
-    @functools.wraps(command)
-    def with_flags(**given: Any) -> None:
-        flags = {name: given.pop(name) for name in SHARED}
-        command(flags={name: value for name, value in flags.items() if value not in (None, False, [])}, **given)
-
-    with_flags.__signature__ = inspect.Signature([*own, *SHARED.values()])  # type: ignore[attr-defined]
-    with_flags.__annotations__ = {p.name: p.annotation for p in (*own, *SHARED.values())}
-    return with_flags
+def settled(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A command's defaults; what is drawn anew for each run is drawn now."""
+    return {name: value() if callable(value) else value for name, value in defaults.items()}
 
 
 def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
@@ -52,7 +82,7 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     from speccas.core.files.profiles import find_profile
     from speccas.core.tune.store import tuned_settings
 
-    config = read_config(config_file())
+    config, defaults = read_config(config_file()), settled(defaults)
     first = which_pair(resolve(flags, os.environ, config, {}, {}, defaults))
     if first.drafter or first.expert:
         return require_together(first)

@@ -16,13 +16,16 @@ from .checks import context, draft_length, one_of, real, rules, said, text, text
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """How a setting is typed. `names` besides the long one; `many`: repeatable; `switch`: takes no value."""
+    """How a setting is typed. `names` besides the long one; `many`: repeatable; `switch`: takes no value. `told`:
+    defaults in words, where the value does not say it. `values`: what can be typed, by the names of values.py."""
 
     help: str
     metavar: str = "N"
     names: tuple[str, ...] = ()
     many: bool = False
     switch: bool = False
+    told: Mapping[Any, str] = field(default_factory=dict)
+    values: str = ""
 
 
 def setting(
@@ -37,9 +40,11 @@ def setting(
 class Settings:
     """Every common setting, checked. Names are the long flags with underscores."""
 
-    pair: str = setting("tiny", text, Flag("A pair by name (default: tiny).", "NAME"))
-    drafter: str = setting("", text, Flag("The drafter: a GGUF file, or hf:owner/repo[:QUANT].", "FILE"))
-    expert: str = setting("", text, Flag("The expert: a GGUF file, or hf:owner/repo[:QUANT].", "FILE"))
+    pair: str = setting("tiny", text, Flag("A pair by name.", "NAME", values="pairs"))
+    drafter: str = setting(
+        "", text, Flag("The drafter: a GGUF file or hf:owner/repo[:QUANT].", "FILE", values="models")
+    )
+    expert: str = setting("", text, Flag("The expert: a GGUF file or hf:owner/repo[:QUANT].", "FILE", values="models"))
     rule: tuple[str, ...] = setting(("exact",), rules)
     draft_tokens: int | str = setting(
         4,
@@ -58,22 +63,29 @@ class Settings:
         chat=True,
     )
     max_tokens: int | None = setting(
-        256, whole(1), Flag("Most tokens of an answer (default: 256).", names=("-n",)), null=True, chat=True
+        256,
+        whole(1),
+        Flag("Most tokens of an answer.", names=("-n",), told={None: "until its end"}),
+        null=True,
+        chat=True,
     )
-    temperature: float = setting(0.0, real(0, 100), Flag("0 is greedy (the default here).", "X"), chat=True)
-    top_k: int = setting(0, whole(0), Flag("Sample among the k most likely tokens; 0 is off."), chat=True)
+    temperature: float = setting(0.0, real(0, 100), Flag("0 is greedy, 1 the model's own chances.", "X"), chat=True)
+    top_k: int = setting(0, whole(0), Flag("Sample among the N most likely tokens.", told={0: "off"}), chat=True)
     top_p: float = setting(
-        1.0, real(0, 1, open_low=True), Flag("Sample within this share of the probability; 1 is off.", "X"), chat=True
+        1.0,
+        real(0, 1, open_low=True),
+        Flag("Sample within this share of the probability.", "X", told={1.0: "off"}),
+        chat=True,
     )
     min_p: float = setting(
-        0.0, real(0, 1), Flag("Drop tokens below this share of the best one; 0 is off.", "X"), chat=True
+        0.0, real(0, 1), Flag("Drop tokens below this share of the best one.", "X", told={0.0: "off"}), chat=True
     )
     seed: int = setting(
         0,
         whole(0),
         Flag(
             "Same seed, same text, above temperature 0: of exact whatever is drafted, of other rules with the same "
-            "fixed -k and --lookup (default: one is drawn and shown; bench and tune: 0)."
+            "fixed -k and --lookup."
         ),
         chat=True,
     )
@@ -82,7 +94,7 @@ class Settings:
         one_of("coupled", "token"),
         Flag(
             "How chance decides above temperature 0: coupled (drafter and expert share the seed's noise) or token (the "
-            "optimal test, token by token: accepts a little more; default of bench and tune).",
+            "optimal test, token by token: accepts a little more).",
             "HOW",
         ),
         chat=True,
@@ -102,15 +114,15 @@ class Settings:
     ctx: int | None = setting(
         None,
         context,
-        Flag("Context in tokens, or auto: the most that fits (default: as trained, at most 4096)."),
+        Flag("Context in tokens, or auto: the most that fits.", told={None: "as trained, at most 4096"}),
         null=True,
     )
     """0 (typed "auto") is the largest that fits this machine."""
     threads: int | None = setting(
-        None, whole(1, 1024), Flag("Threads for both models (default: physical cores)."), null=True
+        None, whole(1, 1024), Flag("Threads for both models.", told={None: "physical cores"}), null=True
     )
-    gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The expert's layers on the GPU (default: all)."))
-    drafter_gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The drafter's layers on the GPU (default: all)."))
+    gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The expert's layers on the GPU.", told={-1: "all"}))
+    drafter_gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The drafter's layers on the GPU.", told={-1: "all"}))
     sources: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 
@@ -118,6 +130,8 @@ class Settings:
 KNOWN = {each.name: each.metadata for each in fields(Settings) if each.metadata}
 CHECKS: dict[str, Callable[[str, Any], Any]] = {name: known["check"] for name, known in KNOWN.items()}
 FLAGS: dict[str, Flag] = {name: known["flag"] for name, known in KNOWN.items() if known["flag"] is not None}
+DEFAULTS = {each.name: each.default for each in fields(Settings) if each.metadata}
+"""Where no place says otherwise, a command's own defaults included."""
 IN_CHAT = tuple(name for name, known in KNOWN.items() if known["chat"])
 """Settings of sampling and length, which may change while one chats."""
 PLACES = {"tune": "what tune found"}

@@ -2,18 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import DummyOutput, Output, create_output
 
 from ..view.terminal import is_terminal
+from .complete import ChatCompleter
 
 FENCE = '"""'
 
@@ -24,20 +23,6 @@ class Leave(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
-
-
-class Commands(Completer):
-    """Completes a command at the beginning of a message."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = names
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        text = document.text
-        if text.startswith("/") and " " not in text:
-            for name in self.names:
-                if name.startswith(text):
-                    yield Completion(name, start_position=-len(text))
 
 
 def unfinished(text: str) -> bool:
@@ -93,7 +78,7 @@ class Input:
             history=FileHistory(str(history)),
             multiline=True,
             key_bindings=keys,
-            completer=Commands(commands),
+            completer=ChatCompleter(commands),
             complete_while_typing=False,
             prompt_continuation="",
             output=screen(),

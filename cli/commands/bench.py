@@ -12,6 +12,7 @@ from speccas.core.errors import IntegrityError, SpeccasError, Stopped, Unavailab
 
 from ..hints import hinted
 from ..options import read_settings, shared_flags
+from ..values import completing
 from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
@@ -23,16 +24,22 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
+PEERS = ("llama.cpp", *(f"llama.cpp:{kind}" for kind in ("ngram-mod", "ngram-map-k", "ngram-simple")))
 EXTRA = ("scipy", "sacrebleu", "rouge_score")
 
 
-@shared_flags
+DEFAULTS = {"rule": ("token", "confidence"), "test": "token"}
+
+
+@shared_flags(DEFAULTS)
 def bench(
     flags: dict[str, Any],
     prompts: Annotated[
         str,
         typer.Option(
-            metavar="FILE|SUITE", help="JSON lines, or builtin, copying, languages, gsm8k, humaneval, spec-bench."
+            metavar="FILE|SUITE",
+            help="JSON lines, or builtin, copying, languages, gsm8k, humaneval, spec-bench.",
+            autocompletion=completing("prompt sets"),
         ),
     ] = "builtin",
     limit: Annotated[
@@ -41,7 +48,11 @@ def bench(
     repeats: Annotated[int, typer.Option(metavar="N", help="How often each arm answers a prompt.", min=1)] = 5,
     rule: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="NAME or NAME:ALPHA,ALPHA...; repeatable (default: token, confidence)."),
+        typer.Option(
+            metavar="RULE",
+            help="NAME or NAME:ALPHA,ALPHA...; repeatable (default: token, confidence).",
+            autocompletion=completing("rules"),
+        ),
     ] = None,
     report: Annotated[Path, typer.Option(metavar="DIR", help="Where samples and report go.")] = Path("speccas-bench"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
@@ -55,6 +66,7 @@ def bench(
             metavar="PEER",
             help="llama.cpp: its own two-model speculation beside ours; llama.cpp:ngram-mod, ngram-map-k, "
             "ngram-simple: its drafts from the text. Repeatable.",
+            autocompletion=completing(PEERS),
         ),
     ] = None,
     fail_if_slower: Annotated[
@@ -205,7 +217,7 @@ def settings_and_lengths(flags: dict[str, Any], rule: list[str] | None) -> tuple
 
     lengths = [each.strip() for each in flags.pop("draft_tokens", "").split(",")]
     given = {"draft_tokens": lengths[0]} if lengths != [""] else {}
-    settings = read_settings({**flags, **given, "rule": rule}, {"rule": ("token", "confidence"), "test": "token"})
+    settings = read_settings({**flags, **given, "rule": rule}, DEFAULTS)
     more = [CHECKS["draft_tokens"]("--draft-tokens", each) for each in lengths[1:]]
     return settings, list(dict.fromkeys((settings.draft_tokens, *more)))
 

@@ -8,20 +8,34 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import drawn_seed, read_settings, shared_flags
+from ..options import drawn_seed, read_settings, settled, shared_flags
 from ..prompt import read_prompt
+from ..values import MODES, completing
 
-DEFAULTS = {"rule": ("exact",), "temperature": 0.7, "min_p": 0.05, "max_tokens": None, "draft_tokens": "auto"}
+DEFAULTS = {
+    "rule": ("exact",), "temperature": 0.7, "min_p": 0.05, "max_tokens": None, "draft_tokens": "auto",
+    "seed": drawn_seed,
+}  # fmt: skip
 
 
-@shared_flags
+@shared_flags(DEFAULTS)
 def chat(
     flags: dict[str, Any],
     prompt: Annotated[str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="One turn, then leave.")] = None,
     rule: Annotated[
-        str | None, typer.Option(metavar="RULE", help="A rule or ancestor, NAME or NAME:ALPHA (default: exact).")
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="A rule or ancestor, NAME or NAME:ALPHA (default: exact).",
+            autocompletion=completing("rules"),
+        ),
     ] = None,
-    view: Annotated[str, typer.Option(metavar="VIEW", help="tokens, rounds (with probabilities) or off.")] = "tokens",
+    view: Annotated[
+        str,
+        typer.Option(
+            metavar="VIEW", help="tokens, rounds (with probabilities) or off.", autocompletion=completing(MODES)
+        ),
+    ] = "tokens",
     load: Annotated[
         Path | None, typer.Option("--load", metavar="FILE", help="Go on with a saved conversation.")
     ] = None,
@@ -34,7 +48,7 @@ def chat(
     """
     from speccas.core.errors import UsageError
 
-    defaults = {**DEFAULTS, "seed": drawn_seed()}
+    defaults = settled(DEFAULTS)
 
     def settle(pair: str | None = flags.get("pair"), **given: Any) -> Any:
         found = read_settings({**flags, "rule": rule, "pair": pair, **given}, defaults)

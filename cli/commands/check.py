@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..values import completing
 from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
@@ -17,9 +18,19 @@ SHORT = 64  # characters of both sides of a difference that stand in one line
 
 
 def check(
-    drafter: Annotated[str, typer.Argument(metavar="DRAFTER", help="A GGUF file, hf:owner/repo[:QUANT], or a pair.")],
+    drafter: Annotated[
+        str,
+        typer.Argument(
+            metavar="DRAFTER",
+            help="A GGUF file, hf:owner/repo[:QUANT], or a pair.",
+            autocompletion=completing("pairs and models"),
+        ),
+    ],
     expert: Annotated[
-        str | None, typer.Argument(metavar="EXPERT", help="A GGUF file, or hf:owner/repo[:QUANT].")
+        str | None,
+        typer.Argument(
+            metavar="EXPERT", help="A GGUF file, or hf:owner/repo[:QUANT].", autocompletion=completing("models")
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     measured: Annotated[

@@ -8,6 +8,7 @@ import typer
 
 from ..options import drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
+from ..values import MODES, completing
 from ..view.safe import json_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from ..view.verdict import PairNotes
 
 
-@shared_flags
+DEFAULTS = {"rule": ("token", "confidence"), "seed": drawn_seed}
+
+
+@shared_flags(DEFAULTS)
 def compare(
     flags: dict[str, Any],
     prompt: Annotated[
@@ -32,10 +36,19 @@ def compare(
     ] = None,
     rule: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="A rule, NAME or NAME:ALPHA; repeatable (default: token, confidence)."),
+        typer.Option(
+            metavar="RULE",
+            help="A rule, NAME or NAME:ALPHA; repeatable (default: token, confidence).",
+            autocompletion=completing("rules"),
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every rule and ancestor.")] = False,
-    view: Annotated[str, typer.Option(metavar="VIEW", help="tokens, rounds (with probabilities) or off.")] = "tokens",
+    view: Annotated[
+        str,
+        typer.Option(
+            metavar="VIEW", help="tokens, rounds (with probabilities) or off.", autocompletion=completing(MODES)
+        ),
+    ] = "tokens",
     side_by_side: Annotated[
         bool | None, typer.Option("--side-by-side/--stacked", help="Arms as columns (default: where they fit).")
     ] = None,
@@ -52,7 +65,7 @@ def compare(
     Tokens are coloured by where they came from; a table at the end gives speed and quality. Repetition penalties are
     not in this version.
     """
-    settings = read_settings({**flags, "rule": rule}, {"rule": ("token", "confidence"), "seed": drawn_seed()})
+    settings = read_settings({**flags, "rule": rule}, DEFAULTS)
     text = read_prompt(prompt)
 
     from speccas.core.decoding.arms import distinct, every_arm, parse_arm

@@ -8,6 +8,7 @@ import typer
 from speccas.core.errors import UsageError
 
 from ..options import read_settings
+from ..values import completing
 from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
@@ -20,12 +21,25 @@ def doctor(
     curve: Annotated[
         bool, typer.Option("--curve", help="Load a pair and measure what reading 1 to 16 tokens in one call costs.")
     ] = False,
-    pair: Annotated[str | None, typer.Option(metavar="NAME", help="With --curve: a pair (default: tiny).")] = None,
+    pair: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --curve: a pair (default: tiny).", autocompletion=completing("pairs")),
+    ] = None,
     drafter: Annotated[
-        str | None, typer.Option(metavar="FILE", help="With --curve: the drafter, a GGUF file or hf:owner/repo.")
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --curve: the drafter, a GGUF file or hf:owner/repo.",
+            autocompletion=completing("models"),
+        ),
     ] = None,
     expert: Annotated[
-        str | None, typer.Option(metavar="FILE", help="With --curve: the expert, a GGUF file or hf:owner/repo.")
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --curve: the expert, a GGUF file or hf:owner/repo.",
+            autocompletion=completing("models"),
+        ),
     ] = None,
     threads: Annotated[str | None, typer.Option(metavar="N", help="With --curve: threads for both models.")] = None,
     gpu_layers: Annotated[

@@ -8,6 +8,7 @@ import typer
 from speccas.core.errors import UsageError
 
 from ..options import read_settings, shared_flags
+from ..values import completing
 from ..view.safe import json_text
 
 if TYPE_CHECKING:
@@ -17,11 +18,20 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-@shared_flags
+MODELS = ("pair", "drafter", "expert", "ctx", "threads", "gpu_layers", "drafter_gpu_layers")
+"""Of the shared flags those that matter to files; nothing is answered."""
+
+
+@shared_flags({}, only=MODELS)
 def optimize(
     flags: dict[str, Any],
     name: Annotated[
-        str | None, typer.Argument(metavar="[PAIR]", help="A pair by name (or give --drafter and --expert).")
+        str | None,
+        typer.Argument(
+            metavar="[PAIR]",
+            help="A pair by name (or give --drafter and --expert).",
+            autocompletion=completing("pairs"),
+        ),
     ] = None,
     save_as: Annotated[
         str | None, typer.Option(metavar="NAME", help="The new pair's name (default: PAIR-fast).")

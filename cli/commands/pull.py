@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..values import completing
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -15,12 +17,22 @@ if TYPE_CHECKING:
 
 
 def pull(
-    name: Annotated[str, typer.Argument(metavar="PAIR|hf:OWNER/REPO[:QUANT]", help="What to download.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="PAIR|hf:OWNER/REPO[:QUANT]", help="What to download.", autocompletion=completing("pairs")
+        ),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded, and stop.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Ask the hub again for what is already here.")] = False,
     for_: Annotated[
         str | None,
-        typer.Option("--for", metavar="cpu|gpu", help="Which file, where a pair names one for each (default: here)."),
+        typer.Option(
+            "--for",
+            metavar="cpu|gpu",
+            help="Which file, where a pair names one for each (default: here).",
+            autocompletion=completing(("cpu", "gpu")),
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:

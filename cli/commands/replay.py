@@ -11,6 +11,7 @@ import typer
 from speccas.core.errors import UsageError
 
 from ..start import once
+from ..values import MODES, completing
 from ..view.plain import write_path
 
 if TYPE_CHECKING:
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 
 
 def replay(
-    traces: Annotated[list[Path], typer.Argument(metavar="TRACE...", help="Files written by --trace.")],
+    traces: Annotated[
+        list[Path],
+        typer.Argument(metavar="TRACE...", help="Files written by --trace.", autocompletion=completing("traces")),
+    ],
     speed: Annotated[float, typer.Option(metavar="X", help="How many times as fast as it ran.", min=0.01)] = 1.0,
     side_by_side: Annotated[
         bool | None, typer.Option("--side-by-side/--stacked", help="Arms as columns (default: where they fit).")
     ] = None,
-    view: Annotated[str, typer.Option(metavar="VIEW", help="tokens, rounds or off.")] = "tokens",
+    view: Annotated[
+        str, typer.Option(metavar="VIEW", help="tokens, rounds or off.", autocompletion=completing(MODES))
+    ] = "tokens",
     why: Annotated[int | None, typer.Option(metavar="N", help="Explain token N of each arm instead.")] = None,
     export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a .html or .svg file instead.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the exported file.")] = False,

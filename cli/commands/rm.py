@@ -4,12 +4,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..values import completing
+
 if TYPE_CHECKING:
     from speccas.core.files.profiles import Profile
 
 
 def rm(
-    name: Annotated[str, typer.Argument(metavar="PAIR|hf:OWNER/REPO[:QUANT]", help="What to delete.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="PAIR|hf:OWNER/REPO[:QUANT]", help="What to delete.", autocompletion=completing("pairs and models")
+        ),
+    ],
 ) -> None:
     """Delete a pair's downloaded files, or one model's; of a pair whose files were made here those, and the pair. What
     another pair uses stays; files you gave by path, and those of a Python package, are never touched. Says what was

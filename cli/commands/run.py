@@ -7,6 +7,7 @@ import typer
 
 from ..options import drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
+from ..values import MODES, completing
 from ..view.safe import json_text
 
 if TYPE_CHECKING:
@@ -18,16 +19,29 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-@shared_flags
+DEFAULTS = {"rule": ("exact",), "draft_tokens": "auto", "seed": drawn_seed}
+
+
+@shared_flags(DEFAULTS)
 def run(
     flags: dict[str, Any],
     prompt: Annotated[
         str | None, typer.Argument(help="The prompt; piped text goes behind it, - is the pipe alone.")
     ] = None,
     rule: Annotated[
-        str | None, typer.Option(metavar="RULE", help="A rule or ancestor, NAME or NAME:ALPHA (default: exact).")
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="A rule or ancestor, NAME or NAME:ALPHA (default: exact).",
+            autocompletion=completing("rules"),
+        ),
     ] = None,
-    view: Annotated[str, typer.Option(metavar="VIEW", help="tokens, rounds (with probabilities) or off.")] = "tokens",
+    view: Annotated[
+        str,
+        typer.Option(
+            metavar="VIEW", help="tokens, rounds (with probabilities) or off.", autocompletion=completing(MODES)
+        ),
+    ] = "tokens",
     why: Annotated[int | None, typer.Option(metavar="N", help="Explain token N, on stderr.", min=0)] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record every token, for `speccas replay`.")
@@ -38,9 +52,7 @@ def run(
 ) -> None:
     """Write one answer. In a pipe stdout is the bytes of the answer; on a terminal each token is coloured by where it
     came from, and the figures follow on stderr."""
-    settings = read_settings(
-        {**flags, "rule": rule}, {"rule": ("exact",), "draft_tokens": "auto", "seed": drawn_seed()}
-    )
+    settings = read_settings({**flags, "rule": rule}, DEFAULTS)
     text = read_prompt(prompt)
 
     from speccas.core.decoding.arms import parse_arm

@@ -4,11 +4,19 @@ from typing import Annotated, Any
 
 import typer
 
+from ..values import completing
 from ..view.safe import json_text, one_line
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="PAIR|FILE|hf:OWNER/REPO[:QUANT]", help="What to show.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="PAIR|FILE|hf:OWNER/REPO[:QUANT]",
+            help="What to show.",
+            autocompletion=completing("pairs and models"),
+        ),
+    ],
     ctx: Annotated[str | None, typer.Option(metavar="N", help="Context to count memory for, or auto.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

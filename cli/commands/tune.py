@@ -11,6 +11,7 @@ from speccas.core.errors import IntegrityError, Stopped, UsageError
 
 from ..hints import hinted
 from ..options import read_settings, shared_flags
+from ..values import completing
 from ..view.safe import json_text
 
 if TYPE_CHECKING:
@@ -25,11 +26,19 @@ if TYPE_CHECKING:
 ANEW = "leave out --resume to start anew"
 
 
-@shared_flags
+DEFAULTS = {"max_tokens": 64, "test": "token"}
+
+
+@shared_flags({**DEFAULTS, "draft_tokens": "auto,1,2,3,4,6,8"})  # what it tries: core/tune/candidates.py
 def tune(
     flags: dict[str, Any],
     prompts: Annotated[
-        str, typer.Option(metavar="FILE|SUITE", help="JSON lines, or builtin, copying, languages, gsm8k, humaneval.")
+        str,
+        typer.Option(
+            metavar="FILE|SUITE",
+            help="JSON lines, or builtin, copying, languages, gsm8k, humaneval.",
+            autocompletion=completing("prompt sets"),
+        ),
     ] = "builtin",
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="The first N prompts, groups in turn (default: all).", min=2)
@@ -44,7 +53,11 @@ def tune(
     ] = "2%",
     rule: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="Rules to try, NAME or NAME:ALPHA,ALPHA...; repeatable (default: several)."),
+        typer.Option(
+            metavar="RULE",
+            help="Rules to try, NAME or NAME:ALPHA,ALPHA...; repeatable (default: several).",
+            autocompletion=completing("rules"),
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(metavar="N", help="How often each finalist answers a prompt.", min=1)] = 1,
     save_as: Annotated[
@@ -156,9 +169,7 @@ def search_settings(flags: dict[str, Any]) -> tuple["Settings", list[Any]]:
     """The settings and the draft lengths to try. Rule and draft length of the settings are not those that an earlier
     search saved: what this one tries does not depend on them."""
     lengths = draft_lengths(flags.pop("draft_tokens", None))
-    return replace(
-        read_settings(flags, {"max_tokens": 64, "test": "token"}), rule=("exact",), draft_tokens="auto"
-    ), lengths
+    return replace(read_settings(flags, DEFAULTS), rule=("exact",), draft_tokens="auto"), lengths
 
 
 def without_tuned_threads(settings: "Settings", before: "Tuned | None") -> "Settings":

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..values import completing
+
 if TYPE_CHECKING:
     from speccas.core.errors import IntegrityError
     from speccas.core.files.source import Source
@@ -12,7 +14,12 @@ if TYPE_CHECKING:
 
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[PAIR|hf:OWNER/REPO[:QUANT]]...", help="All that are here, if none.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[PAIR|hf:OWNER/REPO[:QUANT]]...",
+            help="All that are here, if none.",
+            autocompletion=completing("pairs and models"),
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:

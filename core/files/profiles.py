@@ -1,6 +1,5 @@
 """Profiles of pairs: one YAML file each, in the package or in the user's config directory, to a checked `Profile`."""
 
-import importlib.resources
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -8,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from platformdirs import user_config_path
 
 from ..errors import UsageError
 from ..machine.processor import PROCESSORS
 from ..nearest import did_you_mean
 from .fitted import FittedSource
+from .known_pairs import profiles as profiles
+from .known_pairs import user_profiles as user_profiles
 from .source import REPOSITORY, SHA256, Source, parse_source
 
 FITTED = ("hf", "quant", "file", "revision", "sha256", "bytes")
@@ -51,20 +51,6 @@ class Profile:
         taken: Source = getattr(self, role)
         pair = self.fitted.get(role)
         return (taken,) if pair is None else tuple(dict.fromkeys((taken, pair.cpu, pair.gpu)))
-
-
-def user_profiles() -> Path:
-    """Directory of the user's own profiles; one there hides a shipped one of the same name."""
-    return user_config_path("speccas") / "pairs"
-
-
-def profiles() -> dict[str, Path]:
-    """Every profile there is, by name."""
-    shipped = Path(str(importlib.resources.files("speccas.profiles")))
-    found = {path.stem: path for path in sorted(shipped.glob("*.yaml"))}
-    if user_profiles().is_dir():
-        found |= {path.stem: path for path in sorted(user_profiles().glob("*.yaml"))}
-    return dict(sorted(found.items()))
 
 
 def find_profile(name: str, processor: str | None = None) -> Profile:

@@ -1,6 +1,8 @@
 """Help and version: everything is explained, and nothing heavy is imported to say it."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +13,9 @@ import pytest
 import typer
 
 from speccas.cli.app import app
+from speccas.cli.checks import rules
+from speccas.cli.examples import EXAMPLES, SHORT
+from speccas.core.tune.candidates import LENGTHS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 GROUP: Any = typer.main.get_command(app)
@@ -49,6 +54,67 @@ def test_every_command_and_flag_is_explained(command: Any) -> None:
     assert len(command.help.split()) >= 5
     for parameter in command.params:
         assert parameter.help and parameter.help.strip().endswith((".", ")")), parameter.name
+
+
+def arguments_of(example: str) -> list[list[str]]:
+    """What each `speccas` of an example is given."""
+    parts = re.split(r"; | \| ", re.sub(r" < \S+$", "", example))
+    return [shlex.split(part)[1:] for part in parts if part.startswith("speccas ")]
+
+
+def test_every_example_is_what_its_command_takes() -> None:
+    """Every command has one; each fits a terminal, names commands and flags that there are, and values that are right."""
+    assert set(COMMANDS) | {""} == set(EXAMPLES) and set(SHORT) == set(COMMANDS)
+    for name, examples in EXAMPLES.items():
+        for does, example in examples:
+            assert len(does) <= 72 and len(example) <= 78 and arguments_of(example)
+            for command, *rest in arguments_of(example):
+                context = COMMANDS[command].make_context(command, rest)
+                assert command == name or not name
+                for rule in context.params.get("rule") or ():
+                    rules("--rule", rule)
+
+
+def test_options_stand_in_groups_with_the_defaults_of_the_command(speccas: Run) -> None:
+    wide = {"COLUMNS": "110"}
+    told = {name: " ".join(speccas(name, "--help", env=wide).stdout.split()) for name in ("run", "compare", "chat")}
+    for text in told.values():
+        order = ["Models and machine:", "Prompt:", "Drafting:", "Answer:", "Output:", "Examples:"]
+        assert [text.index(group) for group in order] == sorted(text.index(group) for group in order)
+    for name, length, most, temperature in (
+        ("run", "auto", "256", "0"), ("compare", "4", "256", "0"), ("chat", "auto", "until its end", "0.7"),
+    ):  # fmt: skip
+        assert f"as many as pay (default: {length})." in told[name]
+        assert f"Most tokens of an answer (default: {most})." in told[name]
+        assert f"the model's own chances (default: {temperature})." in told[name]
+        assert "--lookup (default: one is drawn and shown)." in told[name]
+    assert "share of the best one (default: 0.05)." in told["chat"]
+
+
+def test_tune_tells_the_lengths_that_it_tries() -> None:
+    length = next(each for each in COMMANDS["tune"].params if each.name == "draft_tokens")
+    assert f"(default: {','.join(map(str, LENGTHS))})" in length.help
+
+
+@pytest.mark.parametrize("columns", [45, 80, 100])
+def test_help_has_the_width_of_the_terminal(speccas: Run, columns: int) -> None:
+    lines = speccas("run", "--help", env={"COLUMNS": str(columns)}).stdout.partition("Examples:")[0].splitlines()
+    assert columns * 0.8 < max(map(len, lines)) < columns
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["run", "hello", "big", "world"], 'put the prompt in quotes: speccas run "hello big world"'),
+        (["compare", "-k", "2", "hello", "world"], 'put the prompt in quotes: speccas compare "hello world"'),
+        (["chat", "hello"], 'put the prompt in quotes: speccas chat -p "hello"'),
+        (["list", "tiny"], "speccas list --help lists what it takes"),
+    ],
+    ids=str,
+)
+def test_a_prompt_without_quotes_is_told_so(speccas: Run, words: list[str], hint: str) -> None:
+    told = speccas(*words)
+    assert told.returncode == 2 and told.stderr.splitlines()[-1] == f"hint: {hint}"
 
 
 def test_bare_speccas_shows_the_help(speccas: Run) -> None:

@@ -13,8 +13,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 
 from speccas.cli.chat.commands import COMMANDS, difference
+from speccas.cli.chat.complete import ChatCompleter
 from speccas.cli.chat.input import unfinished, unquoted
 from speccas.core.files.profiles import find_profile
 
@@ -49,6 +52,31 @@ def test_help_completion_and_mistakes(start: Start) -> None:
     talk.say("/system Be brief.")
     assert "/usr/bin" in talk.say('"""/usr/bin is a folder"""') and "system: Be brief." in talk.say("/context")
     assert talk.leave() == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("/hel", ["/help"]),
+        ("/rule token-", ["token-q", "token-margin", "token-safe", "token-cascade"]),
+        ("/regen bi", ["bild"]),
+        ("/view ", ["tokens", "rounds", "off"]),
+        ("/pair tin", ["tiny"]),
+        ("/k a", ["auto"]),
+        ("/think ", ["auto", "on", "off"]),
+        ("/set top", ["top_k", "top_p"]),
+        ("/set lookup o", ["on", "off"]),
+        ("/set max_tokens ", ["none"]),
+        ("/set ctx ", []),
+        ("/load tests/old_data/sess", ["ion.json"]),
+        ("look at /view ", []),
+        ("/rule\n", []),
+    ],
+)
+def test_values_are_completed(typed: str, found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[3])
+    given = ChatCompleter(list(COMMANDS)).get_completions(Document(typed), CompleteEvent())
+    assert [each.text for each in given] == found
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speccas.core.errors import SpeccasError, Unavailable, UsageError
+from speccas.core.files import known_pairs
 from speccas.core.files import profiles as pairs
 from speccas.core.files.local import locate
 from speccas.core.files.profiles import Profile, find_profile, profiles, read_profile
@@ -184,7 +185,7 @@ def test_a_changed_profile_is_a_pair_or_an_error_of_ours(tmp_path: Path, line: i
 
 
 def test_a_profile_of_the_user_hides_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs, "user_config_path", lambda _: tmp_path)
+    monkeypatch.setattr(known_pairs, "user_config_path", lambda _: tmp_path)
     write(tmp_path, "name: tiny\ntitle: another\n" + FILES, "pairs/tiny.yaml")
     write(tmp_path, "name: own\n" + FILES, "pairs/own.yaml")
     assert find_profile("tiny").title == "another" and find_profile("own").drafter.path == "a"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from speccas.core.errors import UsageError
-from speccas.core.files import profiles
+from speccas.core.files import known_pairs, profiles
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
 from speccas.core.tune import store
@@ -25,7 +25,7 @@ defaults: {temperature: 0.5, rule: exact}
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of the user's profiles; profiles of other names are the shipped ones."""
-    monkeypatch.setattr(profiles, "user_profiles", lambda: tmp_path / "pairs")
+    monkeypatch.setattr(known_pairs, "user_profiles", lambda: tmp_path / "pairs")
     monkeypatch.setattr(store, "user_profiles", lambda: tmp_path / "pairs")
     (tmp_path / "pairs").mkdir()
     return tmp_path / "pairs"
