@@ -27,6 +27,7 @@ from speccas.core.runtime.prompt import Prompt, prompt_of, require_room
 from speccas.core.runtime.stop import StopFlag
 
 from .interrupt import interruptible
+from .outputs import require_new
 from .running import RUNNING
 from .settings import Settings
 from .view.progress import Waiting
@@ -112,11 +113,20 @@ class Output:
     as_json: bool
     live: bool
     quiet: bool
+    force: bool = False
+    """The trace may be written over a file that is there."""
 
     @property
     def detail(self) -> bool:
         """Whether every probability is wanted; such a run is not timed."""
         return self.trace is not None or self.why is not None or self.view == "rounds"
+
+    def require_new(self) -> None:
+        """Raises UsageError where the trace would be written over another file, or `force` has no use."""
+        if self.trace is not None:
+            require_new(self.trace, self.force)
+        elif self.force:
+            raise UsageError("--force goes with --trace", "write --trace FILE, or leave it out")
 
     @property
     def silent(self) -> bool:

@@ -12,6 +12,7 @@ from speccas.core.nearest import nearest
 from speccas.core.record.trace import TraceArm
 
 from ..options import drawn_seed
+from ..outputs import require_new, write_new
 from ..settings import CHECKS, IN_CHAT
 from ..view.tables import stats
 from ..view.theme import make_look
@@ -157,10 +158,10 @@ def undo(chat: "Chat", rest: str) -> None:
 
 
 def save(chat: "Chat", rest: str) -> None:
-    path = file_for(rest, "/save")
-    if path.exists():
-        conversations.load(path)  # raises where it is no session: nothing else is overwritten
+    path, force = new_file(rest, "/save", "talk.json")
+    require_new(path, force or path.resolve() in chat.own_files, over("/save", path))
     chat.session.save(path)
+    chat.own_files.add(path.resolve())
     chat.say(f"saved to {path}")
 
 
@@ -168,6 +169,7 @@ def load(chat: "Chat", rest: str) -> None:
     conversation = conversations.load(existing(rest, "/load"))
     chat.require_said(conversation.system)
     same = chat.session.open(conversation)
+    chat.own_files.add(file_for(rest, "/load").resolve())
     chat.say(f"{len(chat.session.conversation.turns)} turns from {rest}")
     if not same:
         chat.say("they were written with another vocabulary, and are read anew", "warning")
@@ -189,18 +191,19 @@ def context(chat: "Chat", rest: str) -> None:
 
 
 def export(chat: "Chat", rest: str) -> None:
-    from ..commands.replay import export_to, write_new
+    from ..commands.replay import export_to
 
-    path = file_for(rest, "/export", "talk.md")
+    path, force = new_file(rest, "/export", "talk.md")
+    hint = over("/export", path)
     last = chat.session.last
     if path.suffix == ".md":
-        write_new(path, conversations.as_markdown(chat.session.conversation), force=False)
+        write_new(path, conversations.as_markdown(chat.session.conversation), force, hint)
     elif last is None or last.fold.started is None:
         raise UsageError("there is no answer to export", "ask something first, or give a name that ends in .md")
     else:
         about = {"pair": chat.pair.name}
         arm = TraceArm(last.fold.started, last.user, about, last.fold.rounds, last.figures.as_json())
-        export_to([arm], path, force=False)
+        export_to([arm], path, force, hint)
     chat.say(f"written to {path}")
 
 
@@ -230,11 +233,11 @@ COMMANDS = {
         "/regen [RULE]", "answer the last message again (by RULE from now on), and say what changed", regen
     ),
     "/undo": Command("/undo", "take the last turn back", undo),
-    "/save": Command("/save FILE", "save the conversation", save),
+    "/save": Command("/save [--force] FILE", "save the conversation; --force: over a file that is there", save),
     "/load": Command("/load FILE", "go on with a saved conversation", load),
     "/clear": Command("/clear", "forget all turns", clear),
     "/context": Command("/context", "what the models see, and how full the context is", context),
-    "/export": Command("/export FILE", "the conversation as .md, the last answer as .html or .svg", export),
+    "/export": Command("/export [--force] FILE", "the conversation as .md, the last answer as .html or .svg", export),
     "/pair": Command("/pair NAME", "another pair, the same conversation", pair),
     "/exit": Command("/exit", "leave (Ctrl-D too)", leave),
 }
@@ -255,6 +258,17 @@ def file_for(text: str, command: str, example: str = "talk.json") -> Path:
     if not text:
         raise UsageError(f"{command} takes a file", f"for example {command} {example}")
     return Path(text).expanduser()
+
+
+def new_file(text: str, command: str, example: str) -> tuple[Path, bool]:
+    """The file that a command is to write, and whether over one that is there."""
+    force = text.split(" ")[0] == "--force"
+    return file_for(text.removeprefix("--force").strip() if force else text, command, example), force
+
+
+def over(command: str, path: Path) -> str:
+    """What to type where the file is there already."""
+    return f"give another name, or {command} --force {path}"
 
 
 def existing(text: str, command: str) -> Path:

@@ -104,6 +104,8 @@ class Chat:
         self._greet()
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
+        self.own_files: set[Path] = set()
+        """Saved or loaded in this chat: they may be saved again."""
         self._told: list[Entry] = []  # what the legend said so far
         self._said_off = False
 

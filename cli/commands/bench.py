@@ -56,6 +56,7 @@ def bench(
     ] = None,
     report: Annotated[Path, typer.Option(metavar="DIR", help="Where samples and report go.")] = Path("speccas-bench"),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Begin anew in DIR; what is there of a run is lost.")] = False,
     allow_code: Annotated[
         bool,
         typer.Option("--allow-code", help="Run programs the models write, in a limited child process, to score them."),
@@ -89,7 +90,8 @@ def bench(
     needs_extra("bench")
     if compare is not None:
         measuring = {**flags, "rule": rule, "limit": limit, "peer": peer, "fail-if-slower": fail_if_slower}
-        require_nothing_else({**measuring, "resume": resume or None, "allow-code": allow_code or None})
+        switches = {"resume": resume, "force": force, "allow-code": allow_code}
+        require_nothing_else({**measuring, **{name: given or None for name, given in switches.items()}})
         show_comparison(*compare, as_json)
         return
     slower = percent("--fail-if-slower", fail_if_slower)
@@ -111,8 +113,9 @@ def bench(
     items = spread(suite.items, limit)
     require_interval(slower, len(items))
     make_directory(report)
-    hint = "continue it with --resume, or give another directory: --report DIR"
-    with hinted({RunExists: hint}), SampleFile(report / "samples.jsonl", resume) as file:
+    require_room(report, resume, force)
+    hint = "--resume goes on with it, --force begins anew; or give another directory: --report DIR"
+    with hinted({RunExists: hint}), SampleFile(report / "samples.jsonl", resume, force) as file:
         run = BenchRun(settings, ks, suite, items, Plan(arms, repeats, settings.seed), allow_code, bool(types))
         found = play(run, file, resume, quiet or as_json)
     if as_json:
@@ -254,6 +257,19 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make {path}: {error.strerror}", "give a directory of yours: --report DIR") from None
+
+
+def require_room(directory: Path, resume: bool, force: bool) -> None:
+    """Raises UsageError where files of these names are there that are no run's, or both flags were given."""
+    from speccas.core.bench.run_directory import strangers
+
+    if resume and force:
+        raise UsageError("--resume and --force do not go together", "give one of them")
+    if not force and (found := strangers(directory)):
+        raise UsageError(
+            f"{directory} holds {', '.join(found)} of something else",
+            "give another directory: --report DIR, or --force to write over them",
+        )
 
 
 def percent(flag: str, text: str | None) -> float | None:

@@ -73,6 +73,7 @@ def chat(
         start = replace(start, system=settings.system)
     other = partial(settle, drafter="", expert="")
     with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive) as talk:
+        talk.own_files |= {load.resolve()} if load else set()
         if text is not None:
             raise typer.Exit(talk.answer(text))
         raise typer.Exit(talk.loop())

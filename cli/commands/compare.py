@@ -56,6 +56,7 @@ def compare(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record every token, for `speccas replay`.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --trace.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     no_live: Annotated[bool, typer.Option("--no-live", help="Draw nothing twice.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="The table only.")] = False,
@@ -76,7 +77,8 @@ def compare(
     check_view(view)
     named = [parse_arm(name) for name in ("expert", "exact", *settings.rule)]
     arms = distinct([*every_arm(), *named] if every else named)
-    output = Output(view, why, trace, as_json, not no_live, quiet)
+    output = Output(view, why, trace, as_json, not no_live, quiet, force)
+    output.require_new()
     with opened(settings) as pair:
         folds, compared = play_all(pair, settings, text, arms, output, side_by_side)
         tell(pair, settings, folds, compared, output)
@@ -122,7 +124,7 @@ def play_all(
     folds: list[Fold] = []
     results: list[Figures] = []
     with (
-        recording(output.trace, pair, settings, text) as recorder,
+        recording(output.trace, output.force, pair, settings, text) as recorder,
         arms_view(look, [arm.name for arm in arms], found, shown, side_by_side, time.monotonic) as (sink, flowing),
     ):
         for arm in arms:

@@ -10,6 +10,7 @@ import typer
 
 from speccas.core.errors import UsageError
 
+from ..outputs import FORCE, write_new
 from ..start import once
 from ..values import MODES, completing
 from ..view.plain import write_path
@@ -48,7 +49,7 @@ def replay(
         raise UsageError("--force goes with --export", "write --export FILE, or leave it out")
     arms = [arm for path in traces for arm in read_trace(path)]
     if export is not None:
-        export_to(arms, export, force, "give another name, or --force")
+        export_to(arms, export, force)
         write_path(export)
         return
     look = make_look(make_console(), allow_live=not no_live)
@@ -60,7 +61,7 @@ def replay(
     play_recorded(look, arms, view, side_by_side, speed if look.live else 0.0, time.monotonic, time.sleep)
 
 
-def export_to(arms: "Sequence[TraceArm]", path: Path, force: bool, hint: str = "give another name") -> None:
+def export_to(arms: "Sequence[TraceArm]", path: Path, force: bool, hint: str = FORCE) -> None:
     """Write an HTML or SVG file. Raises UsageError."""
     from ..view.export import to_html, to_svg
 
@@ -68,13 +69,3 @@ def export_to(arms: "Sequence[TraceArm]", path: Path, force: bool, hint: str = "
     if path.suffix not in kinds:
         raise UsageError(f"cannot export to {path.name}", "give a name that ends in .html or .svg")
     write_new(path, kinds[path.suffix](arms), force, hint)
-
-
-def write_new(path: Path, text: str, force: bool, hint: str = "give another name") -> None:
-    """Write a text file; only with `force` over one that exists. Raises UsageError."""
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists", hint)
-    try:
-        path.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", "give a file in a directory of yours") from None

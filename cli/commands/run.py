@@ -46,6 +46,7 @@ def run(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record every token, for `speccas replay`.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --trace.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     no_live: Annotated[bool, typer.Option("--no-live", help="Draw nothing twice.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No colours and no figures.")] = False,
@@ -65,7 +66,8 @@ def run(
     if len(settings.rule) != 1:
         raise UsageError(f"run takes one rule, not {len(settings.rule)}", "use `speccas compare` for several")
     arm = parse_arm(settings.rule[0])
-    output = Output(view, why, trace, as_json, not no_live, quiet)
+    output = Output(view, why, trace, as_json, not no_live, quiet, force)
+    output.require_new()
     with opened(settings) as pair:
         fold = answer(pair, settings, text, arm, output)
     if interrupted(fold):
@@ -100,7 +102,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     planner = Planner(pair, curves_file())
     seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
     with (
-        recording(output.trace, pair, settings, text) as recorder,
+        recording(output.trace, output.force, pair, settings, text) as recorder,
         TokenView(look, headings=False, rounds=rounds) as shown,
     ):
         sinks = [] if output.as_json else [write_event if plain else shown]

@@ -20,6 +20,7 @@ from .report import Report, head, warnings
 from .summary import FORMULAS, RIGHT, ArmSummary
 from .tables import judged_by, tables
 
+REPORT_FILES = ("report.json", "report.csv", "report.md", "report.html", "frontier.svg")
 QUALITY = {RIGHT: "right answers", "bleu": "BLEU", "rouge": "ROUGE-L", "log-prob": "expert log-prob, nats a token"}
 
 

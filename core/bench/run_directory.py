@@ -12,11 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, read_json
 from ..errors import IntegrityError, UsageError
 from .protocol import ORDER, WARM_UP, Bench, Conditions, PlannedArm, differing
 from .report import Report
-from .report_files import write
+from .report_files import REPORT_FILES, write
 from .samples import Sample, SampleFile
 from .sandbox import network_is_cut
 from .suites import Item, Suite
@@ -85,6 +85,13 @@ def check_manifest(directory: Path, about: Mapping[str, Any], facts: Mapping[str
         return before
     atomic_write(file, json.dumps(own, ensure_ascii=False, indent=1) + "\n")
     return own
+
+
+def strangers(directory: Path) -> list[str]:
+    """Files that a run would write here and that no run has written: the directory has no manifest of one."""
+    manifest = directory / "manifest.json"
+    own = isinstance(read_json(manifest).get("bench"), dict)
+    return [] if own else [name for name in ("manifest.json", *REPORT_FILES) if (directory / name).exists()]
 
 
 def build(directory: Path, facts: dict[str, Any], file: SampleFile, run: Bench, complete: bool) -> Report:

@@ -98,10 +98,11 @@ class RunExists(UsageError):
 class SampleFile:
     """samples.jsonl while a run writes it: what it holds already, and one more line at a time."""
 
-    def __init__(self, path: Path, resume: bool) -> None:
-        """Raises RunExists (without `resume`), and UsageError where another process writes here."""
+    def __init__(self, path: Path, resume: bool, anew: bool = False) -> None:
+        """`resume` what it holds, or begin `anew` without it. Raises RunExists where neither was said, and UsageError
+        where another process writes here."""
         self.path = path
-        if path.exists() and path.stat().st_size and not resume:
+        if path.exists() and path.stat().st_size and not (resume or anew):
             raise RunExists(f"{path.parent} holds a run already")
         try:
             self.file = path.open("ab")
@@ -110,6 +111,8 @@ class SampleFile:
         if not take_lock(self.file, wait=False):
             self.file.close()
             raise UsageError(f"another speccas bench writes to {path.parent}", "wait for it, or give another directory")
+        if anew:
+            self.file.truncate(0)
         try:
             self.samples, whole = read_samples(path)
         except IntegrityError:

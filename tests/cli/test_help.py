@@ -63,7 +63,7 @@ def arguments_of(example: str) -> list[list[str]]:
 
 
 def test_every_example_is_what_its_command_takes() -> None:
-    """Every command has one; each fits a terminal, names commands and flags that there are, and values that are right."""
+    """Every command has one; each fits a terminal, and names flags and values that there are."""
     assert set(COMMANDS) | {""} == set(EXAMPLES) and set(SHORT) == set(COMMANDS)
     for name, examples in EXAMPLES.items():
         for does, example in examples:

@@ -145,17 +145,23 @@ def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
     talk = start(*GREEDY)
     talk.say("Name a fruit. <script>alert(1)</script>")
     talk.say(f"/save {tmp_path}/talk.json")
-    assert "saved to" in talk.say(f"/save {tmp_path}/talk.json"), "over a session of ours"
-    other = tmp_path / "notes.json"
+    assert "saved to" in talk.say(f"/save {tmp_path}/talk.json"), "what this chat saved before"
+    other, theirs = tmp_path / "notes.json", tmp_path / "theirs.json"
     other.write_text('{"mine": 1}')
-    for command in ("/save", "/load"):
-        assert "is no saved session" in talk.say(f"{command} {other}")
+    shutil.copy(tmp_path / "talk.json", theirs)
+    for path in (other, theirs):
+        assert "exists" in (told := talk.say(f"/save {path}")) and f"or /save --force {path}" in told.replace("\n", "")
+    assert "is no saved session" in talk.say(f"/load {other}")
     assert json.loads(other.read_text()) == {"mine": 1}
+    assert "saved to" in talk.say(f"/save --force {other}") and saved(other)["turns"]
+    talk.say(f"/load {theirs}")
+    assert "saved to" in talk.say(f"/save {theirs}"), "what this chat goes on with"
     assert "cannot write" in talk.say(f"/save {tmp_path}/talk.json/x") or talk.raw
     for kind in ("md", "html", "svg"):
         path = tmp_path / f"talk.{kind}"
         assert "written to" in talk.say(f"/export {path}")
-        assert "hint: give another name\n" in talk.say(f"/export {path}")
+        assert f"hint: give another name, or /export --force {path}" in talk.say(f"/export {path}").replace("\n", "")
+        assert "written to" in talk.say(f"/export --force {path}")
     assert "for example /export talk.md" in talk.say("/export")
     assert "cannot export to" in talk.say(f"/export {tmp_path}/talk.pdf")
     assert "cannot write" in talk.say(f"/export {tmp_path}/none/talk.md")
