@@ -18,6 +18,7 @@ HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
     errors.NameTaken: "give another name: --save-as NAME",
     errors.NoDial: lambda facts: f"write --rule {facts['rule']}",
     errors.NotASession: "give a file written by /save",
+    errors.NotInstalled: lambda facts: install_hint(facts),
     errors.NotATrace: "give a file written by --trace",
     errors.NotPulled: lambda facts: f"speccas pull {facts['pull']}",
     errors.PromptTooLong: "use a larger --ctx, or a shorter prompt",
@@ -44,6 +45,14 @@ def quotes_hint(message: str, context: Any) -> str:
     prompt = " ".join(filter(None, (context.params.get("prompt"), found[1])))
     shown = prompt if len(prompt) <= LONG and '"' not in prompt else f"{prompt[:LONG].partition(chr(34))[0].strip()}..."
     return f'put the prompt in quotes: {ASKING[name]} "{shown}"'
+
+
+def install_hint(facts: Facts) -> str:
+    """What installs a package that is missing, where this speccas is installed; and what else helps."""
+    from .installed import extra_line, package_line
+
+    line = extra_line(facts["extra"]) if "extra" in facts else package_line(facts["package"])
+    return f"{line}, {facts['other']}" if facts.get("other") else line
 
 
 def hint_of(error: SpeccasError) -> str:

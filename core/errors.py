@@ -12,6 +12,7 @@ SpeccasError                 1    failure
 │   ├── NotSaid              2    a message would not reach the model
 │   └── NoThinking           2    the chat template has no switch for thinking
 ├── Unavailable              3    needs the network or an extra that is not there
+│   ├── NotInstalled         3    a Python package is missing; facts: extra (of speccas) or package, and other
 │   └── NotPulled            3    a model of a hub is not on this machine; fact: pull
 ├── AccessRefused            4    gated, private, wrong token
 ├── IntegrityError           5    wrong hash, or not a whole readable GGUF
@@ -79,6 +80,10 @@ class NoThinking(UsageError):
 
 class Unavailable(SpeccasError):
     exit_code = 3
+
+
+class NotInstalled(Unavailable):
+    """`other`: what helps besides an installation, as a clause."""
 
 
 class NotPulled(Unavailable):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speccas.core.errors import IntegrityError, SpeccasError, Stopped, Unavailable, UsageError
+from speccas.core.errors import IntegrityError, NotInstalled, SpeccasError, Stopped, UsageError
 
 from ..hints import hinted
 from ..options import read_settings, shared_flags
@@ -180,7 +180,7 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
 
 
 def peer_types(texts: Sequence[str]) -> tuple[str, ...]:
-    """Whose speculation stands beside ours; the package for it is there. Raises UsageError and Unavailable."""
+    """Whose speculation stands beside ours; the package for it is there. Raises UsageError and NotInstalled."""
     from speccas.core.bench.peer import NGRAMS, load_library, types_of
 
     with hinted({UsageError: f"write --peer llama.cpp, or --peer llama.cpp:{','.join(NGRAMS)}"}):
@@ -244,12 +244,12 @@ def require_sandbox() -> None:
 
 
 def needs_extra(command: str) -> None:
-    """Raises Unavailable where the libraries of the extra are not there."""
+    """Raises NotInstalled where the libraries of the extra are not there."""
     from importlib.util import find_spec
 
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
-        raise Unavailable(f"{command} needs {', '.join(missing)}", "pip install 'speccas[bench]'")
+        raise NotInstalled(f"{command} needs {', '.join(missing)}", extra="bench")
 
 
 def make_directory(path: Path) -> None:

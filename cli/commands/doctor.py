@@ -106,6 +106,11 @@ def hint_for(wrong: "Wrong") -> str:
     """What to type about something that is wrong."""
     from speccas.core.inventory.doctor import Repair
 
+    from ..installed import package_line
+
+    if wrong.remedy is Repair.REBUILD:
+        built = package_line("llama-cpp-python>=0.3.36,<0.4", "--force-reinstall --no-cache-dir ")
+        return f'CMAKE_ARGS="{wrong.subject}" {built}' if wrong.subject else built
     texts = {
         Repair.FREE_DISK: "speccas rm, or set HF_HOME",
         Repair.PULL_OR_REMOVE: "pull them again, or `speccas rm` them",

@@ -71,7 +71,8 @@ def optimize(
     from ..view.theme import make_console
     from .bench import needs_extra
 
-    needs_extra("optimize")
+    if not dry_run:
+        needs_extra("optimize")
     if name is not None:
         flags = {**flags, "pair": name}
     settings = read_settings(flags, {})

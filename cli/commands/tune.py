@@ -81,7 +81,8 @@ def tune(
     """
     from .bench import needs_extra, percent, require_sandbox
 
-    needs_extra("tune")
+    if not dry_run:
+        needs_extra("tune")
     floor = (percent("--max-quality-loss", max_quality_loss) or 0.0) / 100
     settings, lengths = search_settings(flags)
 

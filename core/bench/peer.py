@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..decoding.answer import Request
-from ..errors import NativeError, Stopped, Unavailable, UsageError
+from ..errors import NativeError, NotInstalled, Stopped, UsageError
 from ..record.metrics import Figures
 from ..runtime.pair import Pair
 from .protocol import Bench, PlannedArm, Played
@@ -32,11 +32,11 @@ class PeerFailed(NativeError):
 
 
 def load_library() -> Any:
-    """The package. Raises Unavailable."""
+    """The package. Raises NotInstalled."""
     try:
         import xllamacpp
     except ImportError:
-        raise Unavailable(f"{NAME} as a peer needs the package xllamacpp", "pip install 'speccas[peer]'") from None
+        raise NotInstalled(f"{NAME} as a peer needs the package xllamacpp", extra="peer") from None
     return xllamacpp
 
 
@@ -82,7 +82,7 @@ class LlamaCpp:
     """The same two files in llama.cpp's server, in this process."""
 
     def __init__(self, pair: Pair, arms: Sequence[PlannedArm]) -> None:
-        """Raises Unavailable and PeerFailed."""
+        """Raises NotInstalled and PeerFailed."""
         self.library = load_library()
         self.pair = pair
         self.ngrams = {planned: kind for planned in arms if (kind := planned.name.partition(" ")[2]) in NGRAMS}

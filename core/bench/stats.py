@@ -2,6 +2,7 @@
 
 Every interval is a percentile bootstrap over prompts (scipy): prompts are what the result should carry over to, repeats
 of one prompt are not. Below LEAST prompts there is none: even the range of five values misses a median too often.
+scipy is imported where it is needed: a plan is told without it.
 """
 
 import math
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 LEAST = 6  # prompts: 2 * 0.5**6 = 3 % is the chance that a median lies outside the range of six values
 CONFIDENCE = 0.95
@@ -58,6 +58,8 @@ def mean(values: Sequence[float]) -> IntervalEstimate:
     n = len(values)
     if n < LEAST:
         return _estimate(values, np.mean, CONFIDENCE)
+    from scipy import stats
+
     tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
     return _estimate(values, np.mean, 1 - 2 * float(tail))
 
@@ -69,6 +71,8 @@ def _estimate(values: Sequence[float], statistic: Callable[..., Any], level: flo
     value = float(statistic(data))
     if len(data) < LEAST:
         return IntervalEstimate(value, None, None, len(data))
+    from scipy import stats
+
     found = stats.bootstrap(
         (data,), statistic, n_resamples=RESAMPLES, confidence_level=level, method="percentile", rng=0
     )  # one seed, so the same samples give the same report
@@ -109,6 +113,8 @@ class RightWrong:
 
 def mcnemar(expert: Sequence[bool], arm: Sequence[bool]) -> RightWrong:
     """Paired right/wrong answers."""
+    from scipy import stats
+
     lost = sum(a and not b for a, b in zip(expert, arm, strict=True))
     won = sum(b and not a for a, b in zip(expert, arm, strict=True))
     p_value = stats.binomtest(lost, lost + won, 0.5).pvalue if lost + won else 1.0

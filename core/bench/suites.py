@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import IntegrityError, SpeccasError, Unavailable, UsageError
+from ..errors import IntegrityError, NotInstalled, SpeccasError, Unavailable, UsageError
 
 MAX_BYTES = 64 << 20
 GZIP = b"\x1f\x8b"
@@ -209,7 +209,7 @@ def read_parquet(path: str, hint: str) -> list[dict[str, Any]]:
     try:
         from pyarrow.parquet import read_table
     except ImportError:
-        raise Unavailable("the hub has this set as Parquet", f"pip install 'speccas[suites]', {hint}") from None
+        raise NotInstalled("the hub has this set as Parquet", extra="suites", other=hint) from None
     rows: list[dict[str, Any]] = read_table(path).to_pylist()
     return rows
 

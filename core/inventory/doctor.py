@@ -28,6 +28,8 @@ class Repair(StrEnum):
     PULL_OR_REMOVE = "pull or remove"
     PULL = "pull"
     THREADS = "threads"
+    REBUILD = "rebuild llama.cpp"
+    """With these flags of CMake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +141,21 @@ def build_facts() -> tuple[BuildFacts | None, list[Wrong]]:
 
         info, seen, cores = system_info(), devices(), physical_cores()
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        return None, [Wrong(f"llama-cpp-python does not load: {error}", REBUILD.format(flags=""))]
+        return None, [Wrong(f"llama-cpp-python does not load: {error}", remedy=Repair.REBUILD)]
     features = {name: f"{name} = 1" in info.upper() or f"{name} :" in info.upper() for name in FEATURES}
     wrong, rebuild = [], None
     for gpu in gpus():
         title, flags = GPUS[gpu]
         if not seen and rebuild is None:
             rebuild = REBUILD.format(flags=flags)
-            wrong.append(Wrong(f"this machine has {title}, and this build of llama.cpp does not use it", rebuild))
+            unused = f"this machine has {title}, and this build of llama.cpp does not use it"
+            wrong.append(Wrong(unused, remedy=Repair.REBUILD, subject=flags))
     if platform.machine().lower() in ("x86_64", "amd64") and not features["AVX2"] and not seen:
         slow = "this build of llama.cpp does without AVX2: several times slower"
-        wrong.append(Wrong(slow, REBUILD.format(flags="")))
+        wrong.append(Wrong(slow, remedy=Repair.REBUILD))
     if not features["OPENMP"] and platform.system() == "Linux":
-        wrong.append(Wrong("this build of llama.cpp does without OpenMP", REBUILD.format(flags="-DGGML_OPENMP=on")))
+        without = "this build of llama.cpp does without OpenMP"
+        wrong.append(Wrong(without, remedy=Repair.REBUILD, subject="-DGGML_OPENMP=on"))
     used = [{"name": each.name, "free": each.free, "total": each.total} for each in seen]
     return BuildFacts(True, info.strip(), features, cores, used, rebuild), wrong
 

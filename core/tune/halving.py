@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from scipy import stats as distributions
-
 from ..bench.stats import CONFIDENCE
 from ..bench.suites import Item
 from .candidates import FALLBACK, Candidate
@@ -59,6 +57,8 @@ def shown_above(values: Sequence[float], limit: float) -> bool:
     """Whether the 95 % interval (Student's t) of the mean lies above the limit; never for one value."""
     if len(values) < 2:
         return False
+    from scipy import stats as distributions
+
     width = float(distributions.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error(values)
     return fmean(values) - width > limit
 

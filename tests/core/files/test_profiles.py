@@ -234,7 +234,7 @@ def test_a_path_that_leads_nowhere(source: Source, says: str) -> None:
 def test_a_package_that_has_no_such_file(source: Source) -> None:
     with pytest.raises(Unavailable, match="is not installed") as missing:
         locate(source)
-    assert missing.value.hint == "pip install 'speccas[tiny]'" and missing.value.exit_code == 3
+    assert missing.value.facts == {"extra": "tiny"} and missing.value.exit_code == 3
 
 
 def test_what_is_not_here_yet() -> None:
