@@ -14,7 +14,7 @@ from .choosing import ADVICE
 
 Choice = tuple[str, str]
 """A value, and what it is in a few words."""
-MODES = ("tokens", "rounds", "off")
+MODES = ("tokens", "numbers", "rounds", "off")
 """How an answer can be shown: --view and /view."""
 PLAIN = re.compile(r"[\w./~+@,:=-]+")
 DEEP, MOST = 3, 2000

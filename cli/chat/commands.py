@@ -30,6 +30,9 @@ def change(chat: "Chat", name: str, value: str) -> None:
     chat.change(**{name: none[name] if value == "none" and name in none else CHECKS[name](name, value)})
 
 
+WIDE = 1000  # cells: a page breaks its lines itself
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """`run(chat, rest)`: what the command does with the text behind its name."""
@@ -192,16 +195,18 @@ def context(chat: "Chat", rest: str) -> None:
 
 def export(chat: "Chat", rest: str) -> None:
     from ..commands.replay import export_to
+    from ..view.header import facts_of, header_lines
 
     path, force = new_file(rest, "/export", "talk.md")
     hint = over("/export", path)
     last = chat.session.last
     if path.suffix == ".md":
-        write_new(path, conversations.as_markdown(chat.session.conversation), force, hint)
+        head = ["".join(text for text, _ in line) for line in header_lines(facts_of(chat.pair, chat.settings), WIDE)]
+        write_new(path, conversations.as_markdown(chat.session.conversation, head), force, hint)
     elif last is None or last.fold.started is None:
         raise UsageError("there is no answer to export", "ask something first, or give a name that ends in .md")
     else:
-        about = {"pair": chat.pair.name}
+        about = {"pair": chat.pair.name, **facts_of(chat.pair, chat.settings)}
         arm = TraceArm(last.fold.started, last.user, about, last.fold.rounds, last.figures.as_json())
         export_to([arm], path, force, hint)
     chat.say(f"written to {path}")
@@ -222,7 +227,7 @@ COMMANDS = {
     "/rule": Command("/rule [NAME[:ALPHA]]", "decide by another rule from now on", rule),
     "/k": Command("/k [N|auto]", "most tokens drafted a round, or as many as pay", draft_tokens),
     "/think": Command("/think [on|off|auto]", "whether the model thinks first; auto: as its template has it", think),
-    "/view": Command("/view [tokens|rounds|off]", "how answers are shown", view),
+    "/view": Command("/view [tokens|numbers|rounds|off]", "how answers are shown", view),
     "/why": Command("/why N", "explain token N of the last answer", why),
     "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),
     "/set": Command(

@@ -177,7 +177,7 @@ class Chat:
         self._stopped_at = float("-inf")
         finish: Finish | None = None
         detail = self.view == "rounds" and not plain
-        shown = TokenView(self.look, headings=False, rounds=self.view == "rounds")
+        shown = TokenView(self.look, headings=False, rounds=self.view == "rounds", numbers=self.view == "numbers")
         if not plain:
             self.legend()
         shown.baseline = self.session.alone

@@ -33,7 +33,9 @@ def chat(
     view: Annotated[
         str,
         typer.Option(
-            metavar="VIEW", help="tokens, rounds (with probabilities) or off.", autocompletion=completing(MODES)
+            metavar="VIEW",
+            help="tokens, numbers (of tokens), rounds (with probabilities) or off.",
+            autocompletion=completing(MODES),
         ),
     ] = "tokens",
     load: Annotated[

@@ -46,7 +46,9 @@ def compare(
     view: Annotated[
         str,
         typer.Option(
-            metavar="VIEW", help="tokens, rounds (with probabilities) or off.", autocompletion=completing(MODES)
+            metavar="VIEW",
+            help="tokens, numbers (of tokens), rounds (with probabilities) or off.",
+            autocompletion=completing(MODES),
         ),
     ] = "tokens",
     side_by_side: Annotated[

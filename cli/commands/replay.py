@@ -29,7 +29,7 @@ def replay(
         bool | None, typer.Option("--side-by-side/--stacked", help="Arms as columns (default: where they fit).")
     ] = None,
     view: Annotated[
-        str, typer.Option(metavar="VIEW", help="tokens, rounds or off.", autocompletion=completing(MODES))
+        str, typer.Option(metavar="VIEW", help="tokens, numbers, rounds or off.", autocompletion=completing(MODES))
     ] = "tokens",
     why: Annotated[int | None, typer.Option(metavar="N", help="Explain token N of each arm instead.")] = None,
     export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a .html or .svg file instead.")] = None,

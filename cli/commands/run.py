@@ -39,7 +39,9 @@ def run(
     view: Annotated[
         str,
         typer.Option(
-            metavar="VIEW", help="tokens, rounds (with probabilities) or off.", autocompletion=completing(MODES)
+            metavar="VIEW",
+            help="tokens, numbers (of tokens), rounds (with probabilities) or off.",
+            autocompletion=completing(MODES),
         ),
     ] = "tokens",
     why: Annotated[int | None, typer.Option(metavar="N", help="Explain token N, on stderr.", min=0)] = None,
@@ -103,7 +105,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
     with (
         recording(output.trace, output.force, pair, settings, text) as recorder,
-        TokenView(look, headings=False, rounds=rounds) as shown,
+        TokenView(look, headings=False, rounds=rounds, numbers=output.view == "numbers") as shown,
     ):
         sinks = [] if output.as_json else [write_event if plain else shown]
         fold = play_arm(pair, planner, arm, asked, sinks if recorder is None else [recorder, *sinks], seconds)

@@ -12,6 +12,7 @@ from speccas.core.decoding.events import Event, Judged
 from speccas.core.errors import UsageError
 from speccas.core.record.trace import TraceArm
 
+from ..values import MODES
 from .columns import ColumnsView, fit
 from .flow import Line, broken
 from .header import header_lines
@@ -22,13 +23,12 @@ from .tokens import TokenView
 from .why import explain
 
 INDENT = 6  # cells before the further lines of an explanation
-VIEWS = ("tokens", "rounds", "off")
 Sink = Callable[[Event], None]
 
 
 def check_view(name: str) -> None:
-    if name not in VIEWS:
-        raise UsageError(f"there is no view {name!r}", f"give one of {', '.join(VIEWS)}")
+    if name not in MODES:
+        raise UsageError(f"there is no view {name!r}", f"give one of {', '.join(MODES)}")
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def arms_view(
             yield shown, None
     else:
         show_legend(look, found)
-        with TokenView(look, clock, rounds=view == "rounds") as flowing:
+        with TokenView(look, clock, rounds=view == "rounds", numbers=view == "numbers") as flowing:
             yield flowing, flowing
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from speccas.core.bench.conclusion import conclusion
 from speccas.core.bench.protocol import Progress as Step
 from speccas.core.bench.report import Report, head, warnings
 from speccas.core.bench.summary import FORMULAS
@@ -85,7 +86,9 @@ def span(seconds: float) -> str:
 
 
 def show_report(console: Console, report: Report) -> None:
-    """Everything on the console, formulas under it."""
+    """Everything on the console: what it came to, then the figures, formulas under them."""
+    if told := conclusion(report.arms):
+        console.print(Text(visible(told), style="bold"))
     for line in head(report):
         console.print(Text(visible(line), style="dim"))
     for line in warnings(report):

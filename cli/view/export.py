@@ -20,6 +20,9 @@ from .safe import visible
 from .theme import FACES, shown_as, words
 
 WIDEST = 1000  # cells: a page breaks its lines itself
+PAPER, NIGHT = "#ffffff", "#17181c"
+"""Backgrounds, by what the reader's system is set to."""
+EVERY = 10  # tokens between two numbers that are seen without hovering
 
 
 def template(name: str) -> Template:
@@ -28,16 +31,19 @@ def template(name: str) -> Template:
     return Environment(autoescape=True).from_string(text)
 
 
-def styles(colour: str) -> dict[str, str]:
-    """Selectors and declarations for every status that has a look of its own. `colour`: the property for it."""
-    told = {"." + ".".join(status.split()): face.css(colour) for status, face in FACES.items() if status}
+def styles(colour: str, dark: bool = False) -> dict[str, str]:
+    """Selectors and declarations for every status that has a look of its own; `dark`: what is another one on a dark
+    page. `colour`: the property for it."""
+    faces = {"." + ".".join(status.split()): face for status, face in FACES.items() if status}
+    told = {selector: face.night(colour) if dark else face.css(colour) for selector, face in faces.items()}
     return {selector: css for selector, css in told.items() if css}
 
 
-def tip(token: Token, source: str) -> str:
-    """What hovering a token shows."""
+def tip(number: int, token: Token, source: str) -> str:
+    """What hovering a token shows. `number`: what --why takes."""
     copied = " (its draft was looked up in the text)" if source == "lookup" else ""
-    lines = [f"{token.status}: {flat(token.text)!r}{copied}", f"q {share(token.q)}   p {share(token.p)}"]
+    lines = [f"token {number}, {token.status}: {flat(token.text)!r}{copied}"]
+    lines.append(f"q {share(token.q)}   p {share(token.p)}")
     if token.turned_down is not None:
         down = token.turned_down
         lines.append(f"in place of {flat(down.text)!r}   q {share(down.q)}   p {share(down.p)}")
@@ -61,6 +67,15 @@ def figures(arm: TraceArm) -> str:
     return " · ".join(parts)
 
 
+def method(arm: TraceArm) -> str:
+    """The rule of an arm, and its alpha, or what stands for one."""
+    started = arm.started
+    if started.rule is None:
+        return {"expert": "the expert alone", "drafter": "the drafter alone"}.get(started.arm, "without a rule")
+    alpha = "" if started.alpha is None else f", alpha {started.alpha:g}"
+    return visible(f"rule {started.rule}{alpha}, k {started.k}")
+
+
 def origin(arms: Sequence[TraceArm]) -> str:
     """Pair, machine and versions, from the first arm's manifest."""
     manifest = arms[0].manifest
@@ -75,10 +90,15 @@ def to_html(arms: Sequence[TraceArm]) -> str:
         arms=[
             {
                 "name": visible(arm.started.arm),
+                "method": method(arm),
                 "tokens": [
-                    {"runs": words(visible(token.text), shown_as(judged, token)), "tip": tip(token, judged.source)}
+                    {
+                        "number": number if number % EVERY == 0 else None,
+                        "runs": words(visible(token.text), shown_as(judged, token)),
+                        "tip": tip(number, token, judged.source),
+                    }
                     for judged in arm.rounds
-                    for token in judged.tokens
+                    for number, token in enumerate(judged.tokens, judged.at)
                 ],
                 "tail": visible(str((arm.finished or {}).get("tail", ""))),
                 "figures": figures(arm),
@@ -87,6 +107,9 @@ def to_html(arms: Sequence[TraceArm]) -> str:
         ],
         head=["".join(text for text, _ in line) for line in header_lines(arms[0].manifest, WIDEST)],
         styles=styles("color"),
+        dark=styles("color", dark=True),
+        paper=PAPER,
+        night=NIGHT,
         legend=entries(recorded(arms), marked=False),
         manifest=origin(arms),
     )
@@ -123,15 +146,24 @@ def to_svg(arms: Sequence[TraceArm]) -> str:
         flow = Flow(COLUMNS)
         body: list[Line] = []
         for judged in arm.rounds:
-            for token in judged.tokens:
+            for number, token in enumerate(judged.tokens, judged.at):
                 for text, status in words(visible(token.text), shown_as(judged, token)):
-                    body += flow.feed(text, f"{status}\0{tip(token, judged.source)}")
+                    body += flow.feed(text, f"{status}\0{tip(number, token, judged.source)}")
         body += [*flow.feed(visible(str((arm.finished or {}).get("tail", ""))), ""), *flow.end()]
         below = Flow(COLUMNS)
         body += [*below.feed(figures(arm), "quiet"), *below.end()]
         column = i % ACROSS * (COLUMNS + GUTTER)
-        row = place([[(visible(arm.started.arm), "heading")], *body], column, top)
+        above = Flow(COLUMNS)
+        title = [*above.feed(visible(arm.started.arm), "heading"), *above.feed(f"  {method(arm)}", "quiet")]
+        title += above.end()
+        row = place([*title, *body], column, top)
         bottom = max(bottom, row)
     return template("export.svg.jinja").render(
-        width=round(2 * MARGIN + total * CELL), height=2 * MARGIN + bottom * ROW, runs=runs, styles=styles("fill")
+        width=round(2 * MARGIN + total * CELL),
+        height=2 * MARGIN + bottom * ROW,
+        runs=runs,
+        styles=styles("fill"),
+        dark=styles("fill", dark=True),
+        paper=PAPER,
+        night=NIGHT,
     )

@@ -15,10 +15,12 @@ from .console import StreamConsole
 @dataclass(frozen=True, slots=True)
 class Ink:
     """One colour. `screen`: on a terminal, whose background nobody tells us, so it is 3:1 or better on black, on white
-    and on what themes use for them. `paper`: on the white of an export, 4.5:1. `name`: where there are only 16."""
+    and on what themes use for them. `paper` and `night`: on the white and the black of an export,
+    4.5:1. `name`: where there are only 16."""
 
     screen: str
     paper: str
+    night: str
     name: str
 
 
@@ -47,14 +49,19 @@ class Face:
         parts += ["font-weight:700"] * self.bold + ["font-style:italic"] * self.italic
         return ";".join(parts + ["text-decoration:line-through"] * self.strike)
 
+    def night(self, colour: str = "color") -> str:
+        """What a page adds where the reader's system is dark."""
+        ink = self.ink or (GREY if self.dim else None)
+        return f"{colour}:{ink.night}" if ink else ""
+
 
 # Chosen so that agreed, kept, deferred and plain text stay apart, on dark and on light, also for eyes that lack one
 # kind of cone (tests/cli/view/test_colours.py); the green is the lightest of the three, the amber the quietest.
-GREEN = Ink("#00a362", "#00804f", "green")
-BLUE = Ink("#4d7cff", "#1f57e6", "bright_blue")
-AMBER = Ink("#b86500", "#964800", "yellow")
-GREY = Ink("#8a8a8a", "#5f6368", "bright_black")
-RED = Ink("#e0483e", "#b3261e", "red")
+GREEN = Ink("#00a362", "#00804f", "#10b070", "green")
+BLUE = Ink("#4d7cff", "#1f57e6", "#6d93ff", "bright_blue")
+AMBER = Ink("#b86500", "#964800", "#d07a10", "yellow")
+GREY = Ink("#8a8a8a", "#5f6368", "#9aa0a6", "bright_black")
+RED = Ink("#e0483e", "#b3261e", "#f06a60", "red")
 
 FACES = {
     "agreed": Face(GREEN),

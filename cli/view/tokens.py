@@ -1,7 +1,7 @@
 """An arm as it is written: settled text scrolls, the pending draft and a status line are redrawn.
 
-Folds events; knows statuses and widths. Nothing of models, commands or files. `tokens` shows the text, `rounds` a line
-a round with its probabilities.
+Folds events; knows statuses and widths. Nothing of models, commands or files. `tokens` shows the text, `numbers` the
+same with the number of each token, `rounds` a line a round with its probabilities.
 """
 
 import time
@@ -19,6 +19,7 @@ from .theme import Look, shown_as
 REFRESH = 1 / 15  # seconds between two drawings; a redraw costs time that the models do not get
 BARS = "▁▂▃▄▅▆▇█"
 RECENT = 12  # rounds in the small bar
+SMALL = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 SHORT = 4  # cells that the bar has at least, in any terminal that shows a share
 
 
@@ -29,9 +30,15 @@ class TokenView:
     """
 
     def __init__(
-        self, look: Look, clock: Callable[[], float] = time.monotonic, headings: bool = True, rounds: bool = False
+        self,
+        look: Look,
+        clock: Callable[[], float] = time.monotonic,
+        headings: bool = True,
+        rounds: bool = False,
+        numbers: bool = False,
     ) -> None:
         self.look = look
+        self.numbers = numbers
         self.rounds = rounds
         self.headings = headings
         self.clock = clock
@@ -99,8 +106,14 @@ class TokenView:
         if self.rounds:
             self._round(event)
         else:
-            for token in event.tokens:
-                self._feed(token.text, shown_as(event, token))
+            for number, token in enumerate(event.tokens, event.at):
+                text = token.text
+                if self.numbers and text:  # before the word, not before the blank that separates it
+                    word = text.lstrip() or text
+                    self._feed(text[: -len(word)], "")
+                    self._feed(str(number).translate(SMALL), "quiet")
+                    text = word
+                self._feed(text, shown_as(event, token))
         self._refresh()
 
     def _round(self, event: Judged) -> None:

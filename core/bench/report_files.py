@@ -15,6 +15,7 @@ from jinja2 import Environment
 
 from ..atomic import atomic_write
 from ..visible import one_line, visible
+from .conclusion import conclusion
 from .plots import Point, acceptance_plot, frontier_plot, latency_plot
 from .report import Report, head, warnings
 from .summary import FORMULAS, RIGHT, ArmSummary
@@ -26,7 +27,9 @@ QUALITY = {RIGHT: "right answers", "bleu": "BLEU", "rouge": "ROUGE-L", "log-prob
 
 def markdown(report: Report) -> str:
     """For pasting."""
-    parts = [f"### speccas bench: {report.manifest['pair']}", *head(report), *warnings(report)]
+    told = conclusion(report.arms)
+    parts = [f"### speccas bench: {report.manifest['pair']}", *([f"**{told}**"] if told else [])]
+    parts += [*head(report), *warnings(report)]
     for table in tables(report):
         rows = [table.columns, tuple("---" for _ in table.columns), *table.rows]
         body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
@@ -95,7 +98,9 @@ def page(report: Report) -> str:
     first, *rest = tables(report)
     return environment.from_string(source).render(
         title=str(report.manifest["pair"]),
+        conclusion=conclusion(report.arms),
         head=head(report),
+        answers=report.answers,
         warnings=warnings(report),
         first=[first],
         rest=rest,

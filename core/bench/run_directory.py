@@ -14,6 +14,7 @@ from typing import Any
 
 from ..atomic import atomic_write, read_json
 from ..errors import IntegrityError, UsageError
+from .answers import shown
 from .protocol import ORDER, WARM_UP, Bench, Conditions, PlannedArm, differing
 from .report import Report
 from .report_files import REPORT_FILES, write
@@ -97,13 +98,21 @@ def strangers(directory: Path) -> list[str]:
 def build(directory: Path, facts: dict[str, Any], file: SampleFile, run: Bench, complete: bool) -> Report:
     """Report of what the samples hold by now, written to the directory."""
     file.complete()
-    report = report_of(facts, file.samples, run.skipped, complete)
+    prompts = {item.id: item.prompt for item in run.items}
+    report = report_of(facts, file.samples, run.skipped, complete, prompts)
     write(report, directory)
     return report
 
 
-def report_of(facts: dict[str, Any], samples: Sequence[Sample], skipped: dict[str, str], complete: bool) -> Report:
-    """The report that these samples make."""
+def report_of(
+    facts: dict[str, Any],
+    samples: Sequence[Sample],
+    skipped: dict[str, str],
+    complete: bool,
+    prompts: Mapping[str, str] | None = None,
+) -> Report:
+    """The report that these samples make. `prompts`: their texts by id, for the answers that are shown."""
     memory = [sample.peak_memory_bytes for sample in samples if sample.peak_memory_bytes is not None]
     load = samples[0].load_seconds if samples else 0.0
-    return Report(facts, summarise(samples), skipped, complete, max(memory, default=None), load)
+    some = shown(samples, prompts or {})
+    return Report(facts, summarise(samples), skipped, complete, max(memory, default=None), load, some)

@@ -142,9 +142,10 @@ def for_vocabulary(conversation: Conversation, vocabulary: str) -> Conversation:
     return Conversation(conversation.system, turns, vocabulary)
 
 
-def as_markdown(conversation: Conversation) -> str:
-    """The conversation to read or to paste."""
-    parts = [f"**System:** {conversation.system}\n"] if conversation.system else []
+def as_markdown(conversation: Conversation, head: Sequence[str] = ()) -> str:
+    """The conversation to read or to paste. `head`: lines of who answered, and how."""
+    parts = ["".join(f"> {line.strip()}  \n" for line in head)] if head else []
+    parts += [f"**System:** {conversation.system}\n"] if conversation.system else []
     for turn in conversation.turns:
         parts.append(f"**You:** {turn.user}\n\n**Model** ({turn.rule}): {turn.answer}\n")
     return "\n".join(parts)

@@ -12,6 +12,7 @@ import pytest
 from rich.color import ColorSystem
 from rich.console import Console
 
+from speccas.cli.view.export import NIGHT, PAPER
 from speccas.cli.view.theme import FACES, STYLES, Look
 
 ROOT = Path(__file__).parents[3]
@@ -100,12 +101,6 @@ def screen(status: str, system: ColorSystem = ColorSystem.TRUECOLOR) -> str:
     return colour.downgrade(system).get_truecolor().hex
 
 
-def paper(status: str) -> str:
-    ink = FACES[status].ink
-    assert ink is not None, status
-    return ink.paper
-
-
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
@@ -140,11 +135,14 @@ def test_statuses_are_read_on_dark_and_on_light(name: str, status: str) -> None:
     assert contrast(screen(status, ColorSystem.EIGHT_BIT), background) >= CONTRAST_256
 
 
+@pytest.mark.parametrize(("side", "page", "text"), [("paper", PAPER, "#202124"), ("night", NIGHT, "#e3e4e8")])
 @pytest.mark.parametrize("eye", EYES)
-def test_statuses_are_told_apart_in_an_export(eye: str) -> None:
-    colours = [seen(paper(status), eye) for status in TOLD_APART] + [seen("#202124", eye)]
+def test_statuses_are_told_apart_in_an_export(eye: str, side: str, page: str, text: str) -> None:
+    """On white, and on the black of a reader whose system is dark."""
+    inks = {status: str(getattr(FACES[status].ink, side)) for status in (*TOLD_APART, "turned down")}
+    colours = [seen(inks[status], eye) for status in TOLD_APART] + [seen(text, eye)]
     assert all(difference(one, other) >= APART for one, other in itertools.combinations(colours, 2))
-    assert all(contrast(paper(status), "#ffffff") >= CONTRAST_PAPER for status in (*TOLD_APART, "turned down"))
+    assert all(contrast(ink, page) >= CONTRAST_PAPER for ink in (*inks.values(), text))
 
 
 @pytest.mark.parametrize("name", THEMES)

@@ -121,8 +121,17 @@ def test_the_recorded_run(trace: Path) -> None:
     for each in arms:
         assert each.started.arm in read.text
         assert f"{(each.finished or {})['tokens']} tokens" in read.text
-    for part in ("agreed", "kept", "deferred", "bonus", "in place of", "q 0.", "Explain what a cascade is."):
-        assert part in read.text and part in svg
+    for part in (
+        "agreed", "kept", "deferred", "bonus", "in place of", "q 0.", "Explain what a cascade is.",
+        "rule confidence, alpha 0.3, k 4", "the expert alone", "token 0, ", "token 20, ",
+    ):  # fmt: skip
+        assert part in read.text and part in svg, part
+    for whole, face in ((page, FACES["kept"].night()), (svg, FACES["kept"].night("fill"))):
+        assert f".kept {{ {face} }}" in whole.partition("prefers-color-scheme: dark")[2], (
+            "as dark as the reader's system"
+        )
+    count = max(len([token for judged in each.rounds for token in judged.tokens]) for each in arms)
+    assert [n for n in range(count) if f'<span class="n">{n}</span>' in page] == list(range(0, count, 10))
     root = ElementTree.fromstring(svg)
     width = float(root.attrib["viewBox"].split()[2])
     texts = [each for each in root.iter() if each.tag.endswith("}text")]

@@ -37,6 +37,7 @@ def played(screen: Any, arms: list[TraceArm], view: str, side_by_side: bool = Fa
         ("tokens-marks", 80, False, "tokens", False),
         ("tokens-colours", 80, True, "tokens", False),
         ("tokens-narrow", 40, False, "tokens", False),
+        ("numbers", 80, False, "numbers", False),
         ("rounds", 100, False, "rounds", False),
         ("columns", 160, False, "tokens", True),
     ],
