@@ -34,7 +34,8 @@ snapshots:
 pictures:
 	python scripts/pictures.py
 
-# docs/rules.md and docs/schema, from the classes.
+# docs/rules.md, docs/schema and docs/cli.md, from the classes and the commands.
 docs:
 	python scripts/rule_docs.py
+	python scripts/cli_docs.py
 	python scripts/schemas.py

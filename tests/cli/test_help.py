@@ -2,11 +2,13 @@
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from speccas.cli.examples import EXAMPLES, SHORT
 from speccas.core.tune.candidates import LENGTHS
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).parents[2]
 GROUP: Any = typer.main.get_command(app)
 COMMANDS: Mapping[str, Any] = GROUP.commands
 HEAVY = ("numpy", "llama_cpp", "jinja2", "yaml", "rich", "speccas.core.runtime", "speccas.core.decoding")
@@ -89,6 +92,12 @@ def test_options_stand_in_groups_with_the_defaults_of_the_command(speccas: Run) 
         assert f"the model's own chances (default: {temperature})." in told[name]
         assert "--lookup (default: one is drawn and shown)." in told[name]
     assert "share of the best one (default: 0.05)." in told["chat"]
+
+
+@pytest.mark.slow
+def test_the_page_of_the_command_line_shows_what_it_prints() -> None:
+    made: str = runpy.run_path(str(ROOT / "scripts/cli_docs.py"))["page"]()
+    assert (ROOT / "docs/cli.md").read_text(encoding="utf-8") == made, "run `make docs`"
 
 
 def test_tune_tells_the_lengths_that_it_tries() -> None:

@@ -1,0 +1,58 @@
+"""The sentence over a report, and the answers in it: what was won and at what cost, or that nothing was."""
+
+from dataclasses import replace
+
+from speccas.core.bench.answers import MOST, shown
+from speccas.core.bench.conclusion import conclusion
+from speccas.core.bench.report_files import markdown, page
+from speccas.core.bench.samples import Sample
+from speccas.core.bench.summary import summarise
+from tests.core.bench.test_report import HOSTILE, made, report
+
+
+def told(samples: list[Sample]) -> str:
+    return conclusion(summarise(samples))
+
+
+def other(samples: list[Sample]) -> list[Sample]:
+    """The same, but token:0.5 writes another text, which the expert likes less."""
+    return [
+        replace(s, ids=(9,), figures=replace(s.figures, expert_logprob=-3.0)) if s.figures.name == "token:0.5" else s
+        for s in samples
+    ]
+
+
+def test_who_won() -> None:
+    both = told(other(made(exact=1.5, token_5=2.0, drafter=9.0)))
+    assert both == (
+        "Faster than the expert alone over 8 prompts: `exact` 1.50x [1.50, 1.50], the expert's own text; `token:0.5` "
+        "2.00x [2.00, 2.00], quality loss loss."
+    ).replace("loss loss", f"loss {summarise(other(made(token_5=2.0)))[1].quality_loss}")
+    lossy = told(made(exact=0.9, token_5=2.0))
+    assert "`token:0.5` 2.00x" in lossy and lossy.endswith("; `exact` was not shown to be faster (0.90x [0.90, 0.90]).")
+
+
+def test_that_nobody_did() -> None:
+    samples = [replace(s, figures=replace(s.figures, speedup_if_flat=1.6)) for s in made(exact=0.9, drafter=9.0)]
+    assert told(samples) == (
+        "Nothing was shown to be faster than the expert alone over 8 prompts. The best was `exact` 0.90x [0.90, 0.90], "
+        "the expert's own text. Where a call of the expert costs as one token, that would be 1.6x."
+    )
+    assert told(made(prompts=1, exact=2.0)) == (
+        "Too few prompts to show anything (6 have an interval). Over 1 prompt: `exact` 2.00x, the expert's own text."
+    )
+    assert told(made(drafter=9.0)) == told([]) == ""
+
+
+def test_answers_stand_side_by_side() -> None:
+    """The first of each group in turn, the expert first, marked where they are its own."""
+    samples = other(made(exact=1.5, token_5=2.0))
+    found = shown([*samples, *(replace(s, repeat=1) for s in samples)], {"p0": f"Name {HOSTILE}"})
+    assert [each.id for each in found] == ["p0", "p1", "p2", "p3", "p4", "p5"][:MOST]
+    assert [answer.label for answer in found[0].answers] == ["expert", "exact", "token:0.5"]
+    assert [answer.same for answer in found[0].answers] == [True, True, False]
+    text = page(replace(report(samples), answers=found))
+    for part in ("Faster than the expert alone over 8 prompts", "side by side", "the expert&#39;s own text", "1.50x"):
+        assert part in text, part
+    assert "<script" not in text and "prefers-color-scheme: dark" in text
+    assert markdown(report(samples)).splitlines()[2].startswith("**Faster than the expert alone")
