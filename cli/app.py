@@ -26,6 +26,7 @@ from .commands.run import run
 from .commands.show import show
 from .commands.tune import tune
 from .commands.verify import verify
+from .examples import SHORT
 from .help import GroupedCommand, GroupedGroup
 from .hints import hint_of, quotes_hint
 from .streams import StdoutFailed, drop_stdout, open_streams
@@ -77,7 +78,7 @@ COMMANDS = {
 """In the groups and the order of `--help`."""
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, cls=GroupedCommand, rich_help_panel=panel)(command)
+        app.command(name, cls=GroupedCommand, short_help=SHORT[name], rich_help_panel=panel)(command)
 
 
 def main() -> None:

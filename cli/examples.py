@@ -17,7 +17,7 @@ SHORT = {
     "verify": "every byte against its SHA-256",
     "rm": "delete downloads, never what another pair uses",
 }
-"""For the list of commands. A command that is not here has the first sentence of its help."""
+"""For the list of commands, and for completion."""
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (

@@ -10,7 +10,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from .examples import EXAMPLES, SHORT
+from .examples import EXAMPLES
 
 GROUPS = {
     "Models and machine": (
@@ -63,7 +63,7 @@ class GroupedGroup(TyperGroup):
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
             panel = getattr(command, "rich_help_panel", None)
-            text = SHORT.get(name) or command.get_short_help_str(1000)
+            text = command.get_short_help_str(1000)
             panels.setdefault(panel if isinstance(panel, str) else "Commands", []).append((name, text))
         column = max(len(name) for rows in panels.values() for name, _ in rows)
         for panel, rows in panels.items():
