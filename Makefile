@@ -30,7 +30,7 @@ snapshots:
 
 # Pictures of the README and of docs/, from recorded runs: docs/pictures (`python scripts/pictures.py --record` makes
 # them anew, on a machine that is quiet) and docs/cascade.jsonl, which was recorded with
-# speccas compare "Explain what a cascade is." --rule token --rule confidence -n 64 -k 4 --trace docs/cascade.jsonl
+# speccas compare "Explain what a cascade is." --rule token --rule confidence -n 64 -k 4 --force --trace docs/cascade.jsonl
 pictures:
 	python scripts/pictures.py
 

@@ -158,7 +158,7 @@ def record(name: str) -> None:
     """Run the command twice: once for the text, once for figures that count. The trace keeps what a screen shows."""
     command = ["speccas", *COMMANDS[name]]
     trace, figures = FOLDER / f"{name}.jsonl", FOLDER / f"{name}.json"
-    subprocess.run([*command, "--trace", str(trace), "-q"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "--trace", str(trace), "--force", "-q"], check=True, stdout=subprocess.DEVNULL)
     timed = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout
     figures.write_text(timed, encoding="utf-8")
     lines = [json.loads(line) for line in trace.read_text(encoding="utf-8").splitlines()]

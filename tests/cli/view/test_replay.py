@@ -69,7 +69,7 @@ def test_a_replay_is_the_run(speccas: Run, on_screen: Any, tmp_path: Path, width
     assert compared.stdout.startswith(replayed.stdout)
     verdict, table = compared.stdout[len(replayed.stdout) :].split("\narm ", 1)
     assert verdict.startswith("\n`exact`: ") and "tokens/call" in table
-    _, live = on_screen(*ask, "--trace", path, width=width)
+    _, live = on_screen(*ask, "--trace", path, "--force", width=width)
     raw, plain = on_screen("replay", path, "--no-live", width=width)
     _, again = on_screen("replay", path, "--speed", "100", width=width)
     assert "\x1b[J" not in raw and "\x1b[?25" not in raw, "nothing is redrawn"
