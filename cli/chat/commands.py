@@ -203,6 +203,9 @@ def export(chat: "Chat", rest: str) -> None:
     if path.suffix == ".md":
         head = ["".join(text for text, _ in line) for line in header_lines(facts_of(chat.pair, chat.settings), WIDE)]
         write_new(path, conversations.as_markdown(chat.session.conversation, head), force, hint)
+    elif path.suffix not in (".html", ".svg"):
+        kinds = "ends in .md, for the conversation, or in .html or .svg, for the last answer"
+        raise UsageError(f"cannot export to {path.name}", f"give a name that {kinds}")
     elif last is None or last.fold.started is None:
         raise UsageError("there is no answer to export", "ask something first, or give a name that ends in .md")
     else:

@@ -30,7 +30,7 @@ ASKED = {
     "speccas compare --rule token,conf": {"token,confidence"},
     "speccas run --pair ti": {"tiny"},
     "speccas pull qwen3-": {"qwen3-4b", "qwen3-8b"},
-    "speccas chat --view ": {"tokens", "rounds", "off"},
+    "speccas chat --view ": {"tokens", "numbers", "rounds", "off"},
     "speccas bench --prompts ": {"builtin", "copying", "languages", "gsm8k", "humaneval", "spec-bench", "own.jsonl"},
     "speccas run --lookup o": {"on", "off"},
     "speccas run --drafter ": {"a.gguf", "below/b.gguf"},

@@ -60,7 +60,7 @@ def test_help_completion_and_mistakes(start: Start) -> None:
         ("/hel", ["/help"]),
         ("/rule token-", ["token-q", "token-margin", "token-safe", "token-cascade"]),
         ("/regen bi", ["bild"]),
-        ("/view ", ["tokens", "rounds", "off"]),
+        ("/view ", ["tokens", "numbers", "rounds", "off"]),
         ("/pair tin", ["tiny"]),
         ("/k a", ["auto"]),
         ("/think ", ["auto", "on", "off"]),
@@ -163,7 +163,8 @@ def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
         assert f"hint: give another name, or /export --force {path}" in talk.say(f"/export {path}").replace("\n", "")
         assert "written to" in talk.say(f"/export --force {path}")
     assert "for example /export talk.md" in talk.say("/export")
-    assert "cannot export to" in talk.say(f"/export {tmp_path}/talk.pdf")
+    told = talk.say(f"/export {tmp_path}/talk.pdf")
+    assert "cannot export to talk.pdf" in told and "ends in .md" in told
     assert "cannot write" in talk.say(f"/export {tmp_path}/none/talk.md")
     assert "**You:** Name a fruit." in (tmp_path / "talk.md").read_text()
     assert "script" not in Names((tmp_path / "talk.html").read_text()).names
