@@ -5,6 +5,7 @@ Imports nothing heavy: `--help` and `--version` answer without numpy or llama.cp
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -68,7 +69,7 @@ def root(
         print(context.get_help())
 
 
-COMMANDS = {
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Ask": {"compare": compare, "run": run, "chat": chat, "replay": replay, "rules": rules},
     "Measure, and make faster": {"bench": bench, "tune": tune, "optimize": optimize, "doctor": doctor},
     "Pairs and files": {

@@ -57,9 +57,9 @@ class Face:
 
 # Chosen so that agreed, kept, deferred and plain text stay apart, on dark and on light, also for eyes that lack one
 # kind of cone (tests/cli/view/test_colours.py); the green is the lightest of the three, the amber the quietest.
-GREEN = Ink("#00a362", "#00804f", "#10b070", "green")
-BLUE = Ink("#4d7cff", "#1f57e6", "#6d93ff", "bright_blue")
-AMBER = Ink("#b86500", "#964800", "#d07a10", "yellow")
+GREEN = Ink("#00a362", "#00804f", "#22c07a", "green")
+BLUE = Ink("#4d7cff", "#1f57e6", "#5b86ff", "bright_blue")
+AMBER = Ink("#b86500", "#964800", "#c77000", "yellow")
 GREY = Ink("#8a8a8a", "#5f6368", "#9aa0a6", "bright_black")
 RED = Ink("#e0483e", "#b3261e", "#f06a60", "red")
 

@@ -37,8 +37,9 @@ def shown(samples: Sequence[Sample], prompts: Mapping[str, str]) -> tuple[ShownP
     for sample in samples:
         if sample.repeat == 0:
             found.setdefault(sample.prompt_id, []).append(sample)
+    several = len({sample.k for sample in samples if sample.k is not None}) > 1
     return tuple(
-        ShownPrompt(id, found[id][0].group, prompts.get(id, ""), answers(found[id]))
+        ShownPrompt(id, found[id][0].group, prompts.get(id, ""), answers(found[id], several))
         for id in in_turn({id: own[0].group for id, own in found.items()})[:MOST]
     )
 
@@ -52,12 +53,18 @@ def in_turn(groups: Mapping[str, str]) -> list[str]:
     return [queue[i] for i in range(longest) for queue in queues.values() if i < len(queue)]
 
 
-def answers(samples: Sequence[Sample]) -> tuple[ShownAnswer, ...]:
-    """One prompt's answers, the expert's first."""
+def answers(samples: Sequence[Sample], several: bool) -> tuple[ShownAnswer, ...]:
+    """One prompt's answers, the expert's first. `several`: the run has more than one draft length, which names then
+    tell."""
     expert = next((sample for sample in samples if sample.figures.name == REFERENCE), None)
     ordered = sorted(samples, key=lambda sample: (sample is not expert, sample.label))
     return tuple(
-        ShownAnswer(sample.label, sample.figures.text, figures(sample), expert is not None and sample.ids == expert.ids)
+        ShownAnswer(
+            sample.label if several else sample.figures.name,
+            sample.figures.text,
+            figures(sample),
+            expert is not None and sample.ids == expert.ids,
+        )
         for sample in ordered
     )
 

@@ -26,7 +26,7 @@ except SystemExit as end:
 """
 ASKED = {
     "speccas ": {"compare", "run", "chat", "rules"},
-    "speccas run --rule to": {"token", "token-q", "token-margin", "token-safe", "token-cascade"},
+    "speccas run --rule to": {"token", "token-q", "token-margin", "token-safe", "top-k", "token-cascade"},
     "speccas compare --rule token,conf": {"token,confidence"},
     "speccas run --pair ti": {"tiny"},
     "speccas pull qwen3-": {"qwen3-4b", "qwen3-8b"},

@@ -126,8 +126,8 @@ def test_the_recorded_run(trace: Path) -> None:
         "rule confidence, alpha 0.3, k 4", "the expert alone", "token 0, ", "token 20, ",
     ):  # fmt: skip
         assert part in read.text and part in svg, part
-    for whole, face in ((page, FACES["kept"].night()), (svg, FACES["kept"].night("fill"))):
-        assert f".kept {{ {face} }}" in whole.partition("prefers-color-scheme: dark")[2]
+    for whole, night in ((page, FACES["kept"].night()), (svg, FACES["kept"].night("fill"))):
+        assert f".kept {{ {night} }}" in whole.partition("prefers-color-scheme: dark")[2]
     count = max(len([token for judged in each.rounds for token in judged.tokens]) for each in arms)
     assert [n for n in range(count) if f'<span class="n">{n}</span>' in page] == list(range(0, count, 10))
     root = ElementTree.fromstring(svg)
