@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..record.exactness import exactness
-from .answers import ShownPrompt
 from .summary import FORMULAS, ArmSummary
 
 SCHEMA = 1
@@ -21,8 +20,6 @@ class Report:
     complete: bool
     peak_memory_bytes: int | None
     load_seconds: float
-    answers: tuple[ShownPrompt, ...] = ()
-    """Some of the answers, for the page alone; all of them are in the samples."""
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ from jinja2 import Environment
 
 from ..atomic import atomic_write
 from ..visible import one_line, visible
+from .answers import ShownPrompt
 from .conclusion import conclusion
 from .plots import Point, acceptance_plot, frontier_plot, latency_plot
 from .report import Report, head, warnings
@@ -90,8 +91,8 @@ def plotted(arms: Sequence[ArmSummary]) -> list[str]:
     return list(dict.fromkeys([*([first] if first in known else []), *known]))
 
 
-def page(report: Report) -> str:
-    """The HTML page: no script, nothing from outside, every value escaped."""
+def page(report: Report, answers: Sequence[ShownPrompt] = ()) -> str:
+    """The HTML page: no script, nothing from outside, every value escaped. `answers`: those that it shows."""
     environment = Environment(autoescape=True)
     environment.filters["visible"] = visible
     source = importlib.resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -100,7 +101,7 @@ def page(report: Report) -> str:
         title=str(report.manifest["pair"]),
         conclusion=conclusion(report.arms),
         head=head(report),
-        answers=report.answers,
+        answers=answers,
         warnings=warnings(report),
         first=[first],
         rest=rest,
@@ -110,14 +111,14 @@ def page(report: Report) -> str:
     )
 
 
-def write(report: Report, directory: Path) -> list[Path]:
-    """All files of a report, each put in place whole."""
+def write(report: Report, directory: Path, answers: Sequence[ShownPrompt] = ()) -> list[Path]:
+    """All files of a report, each put in place whole. `answers`: those that the page shows."""
     made = []
     for name, text in (
         ("report.json", json.dumps(report.as_json(), ensure_ascii=False, indent=1) + "\n"),
         ("report.csv", comma_separated(report)),
         ("report.md", markdown(report)),
-        ("report.html", page(report)),
+        ("report.html", page(report, answers)),
         *((f"frontier-{i}.svg" if i else "frontier.svg", plot["svg"]) for i, plot in enumerate(plots(report)[:1])),
     ):
         atomic_write(directory / name, text)

@@ -98,21 +98,13 @@ def strangers(directory: Path) -> list[str]:
 def build(directory: Path, facts: dict[str, Any], file: SampleFile, run: Bench, complete: bool) -> Report:
     """Report of what the samples hold by now, written to the directory."""
     file.complete()
-    prompts = {item.id: item.prompt for item in run.items}
-    report = report_of(facts, file.samples, run.skipped, complete, prompts)
-    write(report, directory)
+    report = report_of(facts, file.samples, run.skipped, complete)
+    write(report, directory, shown(file.samples, {item.id: item.prompt for item in run.items}))
     return report
 
 
-def report_of(
-    facts: dict[str, Any],
-    samples: Sequence[Sample],
-    skipped: dict[str, str],
-    complete: bool,
-    prompts: Mapping[str, str] | None = None,
-) -> Report:
-    """The report that these samples make. `prompts`: their texts by id, for the answers that are shown."""
+def report_of(facts: dict[str, Any], samples: Sequence[Sample], skipped: dict[str, str], complete: bool) -> Report:
+    """The report that these samples make."""
     memory = [sample.peak_memory_bytes for sample in samples if sample.peak_memory_bytes is not None]
     load = samples[0].load_seconds if samples else 0.0
-    some = shown(samples, prompts or {})
-    return Report(facts, summarise(samples), skipped, complete, max(memory, default=None), load, some)
+    return Report(facts, summarise(samples), skipped, complete, max(memory, default=None), load)
