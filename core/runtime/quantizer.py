@@ -14,11 +14,16 @@ import sys
 import threading
 from pathlib import Path
 
+from ..headers.gguf import Header, read_header
 from .llama import api, fill, log_tail, start  # type: ignore[attr-defined] # it alone imports llama_cpp
 
 ERROR, CONTINUED = 4, 5  # ggml.h: enum ggml_log_level
 TENSOR = re.compile(rb"\[\s*(\d+)/\s*(\d+)\]")
 """How llama.cpp's line about a tensor begins."""
+
+SEARCHED = {"2"}
+"""ggml.h: enum ggml_type, of kinds whose scales llama.cpp searches for only where it is told what each weight matters;
+else it takes a block's largest weight for its scale. Of Qwen2.5-Coder-1.5B as Q4_0 that halves the loss."""
 
 _said: list[str] = []
 """Its errors, in its own words."""
@@ -47,10 +52,23 @@ def main(source: str, target: str, ftype: str, kind: str, threads: str) -> int:
         allow_requantize=True,
         pure=True,
     )
+    if kind in SEARCHED:
+        params.imatrix = _alike(read_header(Path(source)))
     failed = api.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
     if failed:
         sys.stderr.write(" | ".join(_said[-2:]) or log_tail() or "no reason given")
     return int(bool(failed))
+
+
+def _alike(header: Header) -> object:
+    """An importance matrix in which every weight matters as much: an entry for each matrix, the last one empty."""
+    found = [tensor for tensor in header.tensors if len(tensor.shape) == 2]
+    entries = (api.llama_model_imatrix_data * (len(found) + 1))()
+    longest = max((tensor.shape[0] for tensor in found), default=0)
+    ones = (ctypes.c_float * longest)(*[1.0] * longest)
+    for entry, tensor in zip(entries, found, strict=False):
+        fill(entry, name=tensor.name.encode(), data=ones, size=tensor.shape[0])
+    return entries
 
 
 def _leave_with_parent(target: Path) -> None:
