@@ -4,6 +4,7 @@ between runs."""
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -58,9 +59,9 @@ class Planner:
         return FixedDrafting(int(wanted.k), wanted.lookup == "on")
 
     def adopt(self, latency: LatencyModel) -> None:
-        """Plan with these latencies from the next answer on: they were measured in full."""
-        latency.learn_prefill(self.pair.expert.prefill_token)
-        self.latency = latency
+        """Plan with these latencies from the next answer on: they were measured in full, and stay as they are."""
+        self.latency = deepcopy(latency)
+        self.latency.learn_prefill(self.pair.expert.prefill_token)
 
     def note_agreement(self, share: float, positions: int) -> None:
         """So much of what the drafter proposes is what the expert writes, as it was measured."""

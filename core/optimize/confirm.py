@@ -39,11 +39,15 @@ class ConfirmedSpeed:
     """The new pair over the source expert alone."""
     gain: IntervalEstimate
     """The new pair over the better of the source's two arms, prompt by prompt."""
+    gain_alone: IntervalEstimate
+    """The new expert alone over that."""
 
     @property
     def shown(self) -> bool:
-        """Whether the new pair was shown to be faster than the files as they are."""
-        return (self.gain.low if self.gain.low is not None else self.gain.value or 0.0) > 1.0
+        """Whether the new files were shown to be faster than the files as they are: the pair, or its expert alone where
+        the pair is no slower in the middle, for drafts can be left off."""
+        pair, alone = (each.low if each.low is not None else each.value or 0.0 for each in (self.gain, self.gain_alone))
+        return pair > 1.0 or (alone > 1.0 and (self.gain.value or 0.0) >= 1.0)
 
 
 def confirm(
@@ -105,4 +109,5 @@ def confirmed(speeds: dict[str, dict[str, float]], tokens: int) -> ConfirmedSpee
         own_times=times(pair, new),
         times=times(pair, source),
         gain=times(pair, better),
+        gain_alone=times(new, better),
     )

@@ -63,7 +63,8 @@ class OptimizeOutcome:
         found, loss = self.confirmed, self.chosen.cost
         told = (
             f"{self.chosen.name}: {times(found.times)} the source expert alone with exact, {times(found.own_times)} "
-            f"its own expert alone; it loses {max(0.0, loss):.3f} nats a token against its source"
+            f"its own expert alone, which is {times(found.new_alone_times)} the source; it loses "
+            f"{max(0.0, loss):.3f} nats a token against its source"
         )
         return told if self.profile is not None else f"nothing written: {self.why} ({told})"
 

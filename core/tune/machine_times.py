@@ -42,7 +42,7 @@ def adopt_times(bench: Bench, times: MachineTimes, threads: int | None) -> None:
     on."""
     bench.pair.use_threads(threads or fastest(times.threads, bench.pair.expert.threads))
     costs = times.curve.costs
-    bench.planner.adopt(LatencyModel(dict(costs.seen), costs.step, costs.catch_up))  # the run keeps its own current
+    bench.planner.adopt(costs)
 
 
 def read_times(file: Path) -> MachineTimes | None:

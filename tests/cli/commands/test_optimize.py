@@ -69,7 +69,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, gain: float) -> None:
 
     def confirm(*_: object) -> ConfirmedSpeed:
         found = median([gain] * 8)
-        return ConfirmedSpeed(8, 64, 1.0, 1.0, 1.1, gain, found, found, found, found, found)
+        return ConfirmedSpeed(8, 64, 1.0, 1.0, 1.1, gain, found, found, found, found, found, found)
 
     monkeypatch.setattr(workbench, "side_by_side", side_by_side)
     monkeypatch.setattr(workbench, "confirm", confirm)

@@ -65,4 +65,7 @@ def test_a_proof_pairs_by_prompt() -> None:
     assert found.gain.value == pytest.approx(1.32), "against the better of the source's two arms"
     assert found.shown and found.prompts == 8
     mixed = {each: (0.9 if i % 2 else 1.2) * speed for i, (each, speed) in enumerate(slow.items())}
-    assert not confirmed({**speeds, "new exact": mixed}, 64).shown, "its interval reaches below 1"
+    assert confirmed({**speeds, "new exact": mixed}, 64).shown, "its expert alone is faster by a tenth"
+    assert not confirmed({**speeds, "new expert": slow, "new exact": mixed}, 64).shown, "its interval reaches below 1"
+    worse = {each: 0.9 * speed for each, speed in slow.items()}
+    assert not confirmed({**speeds, "new exact": worse}, 64).shown, "the pair is what people will use"
