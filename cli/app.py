@@ -16,6 +16,7 @@ from .commands.bench import bench
 from .commands.chat import chat
 from .commands.check import check
 from .commands.compare import compare
+from .commands.config import config
 from .commands.doctor import doctor
 from .commands.list import list_pairs
 from .commands.optimize import optimize
@@ -74,12 +75,16 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Measure, and make faster": {"bench": bench, "tune": tune, "optimize": optimize, "doctor": doctor},
     "Pairs and files": {
         "list": list_pairs, "pull": pull, "show": show, "check": check, "verify": verify, "rm": rm,
+        "config": config,
     },
 }  # fmt: skip
 """In the groups and the order of `--help`."""
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, cls=GroupedCommand, short_help=SHORT[name], rich_help_panel=panel)(command)
+        settings = {"ignore_unknown_options": name == "config"}  # whose values may be -1
+        app.command(name, cls=GroupedCommand, short_help=SHORT[name], rich_help_panel=panel, context_settings=settings)(
+            command
+        )
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ SHORT = {
     "check": "do two models work together? From their headers alone",
     "verify": "every byte against its SHA-256",
     "rm": "delete downloads, never what another pair uses",
+    "config": "defaults, the default pair, and other names of pairs",
 }
 """For the list of commands, and for completion."""
 
@@ -33,6 +34,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "run": (
         ("Explain a file", 'cat Makefile | speccas run "Explain:"'),
         ("Quicker, in other words", 'speccas run "Summarise: ..." --rule token -n 200'),
+        ("Two files and a question", 'speccas run "What differs?" -f old.py -f new.py'),
+        ("A file of prompts, one on each line", "speccas run --prompts asked.txt | jq -r .arm.text"),
         ("For a program", 'speccas run "Name three colours." --json | jq -r .arms[0].text'),
     ),
     "chat": (
@@ -71,6 +74,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "verify": (("All files that are here", "speccas verify"),),
     "rm": (("A pair's downloads", "speccas rm qwen3-4b"),),
+    "config": (
+        ("Another pair where none is named", "speccas config set pair qwen3-4b"),
+        ("A short name for a pair", "speccas config set aliases.q qwen3-4b"),
+        ("What is set, and the file", "speccas config list; speccas config path"),
+    ),
     "list": (("For a program", "speccas list --json"),),
     "rules": (
         ("Which one?", "speccas rules"),

@@ -5,17 +5,33 @@ import inspect
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from speccas.core.errors import UsageError
+from speccas.core.files.config import config_file, read_config, settings_in
 
 from .checks import OneOf
-from .settings import CHECKS, DEFAULTS, FLAGS, Flag, Settings, config_file, labelled, read_config, resolve
+from .prompt import read_file
+from .settings import CHECKS, DEFAULTS, FLAGS, Flag, Settings, labelled, resolve
 from .values import completing
 
 DRAWN = "one is drawn and shown"
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("-f", "--file", metavar="FILE", help="A text file whose text goes behind the prompt; repeatable."),
+]
+"""Of every command with a prompt."""
+SYSTEM_FILE = inspect.Parameter(
+    "system_file",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None, typer.Option("--system-file", metavar="FILE", help="A system message, from a text file.")
+    ],
+)
 
 
 def default_text(name: str, flag: Flag, defaults: Mapping[str, Any]) -> str:
@@ -52,6 +68,7 @@ def shared_flags(
     """Give a command the shared flags, or `only` some; it receives those that were given as `flags`. `defaults` are
     the command's own, for its help."""
     shared = {name: parameter(name, flag, defaults) for name, flag in FLAGS.items() if name in only}
+    added = [*shared.values(), *([SYSTEM_FILE] if "system" in shared else [])]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [
@@ -63,10 +80,12 @@ def shared_flags(
         @functools.wraps(command)
         def with_flags(**given: Any) -> None:
             flags = {name: given.pop(name) for name in shared}
+            if "system" in shared:
+                flags["system"] = system_of(flags["system"], given.pop(SYSTEM_FILE.name))
             command(flags={name: value for name, value in flags.items() if value not in (None, False, [])}, **given)
 
-        with_flags.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
-        with_flags.__annotations__ = {p.name: p.annotation for p in (*own, *shared.values())}
+        with_flags.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+        with_flags.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
         return with_flags
 
     return decorate
@@ -77,18 +96,31 @@ def settled(defaults: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value() if callable(value) else value for name, value in defaults.items()}
 
 
+def system_of(typed: str | None, file: Path | None) -> str | None:
+    """The system message that was given, as text or as a file of it. Raises UsageError."""
+    if file is None:
+        return typed
+    if typed is not None:
+        raise UsageError("--system and --system-file give two system messages", "leave one of them out")
+    text = read_file(file)
+    if not text.strip():
+        raise UsageError(f"{file} is empty", "--system '' takes a system message away")
+    return text
+
+
 def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     """Settings of a command, with its pair's profile where it has one. Raises UsageError."""
     from speccas.core.files.profiles import find_profile
     from speccas.core.tune.store import tuned_settings
 
-    config, defaults = read_config(config_file()), settled(defaults)
+    config, defaults = settings_in(read_config(config_file())), settled(defaults)
     first = which_pair(resolve(flags, os.environ, config, {}, {}, defaults))
     if first.drafter or first.expert:
         return require_together(first)
     profile = find_profile(first.pair)
     found = resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
-    return require_together(replace(found, drafter="", expert=""))
+    named = Path(profile.origin).stem  # an alias means it
+    return require_together(replace(found, pair=named, drafter="", expert=""))
 
 
 RANKS = ("default", "config file", "environment", "flag")

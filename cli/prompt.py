@@ -1,4 +1,4 @@
-"""The prompt of a command: what was typed, and what was piped in beside it.
+"""The prompt of a command: what was typed, the files that were named, and what was piped in beside them.
 
 Whatever stdin holds is used or refused, never dropped. A pipe that says nothing (ssh without -n, a parent that never
 closes it) cannot be told from a slow one, so it is waited for, said so, and refused in the end.
@@ -9,6 +9,8 @@ import os
 import select
 import sys
 from codecs import BOM_UTF8
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 from speccas.core.errors import UsageError
@@ -20,21 +22,38 @@ CHUNK = 1 << 16
 NOTHING = "where nothing is piped in, start it with < /dev/null (ssh: -n)"
 
 
-def read_prompt(given: str | None) -> str:
-    """The prompt: as typed, with piped text behind it after a blank line; from stdin alone where it is `-` (or left
-    out, and stdin is no terminal). Raises UsageError."""
-    alone = given is None or given == "-"
-    if given is None and (sys.stdin is None or sys.stdin.isatty()):
+def read_prompt(given: str | None, files: Sequence[Path] = ()) -> str:
+    """The prompt: as typed, with the text of each file and piped text behind it, a blank line between them; from stdin
+    alone where it is `-` (or nothing is given, and stdin is no terminal). Raises UsageError."""
+    nothing = given is None and not files
+    if nothing and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("the prompt is missing", "give one in quotes, or - to read it from a pipe")
     typed = "" if given is None or given == "-" else as_text("the prompt", given)
-    if alone:
-        text = read_text(sys.stdin, None)
+    texts = [read_file(path) for path in files]
+    if nothing or given == "-":
+        piped = read_text(sys.stdin, None)
     else:
-        text = "" if sys.stdin is None or sys.stdin.isatty() else read_text(sys.stdin)
-    prompt = "\n\n".join(part for part in (typed, text) if part.strip())
+        piped = "" if sys.stdin is None or sys.stdin.isatty() else read_text(sys.stdin)
+    prompt = "\n\n".join(part for part in (typed, *texts, piped) if part.strip())
     if not prompt:
         raise UsageError("the prompt is empty", "give some text")
     return prompt
+
+
+def read_file(path: Path) -> str:
+    """The text of a file, as a pipe would have it. Raises UsageError: it cannot be read, is too long or not UTF-8."""
+    name = os.fsencode(path).decode("utf-8", "replace")
+    hint = "piped text is read without a flag" if name == "-" else "check the path"
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None
+    except ValueError:  # a zero byte in its name
+        raise UsageError(f"{name!r} is no name of a file", hint) from None
+    if len(data) > MOST:
+        raise UsageError(f"{name} holds more than {MOST >> 20} MiB: too long for any context", "give it less text")
+    return one_text(name, data)
 
 
 def read_text(stream: TextIO | None, wait: float | None = WAIT, told_after: float = TOLD_AFTER) -> str:
@@ -48,7 +67,12 @@ def read_text(stream: TextIO | None, wait: float | None = WAIT, told_after: floa
         raise UsageError(f"stdin cannot be read: {error.strerror or error}", NOTHING) from None
     if len(data) > MOST:
         raise UsageError(f"stdin holds more than {MOST >> 20} MiB: too long for any context", "give it less text")
-    return utf_8("the text on stdin", data.removeprefix(BOM_UTF8)).removesuffix("\n").removesuffix("\r")
+    return one_text("the text on stdin", data)
+
+
+def one_text(what: str, data: bytes) -> str:
+    """Bytes as a text, without its last line break and a byte order mark. Raises UsageError."""
+    return utf_8(what, data.removeprefix(BOM_UTF8)).removesuffix("\n").removesuffix("\r")
 
 
 def as_text(what: str, typed: str) -> str:

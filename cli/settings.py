@@ -5,7 +5,6 @@ Each setting stands here once: its default, its check, its flag and help, and wh
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from speccas.core.errors import UsageError
@@ -136,13 +135,6 @@ IN_CHAT = tuple(name for name, known in KNOWN.items() if known["chat"])
 """Settings of sampling and length, which may change while one chats."""
 PLACES = {"tune": "what tune found"}
 """Sources whose name alone does not say where a value stands."""
-MAX_BYTES = 1 << 20
-
-
-def config_file() -> Path:
-    from platformdirs import user_config_path
-
-    return user_config_path("speccas") / "config.yaml"
 
 
 def resolve(
@@ -185,27 +177,3 @@ def labelled(name: str, source: str) -> str:
     """A setting as messages name it: its flag, or its key and where that stands."""
     place = PLACES.get(source, f"the {source}")
     return "--" + name.replace("_", "-") if source == "flag" else f"{name} (from {place})"
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The config file, {} where there is none. Raises UsageError."""
-    import yaml
-
-    if not path.is_file():
-        return {}
-    try:
-        content = path.read_bytes()
-        if len(content) > MAX_BYTES:
-            raise UsageError(f"{path} is {len(content)} bytes: too large for a config file", "keep it under 1 MiB")
-        data = yaml.safe_load(content)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "mend it or move it away") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
-        raise UsageError(
-            f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "mend it or move it away"
-        ) from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise UsageError(f"{path} holds no keys", "write lines such as `temperature: 0.7`")
-    return {str(key): value for key, value in data.items()}

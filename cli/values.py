@@ -5,6 +5,7 @@ For the completion of the shells and of the chat. A key press waits for it, so n
 A shell gets only names that need no quotes: what a file is called must run nothing there.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,9 +29,21 @@ def rules(begun: str) -> Iterable[Choice]:
 
 
 def pairs(begun: str) -> Iterable[Choice]:
+    from speccas.core.errors import UsageError
+    from speccas.core.files.config import aliases
     from speccas.core.files.known_pairs import profiles
 
-    return [(name, "") for name in profiles()]
+    others = {}
+    with contextlib.suppress(UsageError):  # a config file that cannot be read
+        others = aliases()
+    return [*((name, "") for name in profiles()), *((name, f"is {pair}") for name, pair in others.items())]
+
+
+def config_keys(begun: str) -> Iterable[Choice]:
+    """Settings, and aliases that there are."""
+    from .settings import CHECKS
+
+    return [*((name, "") for name in CHECKS), *((f"aliases.{name}", what) for name, what in pairs("") if what)]
 
 
 def models(begun: str) -> Iterable[Choice]:
@@ -79,6 +92,7 @@ VALUES: dict[str, Callable[[str], Iterable[Choice]]] = {
     "pairs": pairs,
     "models": models,
     "pairs and models": pairs_and_models,
+    "config keys": config_keys,
     "prompt sets": prompt_sets,
     "traces": traces,
 }

@@ -39,6 +39,11 @@ def json_text(document: object) -> str:
     return _UNSAFE.sub(_escape, json.dumps(document, ensure_ascii=False, indent=1))
 
 
+def json_line(document: object) -> str:
+    """The same on one line, for JSON lines."""
+    return _UNSAFE.sub(_escape, json.dumps(document, ensure_ascii=False))
+
+
 def _escape(found: re.Match[str]) -> str:
     return json.dumps(found.group())[1:-1]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import drawn_seed, read_settings, settled, shared_flags
+from ..options import Files, drawn_seed, read_settings, settled, shared_flags
 from ..prompt import read_prompt
 from ..values import MODES, completing
 
@@ -22,6 +22,7 @@ DEFAULTS = {
 def chat(
     flags: dict[str, Any],
     prompt: Annotated[str | None, typer.Option("-p", "--prompt", metavar="TEXT", help="One turn, then leave.")] = None,
+    file: Files = None,
     rule: Annotated[
         str | None,
         typer.Option(
@@ -59,8 +60,8 @@ def chat(
         return found
 
     settings = settle()
-    interactive = prompt is None and sys.stdin is not None and sys.stdin.isatty()
-    text = None if interactive else read_prompt(prompt)
+    interactive = prompt is None and not file and sys.stdin is not None and sys.stdin.isatty()
+    text = None if interactive else read_prompt(prompt, file or ())
 
     from speccas.core.conversation import transcript as conversations
     from speccas.core.decoding.arms import parse_arm

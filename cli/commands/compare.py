@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import drawn_seed, read_settings, shared_flags
+from ..options import Files, drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
 from ..values import MODES, completing
 from ..view.safe import json_text
@@ -32,8 +32,9 @@ DEFAULTS = {"rule": ("token", "confidence"), "seed": drawn_seed}
 def compare(
     flags: dict[str, Any],
     prompt: Annotated[
-        str | None, typer.Argument(help="The prompt; piped text goes behind it, - is the pipe alone.")
+        str | None, typer.Argument(help="The prompt; files and piped text go behind it, - is the pipe alone.")
     ] = None,
+    file: Files = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,7 +70,7 @@ def compare(
     not in this version.
     """
     settings = read_settings({**flags, "rule": rule}, DEFAULTS)
-    text = read_prompt(prompt)
+    text = read_prompt(prompt, file or ())
 
     from speccas.core.decoding.arms import distinct, every_arm, parse_arm
 

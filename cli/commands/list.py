@@ -8,6 +8,10 @@ import typer
 from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
     from speccas.core.errors import SpeccasError
     from speccas.core.inventory.pairs import ListedPair, PairList
 
@@ -21,11 +25,31 @@ def list_pairs(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
     def warn(error: "SpeccasError") -> None:
         sys.stderr.write(f"warning: {one_line(error.message)}\n")
 
-    found = list_of_pairs(warn)
+    found = named_pairs(list_of_pairs(warn), warn)
     if as_json:
         print(json_text(found.as_json()))
     else:
         _show(found)
+
+
+def named_pairs(found: "PairList", warn: "Callable[[SpeccasError], None]") -> "PairList":
+    """The list with the default pair and the aliases of the config file; a file that cannot be read is told."""
+    from dataclasses import replace
+    from os import environ
+
+    from speccas.core.errors import SpeccasError
+    from speccas.core.files.config import aliases_in, config_file, read_config
+
+    path = config_file()
+    try:
+        config = read_config(path)
+        aliases = aliases_in(config, path)
+    except SpeccasError as error:
+        warn(error)
+        config, aliases = {}, {}
+    default = environ.get("SPECCAS_PAIR") or config.get("pair")
+    meant = None if default is None else aliases.get(str(default), str(default))
+    return replace(found, default_pair=meant, aliases=aliases)
 
 
 def what(row: "ListedPair") -> str:
@@ -35,6 +59,28 @@ def what(row: "ListedPair") -> str:
         return row.title
     where = "this processor" if made.here else f"another processor, {made.processor}"
     return f"made of {made.of} for {where}; {max(0.0, made.loss):.3f} nats from it"
+
+
+def show_files(console: "Console", found: "PairList") -> None:
+    """The models that other programs left here, each by the name that can be typed."""
+    from rich.text import Text
+
+    if not found.files:
+        return
+    console.print()
+    console.print(Text("files that are here already (--drafter NAME, --expert NAME):", style="dim"), soft_wrap=True)
+    width = max(len(one_line(each.program)) for each in found.files)
+    for each in found.files:
+        size = f"{each.bytes / 1e9:.2f} GB"
+        console.print(Text(f"{size:>10}  {each.program:<{width}}  {one_line(each.name)}"), soft_wrap=True)
+    console.print()
+
+
+def said_of_names(found: "PairList") -> list[str]:
+    """Which pair is taken where none is named, and the user's other names."""
+    lines = [] if found.default_pair is None else [f"default pair: {found.default_pair}"]
+    told = "; ".join(f"{name} is {pair}" for name, pair in found.aliases.items())
+    return [*lines, *([f"aliases: {told}"] if told else [])]
 
 
 def _show(found: "PairList") -> None:
@@ -67,6 +113,9 @@ def _show(found: "PairList") -> None:
         shown = shown.rstrip()
         shown = shown if cells(shown) <= room else clip(shown, room - 1) + "…"
         console.print(Text(shown, style=STYLES[look]), soft_wrap=True)
+    show_files(console, found)
+    for said in said_of_names(found):
+        console.print(Text(one_line(said)), soft_wrap=True)
     console.print(
         f"This machine has {found.memory_bytes / 1e9:.1f} GB of memory. `speccas pull PAIR` downloads a pair.",
         style="dim",

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import drawn_seed, read_settings, shared_flags
+from ..batch import read_prompts, run_batch
+from ..options import Files, drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
 from ..values import MODES, completing
 from ..view.safe import json_text
@@ -26,7 +27,14 @@ DEFAULTS = {"rule": ("exact",), "draft_tokens": "auto", "seed": drawn_seed}
 def run(
     flags: dict[str, Any],
     prompt: Annotated[
-        str | None, typer.Argument(help="The prompt; piped text goes behind it, - is the pipe alone.")
+        str | None, typer.Argument(help="The prompt; files and piped text go behind it, - is the pipe alone.")
+    ] = None,
+    file: Files = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Answer each line of a text, or each `prompt` of JSON lines; a line of JSON each."
+        ),
     ] = None,
     rule: Annotated[
         str | None,
@@ -56,7 +64,8 @@ def run(
     """Write one answer. In a pipe stdout is the bytes of the answer; on a terminal each token is coloured by where it
     came from, and the figures follow on stderr."""
     settings = read_settings({**flags, "rule": rule}, DEFAULTS)
-    text = read_prompt(prompt)
+    many = None if prompts is None else read_prompts(prompts, [prompt, file])
+    text = read_prompt(prompt, file or ()) if many is None else ""
 
     from speccas.core.decoding.arms import parse_arm
     from speccas.core.errors import UsageError
@@ -70,6 +79,8 @@ def run(
     arm = parse_arm(settings.rule[0])
     output = Output(view, why, trace, as_json, not no_live, quiet, force)
     output.require_new()
+    if many is not None:
+        raise typer.Exit(run_batch(settings, many, arm, output))
     with opened(settings) as pair:
         fold = answer(pair, settings, text, arm, output)
     if interrupted(fold):

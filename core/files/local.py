@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import NotInstalled, NotPulled, SpeccasError, UsageError
 from .cache import find, has_part
+from .found import find_file
 from .listing import SPLIT
 from .source import Source
 
@@ -24,6 +25,8 @@ def locate(source: Source, pull: str = "") -> Path:
             found = path.exists()
         except (OSError, RuntimeError) as error:  # a name too long, a home directory of nobody
             raise UsageError(f"{source.path}: {getattr(error, 'strerror', None) or error}", "check the path") from None
+        if not found and (other := find_file(source.path)) is not None:
+            return other
         if not found:
             raise UsageError(f"no such file: {path}", "check the path")
         return path

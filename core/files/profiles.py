@@ -11,7 +11,9 @@ import yaml
 from ..errors import UsageError
 from ..machine.processor import PROCESSORS
 from ..nearest import did_you_mean
+from .config import aliases
 from .fitted import FittedSource
+from .found import find_file
 from .known_pairs import profiles as profiles
 from .known_pairs import user_profiles as user_profiles
 from .source import REPOSITORY, SHA256, Source, parse_source
@@ -54,13 +56,16 @@ class Profile:
 
 
 def find_profile(name: str, processor: str | None = None) -> Profile:
-    """The pair of that name, with the files for this processor ("cpu", "gpu") where it names two, or with those that
-    fit here. Raises UsageError with the nearest name."""
+    """The pair of that name or alias, with the files for this processor ("cpu", "gpu") where it names two, or with
+    those that fit here. Raises UsageError with the nearest name."""
     known = profiles()
-    if name not in known:
-        guess = did_you_mean(name, known)
-        raise UsageError(f"there is no pair {name!r}", f"{guess}known pairs: {', '.join(known)}")
-    return read_profile(known[name], processor)
+    others = {} if name in known else aliases()
+    pair = others.get(name, name)
+    if pair not in known:
+        guess = did_you_mean(name, {**known, **others})
+        meant = f", which the alias {name!r} means" if pair != name else ""
+        raise UsageError(f"there is no pair {pair!r}{meant}", f"{guess}known pairs: {', '.join([*known, *others])}")
+    return read_profile(known[pair], processor)
 
 
 def read_profile(path: Path, processor: str | None = None) -> Profile:
@@ -155,10 +160,12 @@ def named(name: str, processor: str | None = None) -> tuple[str, dict[str, Sourc
     """
     if not is_pair(name):
         return name, {"model": parse_source(name)}
+    if name not in profiles() and name not in aliases() and find_file(name) is not None:
+        return name, {"model": parse_source(name)}
     pair = find_profile(name, processor)
     return pair.name, {"drafter": pair.drafter, "expert": pair.expert}
 
 
 def is_pair(name: str) -> bool:
     """Whether what was typed is meant as the name of a pair; else it is a file or a repository."""
-    return not (name.startswith("hf:") or name.lower().endswith(".gguf") or "/" in name or "\\" in name)
+    return not (":" in name or name.lower().endswith(".gguf") or "/" in name or "\\" in name)

@@ -1,12 +1,13 @@
 """Every pair by name, and what of it is on this machine. Asks no network."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import SpeccasError
 from ..files.fitted import FittedSource
+from ..files.found import found_files
 from ..files.local import LocalModel, local_model
 from ..files.profiles import profiles, read_profile
 from ..machine.memory import memory
@@ -57,11 +58,25 @@ class ListedPair:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A GGUF file that is here already: `name` can be typed wherever a file can, `program` keeps it there."""
+
+    name: str
+    path: str
+    bytes: int
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
 class PairList:
-    """The document of `list --json`."""
+    """The document of `list --json`. `default_pair`: None where the user chose none; `aliases` by name; `files`: models
+    that other programs left here."""
 
     memory_bytes: int
     pairs: tuple[ListedPair, ...]
+    default_pair: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[ListedFile, ...] = ()
     schema: int = 1
 
     def as_json(self) -> dict[str, Any]:
@@ -69,6 +84,9 @@ class PairList:
             "schema": self.schema,
             "memory_bytes": self.memory_bytes,
             "pairs": [asdict(each) for each in self.pairs],
+            "default_pair": self.default_pair,
+            "aliases": dict(self.aliases),
+            "files": [asdict(each) for each in self.files],
         }
 
 
@@ -81,7 +99,8 @@ def list_of_pairs(tell: Callable[[SpeccasError], None]) -> PairList:
             found.append(_listed(path, total))
         except SpeccasError as error:
             tell(error)
-    return PairList(total, tuple(found))
+    files = tuple(ListedFile(each.name, str(each.path), each.bytes, each.program) for each in found_files())
+    return PairList(total, tuple(found), files=files)
 
 
 def _listed(path: Path, total: int) -> ListedPair:

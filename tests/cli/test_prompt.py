@@ -144,3 +144,62 @@ def test_what_stands_in_the_place_of_stdin(script: str, clean: dict[str, str], s
         assert (done.returncode, done.stdout) == (2, "") and "more than 64 MiB" in done.stderr
     else:
         assert done.returncode == 0 and done.stdout.strip() and done.stderr == ""
+
+
+def test_files_stand_between_the_prompt_and_the_pipe(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    one, two, none = (tmp_path / name for name in ("one", "two", "none"))
+    one.write_bytes(b"\xef\xbb\xbfone\r\n")
+    two.write_text(" two\n\n")
+    none.write_text("\n")
+    ends.write(b"piped\n")
+    monkeypatch.setattr(sys, "stdin", ends.stdin)
+    assert read_prompt("Explain:", [one, none, two]) == "Explain:\n\none\n\n two\n\n\npiped"
+    monkeypatch.setattr(sys, "stdin", None)
+    assert read_prompt(None, [one]) == "one"
+    with pytest.raises(UsageError, match="the prompt is empty"):
+        read_prompt(None, [none])
+
+
+def test_a_file_that_cannot_be_the_prompt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    latin, long = tmp_path / "latin", tmp_path / "long"
+    latin.write_bytes(b"caf\xe9")
+    long.write_bytes(b"x" * 101)
+    monkeypatch.setattr("speccas.cli.prompt.MOST", 100)
+    for path, told in {
+        latin: "latin is not UTF-8: byte 0xe9 at offset 3", long: "long holds more than 0 MiB",
+        tmp_path: "cannot be read: is a directory", tmp_path / "no": "no cannot be read: no such file or directory",
+        Path("-"): "- cannot be read", Path("a\0b"): "is no name of a file", Path("x" * 300): "file name too long",
+    }.items():  # fmt: skip
+        with pytest.raises(UsageError, match=told):
+            read_prompt("hi", [path])
+
+
+@pytest.mark.tiny
+def test_files_through_the_command_line(speccas: Run, tmp_path: Path) -> None:
+    """`run`, `compare` and `chat` take them; the text of the system file is the system message."""
+    list_, how = tmp_path / "list.txt", tmp_path / "how.txt"
+    list_.write_text("red\nblue\n")
+    how.write_text("Answer in one word.\n")
+    few = ("-n", "3", "-k", "2", "--temperature", "0", "--min-p", "0")
+
+    def text(*words: str, stdin: str = "") -> str:
+        done = speccas(*words, *few, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    wanted = text("run", "Sort:\n\nred\nblue\n\ngreen", "--system", "Answer in one word.")
+    assert text("run", "Sort:", "-f", str(list_), "--system-file", str(how), stdin="green") == wanted
+    assert text("chat", "-q", "-p", "Sort:", "-f", str(list_), "--system-file", str(how), stdin="green") == wanted
+    both = ("--rule", "exact", "--json", "--file", str(list_), "-f", str(list_))
+    assert json.loads(text("compare", *both))["arms"][0]["tokens"] == 3
+    for words, told in {
+        ("--system", "a", "--system-file", str(how)): "--system and --system-file give two system messages",
+        ("--system-file", str(tmp_path / "none")): "none cannot be read: no such file or directory",
+        ("--system-file", os.devnull): "/dev/null is empty",
+        ("-f", str(tmp_path)): "cannot be read: is a directory",
+    }.items():
+        done = speccas("run", "Hello", *words)
+        assert (done.returncode, done.stdout) == (2, "") and told in done.stderr, words

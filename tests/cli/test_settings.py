@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speccas.cli.play import chosen_profile
-from speccas.cli.settings import CHECKS, Settings, read_config, resolve
+from speccas.cli.settings import CHECKS, Settings, resolve
 from speccas.core.errors import UsageError
+from speccas.core.files.config import read_config
 
 Layer = Mapping[str, Any]
 
