@@ -3,9 +3,9 @@
 All cores are often the wrong number: hyper-threads share a core's arithmetic, and some cores are slower than others.
 """
 
-import os
 from collections.abc import Mapping
 
+from ..machine.memory import usable_cores
 from ..runtime.llama import physical_cores
 from ..runtime.pair import Pair
 from .calibrate import times
@@ -23,8 +23,7 @@ def worth_trying(usable: int, physical: int) -> list[int]:
 
 def candidates() -> list[int]:
     """Those worth trying here."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return worth_trying(usable, physical_cores())
+    return worth_trying(usable_cores(), physical_cores())
 
 
 def tried(pair: Pair, counts: list[int]) -> dict[int, float]:

@@ -3,14 +3,12 @@
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-CGROUP = Path("/sys/fs/cgroup")
+from .container import cpu_quota, memory_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +23,9 @@ def memory() -> Memory:
     """Main memory, no more than the container that this runs in may use."""
     found = psutil.virtual_memory()
     total, available = int(found.total), int(found.available)
-    for limit, used in _cgroup_limits():
+    for limit, used in memory_limits():
         total, available = min(total, limit), min(available, max(0, limit - used))
     return Memory(total, available)
-
-
-def _cgroup_limits() -> Iterator[tuple[int, int]]:
-    """(limit, used) of a container, cgroup version 2 and 1."""
-    for limit, used in (
-        (CGROUP / "memory.max", CGROUP / "memory.current"),
-        (CGROUP / "memory/memory.limit_in_bytes", CGROUP / "memory/memory.usage_in_bytes"),
-    ):
-        with suppress(OSError, ValueError):  # "max" is no number: no limit
-            yield int(limit.read_text()), int(used.read_text())
 
 
 def resident() -> int:
@@ -65,5 +53,7 @@ def gpus() -> list[str]:
 
 
 def usable_cores() -> int:
-    """Logical cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Logical cores that this process may use: those it may run on, within the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))

@@ -13,7 +13,6 @@ from speccas.core.errors import DoesNotFit, Unavailable
 from speccas.core.files.local import locate
 from speccas.core.files.profiles import find_profile
 from speccas.core.headers.gguf import read_header
-from speccas.core.machine import memory as machine
 from speccas.core.machine.fit import Footprint, Room, estimate, largest_context, need, require_fit
 from tests.builders.models import QWEN_DRAFTER, QWEN_EXPERT, TINY
 
@@ -112,17 +111,6 @@ def test_a_gpu_has_room_of_its_own() -> None:
     assert not whole.fits(Room(1 << 40, whole.gpu // 2))
     with pytest.raises(DoesNotFit, match="the GPU has"):
         require_fit(models, 4096, Room(1 << 40, whole.gpu // 2))
-
-
-def test_memory_is_no_more_than_the_container_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = machine.memory()
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("5\n")
-    assert machine.memory().total == whole.total
-    (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
-    (tmp_path / "memory.current").write_text(f"{1 << 29}\n")
-    assert machine.memory() == machine.Memory(1 << 30, 1 << 29)
 
 
 def test_auto_is_a_context() -> None:
