@@ -21,6 +21,7 @@ from speccas.core.tune.advice import Remedy, SlowerAdvice, TunedNotice, slower_a
 from speccas.core.tune.store import Tuned, tuned_of
 
 from .better_files import FilesAdvice, better_after, better_when_off
+from .notes import load_notes
 from .settings import Settings
 from .view.safe import one_line
 from .view.theme import STYLES
@@ -77,6 +78,7 @@ def slower_text(advice: SlowerAdvice, files: FilesAdvice | None = None) -> str:
 def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
     """(text, status) of what is to be said before an answer."""
     lines = [(f"note: {text}", "quiet") for text in costs_of_going_back(pair.header("drafter"), pair.header("expert"))]
+    lines += [(f"note: {text}", "warning") for text in load_notes(pair)]
     if elsewhere := made_elsewhere(pair.profile):
         lines.append((f"note: {elsewhere}", "warning"))
     tuned = tuned_of(pair.profile)

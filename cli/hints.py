@@ -12,9 +12,7 @@ Facts = Mapping[str, Any]
 HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
     errors.ContextFull: "use a larger --ctx",
     errors.DiskFull: "free some space (speccas rm), or point HF_HOME at a larger disk",
-    errors.DoesNotFit: lambda facts: (
-        f"--ctx {facts['context']} is the largest that fits" if facts.get("context") else "use a smaller --ctx"
-    ),
+    errors.DoesNotFit: lambda facts: does_not_fit(facts.get("context")),
     errors.NameTaken: "give another name: --save-as NAME",
     errors.NoDial: lambda facts: f"write --rule {facts['rule']}",
     errors.NotASession: "give a file written by /save",
@@ -53,6 +51,14 @@ def install_hint(facts: Facts) -> str:
 
     line = extra_line(facts["extra"]) if "extra" in facts else package_line(facts["package"])
     return f"{line}, {facts['other']}" if facts.get("other") else line
+
+
+def does_not_fit(context: int | None) -> str:
+    """`context`: the largest that fits, 0 where none does; None where llama.cpp found out."""
+    if context is None:
+        return "use a smaller --ctx"
+    fits = f"--ctx {context} is the largest that fits" if context else "close other programs, or take a smaller pair"
+    return f"{fits}; --no-memory-check loads it all the same"
 
 
 def hint_of(error: SpeccasError) -> str:

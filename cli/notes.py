@@ -9,8 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from speccas.core.decoding.events import Finish
+from speccas.core.headers.architecture import trained_context
+from speccas.core.headers.check import swapped, times_as_large
 from speccas.core.optimize.store import made_elsewhere
 from speccas.core.record.metrics import Figures
+from speccas.core.runtime.backend import ROLES
 from speccas.core.runtime.pair import Pair
 from speccas.core.runtime.prompt import folds_system
 
@@ -27,6 +30,19 @@ def prompt_notes(pair: Pair, system: str, raw: bool) -> list[str]:
     if system and folds_system(pair):
         return ["the chat template has no place for a system message: it stands at the head of the first message"]
     return []
+
+
+def load_notes(pair: Pair) -> list[str]:
+    """What is to be known of a pair as it was loaded: models that are the wrong way round, or that read on behind what
+    they were trained for."""
+    drafter, expert = (pair.files[role] for role in ROLES)
+    notes = swapped(times_as_large(drafter.header, expert.header, (drafter.bytes, expert.bytes)))
+    for role, file in pair.files.items():
+        trained = trained_context(file.header)
+        if pair.context > trained:
+            what = f"the {role} was trained for {trained:,} tokens, and the context has {pair.context:,}"
+            notes.append(f"{what}: behind those it may write nonsense")
+    return notes
 
 
 def empty_notes(arms: Sequence[Figures]) -> list[str]:

@@ -37,7 +37,7 @@ Sink = Callable[[Event], None]
 
 
 def load_options(s: Settings) -> LoadOptions:
-    return LoadOptions(s.ctx, s.threads, s.gpu_layers, s.drafter_gpu_layers)
+    return LoadOptions(s.ctx, s.threads, s.gpu_layers, s.drafter_gpu_layers, not s.no_memory_check)
 
 
 def sampling_of(s: Settings) -> Sampling:

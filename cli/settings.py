@@ -122,6 +122,9 @@ class Settings:
     )
     gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The expert's layers on the GPU.", told={-1: "all"}))
     drafter_gpu_layers: int = setting(-1, whole(-1, 10_000), Flag("The drafter's layers on the GPU.", told={-1: "all"}))
+    no_memory_check: bool = setting(
+        False, truth, Flag("Load the pair even where it seems not to fit into memory.", switch=True)
+    )
     sources: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 

@@ -37,6 +37,8 @@ class Served:
     """The answers do not say how long the file is."""
     statuses: list[int] = field(default_factory=list)
     """Statuses to answer with before the file is served."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers of such an answer."""
 
     @property
     def sha256(self) -> str:
@@ -73,6 +75,8 @@ class Hub:
         self.resume = threading.Event()
         self.token = ""
         """Where set, every request to the hub itself must bring it."""
+        self.refusals: list[tuple[int, dict[str, str]]] = []
+        """Statuses and headers that the hub itself answers with first."""
         self.url = ""
         self.files_url = ""
 
@@ -140,7 +144,9 @@ def _handler(hub: Hub, host: str) -> type[BaseHTTPRequestHandler]:
             file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
             name = (api or file or [None, ""])[1]
             repo = hub.repositories.get(name or "")
-            if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
+            if hub.refusals and (api or file):
+                self.say(*hub.refusals.pop(0))
+            elif hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
                 self.say(401, {"X-Error-Message": "Invalid credentials in Authorization header"})
             elif repo is None or repo.private:
                 self.say(404 if self.headers.get("Authorization") else 401, {"X-Error-Code": "RepoNotFound"})
@@ -192,7 +198,7 @@ def _handler(hub: Hub, host: str) -> type[BaseHTTPRequestHandler]:
             owner, name, path = unquote(urlsplit(self.path).path).lstrip("/").split("/", 2)
             file = hub.repositories[f"{owner}/{name}"].files[path]
             if file.statuses:
-                self.say(file.statuses.pop(0))
+                self.say(file.statuses.pop(0), file.headers)
                 return
             total, first, last = len(file.data), 0, len(file.data) - 1
             span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))

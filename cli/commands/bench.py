@@ -150,7 +150,7 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
     from speccas.core.bench.run_directory import OtherRun, bench_facts, build, check_manifest
     from speccas.core.headers.memory import costs_of_going_back
 
-    from ..notes import made_notes, prompt_notes
+    from ..notes import load_notes, made_notes, prompt_notes
     from ..play import manifest_of, opened
     from ..view.bench import progress
     from ..view.theme import make_console
@@ -167,7 +167,7 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
         facts = bench_facts(conditions, run.suite, run.items, run.plan.arms, run.plan.repeats, run.ks, run.allow_code)
         facts["notes"] += prompt_notes(pair, conditions.system, conditions.raw)
         facts["notes"] += costs_of_going_back(pair.header("drafter"), pair.header("expert"))
-        facts["notes"] += made_notes(pair)
+        facts["notes"] += [*load_notes(pair), *made_notes(pair)]
         if run.peer:
             with_peer(bench, facts)
         manifest = check_manifest(directory, manifest_of(pair, run.settings).as_json(), facts, resume)

@@ -39,10 +39,12 @@ def pull(
     """Download a pair, or one model. What is here stays and needs no network; a download that was cut off goes on;
     every byte is checked against the hub's SHA-256. Prints the paths, drafter first."""
     from speccas.core.files.profiles import named
+    from speccas.core.files.source import of_hub
 
     from ..view.plain import write_path
     from ..view.theme import make_console
 
+    name = of_hub(name)
     label, sources = named(name, wanted_processor(name, for_))
     aside = make_console(stderr=True)
     if not quiet:
@@ -64,6 +66,7 @@ def fetch(
     would be downloaded, and returns nothing where something would. Raises every error of the hub."""
     from speccas.core.files.cache import find
     from speccas.core.files.local import locate
+    from speccas.core.files.network import require_network
 
     from ..view.safe import one_line
     from ..view.transfers import Transfers
@@ -75,6 +78,7 @@ def fetch(
             aside.print("everything is here: nothing to download")
         return [paths[role] if role in paths else have[role].paths[0] for role in sources]
 
+    require_network()  # before huggingface_hub reads the environment
     from speccas.core.files import hub
 
     if not dry_run:  # noted in the lock, so that it is known whose files they are

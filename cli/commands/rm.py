@@ -24,10 +24,12 @@ def rm(
     from speccas.core.errors import UsageError
     from speccas.core.files.administration import pulled_for, remove_model
     from speccas.core.files.profiles import find_profile, is_pair, named
+    from speccas.core.files.source import of_hub
     from speccas.core.optimize.store import optimized_of
 
     from ..view.safe import one_line
 
+    name = of_hub(name)
     label, sources = named(name)
     if is_pair(name) and optimized_of(find_profile(name)) is not None:
         remove_pair(find_profile(name))

@@ -133,7 +133,7 @@ def search(
     from speccas.core.tune.search import TooFewPrompts
 
     from ..better_files import files_advice
-    from ..notes import prompt_notes, say_notes
+    from ..notes import load_notes, prompt_notes, say_notes
     from ..play import manifest_of, opened
     from ..view.bench import progress
     from ..view.tune import known_line, show_curve, show_round, show_threads
@@ -151,7 +151,7 @@ def search(
         bench = Bench(pair, Plan((), 1, settings.seed), plan.items, conditions, plan.allow_code, load_seconds)
         prepared = prepare(plan, bench, file.path.parent, manifest_of(pair, settings).as_json(), resume)
         if not quiet:
-            say_notes(aside, prompt_notes(pair, conditions.system, conditions.raw))
+            say_notes(aside, [*load_notes(pair), *prompt_notes(pair, conditions.system, conditions.raw)])
             show_threads(aside, prepared.times.threads, pair.expert.threads)
             better = files_advice(pair, dear_of(pair, prepared.times.curve))
             show_curve(aside, prepared.times.curve, pair, prepared.left_out, better)

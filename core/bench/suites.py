@@ -192,16 +192,19 @@ def download(name: str) -> bytes:
     hint = f"or get {hosted.where}, and give the file"
     if hosted.file is None:
         raise Unavailable(f"{name} is not on the hub", hint.removeprefix("or "))
-    from huggingface_hub import hf_hub_download
-
-    from ..files.hub import told
+    from ..files.network import require_network
     from ..files.source import Source
 
     try:
+        require_network()
+        from huggingface_hub import hf_hub_download
+
+        from ..files.hub import told
+
         with told(Source(hf=hosted.repo)):
             path = hf_hub_download(hosted.repo, hosted.file, repo_type="dataset")
     except SpeccasError as error:
-        raise type(error)(f"{name}: {error.message}", f"go online, {hint}") from None
+        raise type(error)(f"{name}: {error.message}", f"{error.hint or 'go online'}, {hint}") from None
     return json_lines(read_parquet(path, hint))
 
 

@@ -17,6 +17,7 @@ from platformdirs import user_state_path
 from ..atomic import atomic_write, locked
 from ..errors import SpeccasError
 from .listing import RemoteFile, check_name, choose
+from .network import constants
 from .source import COMMIT, SHA256, Source
 
 SCHEMA = 1
@@ -96,9 +97,7 @@ def changing_lock() -> Iterator[dict[str, Entry]]:
 
 def cache_dir() -> Path:
     """The shared cache (HF_HUB_CACHE, HF_HOME)."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
+    return Path(constants().HF_HUB_CACHE)
 
 
 def repository_dir(repo: str) -> Path:

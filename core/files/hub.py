@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import shutil
+import ssl
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url
+from huggingface_hub import HfApi, ModelInfo, constants, get_token, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -20,6 +23,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import are_symlinks_supported
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, logging
 
 from ..errors import AccessRefused, DiskFull, DoesNotFit, IntegrityError, SpeccasError, Unavailable, UsageError
@@ -27,8 +31,10 @@ from ..headers.gguf import MAX_HEADER, Header, Truncated, parse_header
 from .cache import PART, Entry, cache_dir, changing_lock, find, repository_dir
 from .listing import RemoteFile, check_name, choose
 from .local import hash_file
+from .network import proxy_of, refused_by_proxy, silence
+from .patience import asked_for, require_short
 from .source import COMMIT, SHA256, Source
-from .transfer import FULL, TRANSPORT_ERRORS, fetch, first_bytes
+from .transfer import FULL, TRANSPORT_ERRORS, TRIES, fetch, first_bytes
 
 logging.set_verbosity(logging.ERROR)  # its warnings repeat what a server sends; ours are errors with a hint
 
@@ -70,6 +76,12 @@ class Job:
     def part(self) -> Path:
         return self.blob.with_name(self.blob.name + PART)
 
+    @property
+    def place(self) -> Path:
+        """Where it is found: a link to the blob, or in a cache without links the file itself."""
+        root = repository_dir(self.remote.repo) / "snapshots" / self.remote.commit
+        return root.joinpath(*self.file.path.split("/"))
+
 
 def look_up(source: Source) -> Remote:
     """What a hub source is at the moment: one request. Raises every error of `told` and of `choose`, and IntegrityError
@@ -78,7 +90,7 @@ def look_up(source: Source) -> Remote:
         check_name(source.revision)
     with told(source):
         try:
-            info = HfApi().model_info(source.hf, revision=source.revision or None, files_metadata=True, timeout=TIMEOUT)
+            info = _asked(source)
             files = [
                 RemoteFile(each.rfilename, each.size or 0, (each.lfs.sha256 if each.lfs else "") or "")
                 for each in info.siblings or ()
@@ -105,10 +117,24 @@ def look_up(source: Source) -> Remote:
     return Remote(source.hf, source.revision, str(info.sha), chosen, known, licence, bool(info.gated))
 
 
+def _asked(source: Source) -> ModelInfo:
+    """The hub's answer; where it is busy, again after the time that it asks for."""
+    for left in reversed(range(TRIES)):
+        try:
+            return HfApi().model_info(source.hf, revision=source.revision or None, files_metadata=True, timeout=TIMEOUT)
+        except HfHubHTTPError as error:
+            seconds = asked_for(error.response.headers) if error.response.status_code == 429 else None
+            require_short(seconds, get_token() is not None)
+            if seconds is None or not left:
+                raise
+            time.sleep(seconds)
+    raise AssertionError
+
+
 def plan(remotes: Sequence[Remote]) -> list[Job]:
     """What is to be had, and how much of it is here."""
     jobs = [Job(remote, file, 0) for remote in remotes for file in remote.files]
-    return [replace(job, here=min(job.file.bytes, max(_size(job.blob), _size(job.part)))) for job in jobs]
+    return [replace(job, here=min(job.file.bytes, max(map(_size, (job.blob, job.part, job.place))))) for job in jobs]
 
 
 def _size(path: Path) -> int:
@@ -168,16 +194,32 @@ def _have(job: Job, tell: Tell) -> None:
         for part in job.blob.parent.glob("*" + PART):  # of a file that has changed since
             if part.name.removesuffix(PART) not in remote.known:
                 part.unlink(missing_ok=True)
-        if job.blob.exists() and hash_file(job.blob, lambda done: tell(file.path, done, file.bytes)) != file.sha256:
-            job.blob.unlink()  # another program's, or damaged since
-        if not job.blob.exists():
+        for old in (job.blob, *([] if job.place.is_symlink() else [job.place])):
+            if old.exists() and hash_file(old, lambda done: tell(file.path, done, file.bytes)) != file.sha256:
+                old.unlink()  # another program's, or damaged since
+        if not (job.blob.exists() or job.place.exists()):
             url = hf_hub_url(remote.repo, file.path, revision=remote.commit)
             fetch(url, build_hf_headers(), job.part, file, lambda done: tell(file.path, done, file.bytes))
             os.replace(job.part, job.blob)  # noqa: PTH105 - atomic on Windows too
+        if not job.place.exists() and not _linked(job) and not _links_work():
+            job.place.parent.mkdir(parents=True, exist_ok=True)
+            job.blob.replace(job.place)
     # Asks for the file's ETag, finds the blob of that name, and links it into the snapshot.
     path = Path(hf_hub_download(remote.repo, file.path, revision=remote.commit, cache_dir=cache_dir()))
     if path.is_symlink() and not path.samefile(job.blob):
         raise IntegrityError(f"the hub names another file for {file.path} than its listing does", "pull again later")
+
+
+def _links_work() -> bool:
+    """Whether the cache can have symbolic links (on Windows few users may make them)."""
+    with warnings.catch_warnings(action="ignore"):  # it says at length what becomes of a cache without them
+        return are_symlinks_supported(cache_dir())
+
+
+def _linked(job: Job) -> bool:
+    """Whether a snapshot is linked to the blob already: it cannot be moved then."""
+    snapshots = repository_dir(job.remote.repo) / "snapshots"
+    return any(each.is_symlink() and each.resolve() == job.blob.resolve() for each in snapshots.rglob("*"))
 
 
 def _remember_branch(remote: Remote) -> None:
@@ -231,23 +273,41 @@ def told(source: Source) -> Iterator[None]:
         raise UsageError(f"{repo} has no revision {source.revision!r}", f"see {page}/tree/main") from None
     except RemoteEntryNotFoundError:
         raise UsageError(f"{repo} no longer has that file", f"see {page}/tree/main") from None
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError):
-        reason = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else f"{constants.ENDPOINT} does not answer"
-        raise Unavailable(f"{source} is not on this machine, and {reason}", "pull it while online") from None
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        offline = "HF_HUB_OFFLINE is set", "pull it while online"
+        why, hint = offline if constants.is_offline_mode() else silence(constants.ENDPOINT, error)
+        raise Unavailable(f"{source} is not on this machine, and {why}", hint) from None
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
             raise AccessRefused(
                 f"the hub refuses access to {repo} ({status})", "`hf auth login`, or set HF_TOKEN to a valid token"
             ) from None
-        raise Unavailable(f"the hub answered {status} for {repo}", "try again later") from None
+        raise Unavailable(*_refusal(status, repo)) from None
+    except UnicodeError:
+        raise Unavailable("the saved token is no token: it is not ASCII", "`hf auth login`, or set HF_TOKEN") from None
     except HFValidationError as error:
         raise UsageError(f"{repo!r} is no repository name: {error}", "write hf:owner/repo") from None
     except TRANSPORT_ERRORS as error:
-        raise Unavailable(
-            f"{constants.ENDPOINT} does not answer: {type(error).__name__}", "check the network, or HF_ENDPOINT"
-        ) from None
+        raise Unavailable(*silence(constants.ENDPOINT, error)) from None
+    except ssl.SSLError as error:
+        what = f"the certificates of this machine cannot be used: {error.reason or type(error).__name__}"
+        raise Unavailable(what, "check SSL_CERT_FILE and SSL_CERT_DIR") from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         kind = DoesNotFit if error.errno in FULL else SpeccasError
         raise kind(f"{where}{error.strerror or error}", "the cache is where HF_HOME points") from None
+
+
+def _refusal(status: int, repo: str) -> tuple[str, str]:
+    """What an answer of this status means, and what to do."""
+    if status == 407:
+        return refused_by_proxy(proxy_of(constants.ENDPOINT))
+    if status == 511:
+        return "the network asks you to log in before it lets anything through (511)", "open a browser, then try again"
+    if status == 429:
+        return (
+            f"the hub is asked too often ({status})",
+            "try again later; with a token (`hf auth login`) more is allowed",
+        )
+    return f"the hub answered {status} for {repo}", "try again later"

@@ -14,7 +14,13 @@ from itertools import groupby
 from ..errors import IntegrityError, UsageError
 
 DEFAULT_QUANTS = ("Q4_K_M", "Q4_0", "Q8_0")  # tried in this order when none is named
-SIDECARS = ("mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-", "assistant")
+COMPANION = re.compile(
+    r"(?:mmproj|imatrix|mtp-|eagle3-|dflash-|dspark-|assistant-)|.*(?:^|[-._])mmproj(?:[-._]|$)", re.IGNORECASE
+)
+"""Names of files that go with a model. Legal-Assistant and Foo-MTP are models: only the start of a name tells. An image
+projector may be named after its model as well."""
+IMPORTANCE = re.compile(r".*[-._]imatrix(?:[-._]\w+)?\.gguf", re.IGNORECASE)
+"""Importance matrices are named after their model too, which has its quant in its name."""
 SPLIT = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf", re.IGNORECASE)
 QUANT = re.compile(
     r"(?:^|[-._/])((?:UD-)?(?:I?Q\d\w*|BF16|F16|F32|TQ\d_\d|MXFP4\w*|NVFP4))(?=[.-])", re.IGNORECASE | re.ASCII
@@ -57,6 +63,11 @@ def choose(files: Iterable[RemoteFile], repo: str, quant: str = "", pattern: str
     every = _models(files)
     full = [group for group in every if any(_full(file.path, pattern) for file in group)]
     models = [group for group in every if group in full or not _sidecar(group[0].path)]
+    if not models and every:
+        raise UsageError(
+            f"{repo} holds no GGUF model, only what goes with one: {_offer(every)}",
+            "name another repository, or one of these files in full",
+        )
     if not models:
         raise UsageError(f"{repo} holds no GGUF model", "name a repository with .gguf files")
     wanted = quant or pattern
@@ -101,13 +112,15 @@ def _parts(group: Sequence[RemoteFile]) -> int:
 
 
 def _sidecar(path: str) -> bool:
-    name = path.rpartition("/")[2].lower()
-    return any(word in name for word in SIDECARS)
+    name = path.rpartition("/")[2]
+    if COMPANION.match(name):
+        return True
+    return IMPORTANCE.fullmatch(name) is not None and QUANT.search(name) is None
 
 
 def _full(path: str, name: str) -> bool:
     """Whether a file is named in full: it is taken whatever it is."""
-    return name in (path, path.rpartition("/")[2])
+    return bool(name) and name in (path, path.rpartition("/")[2])
 
 
 def _named(path: str, pattern: str) -> bool:

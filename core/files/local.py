@@ -2,16 +2,17 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..errors import NotInstalled, NotPulled, SpeccasError, UsageError
+from ..errors import IntegrityError, NotInstalled, NotPulled, SpeccasError, UsageError
 from .cache import find, has_part
 from .found import find_file
 from .listing import SPLIT
-from .source import Source
+from .source import Source, repository
 
 BLOCK = 1 << 20  # bytes
 
@@ -28,7 +29,9 @@ def locate(source: Source, pull: str = "") -> Path:
         if not found and (other := find_file(source.path)) is not None:
             return other
         if not found:
-            raise UsageError(f"no such file: {path}", "check the path")
+            name = repository(source.path)
+            hint = f"check the path; for a model of the hub write {name}" if name else "check the path"
+            raise UsageError(f"no such file: {path}", hint)
         return path
     if source.package:
         try:
@@ -47,13 +50,28 @@ def locate(source: Source, pull: str = "") -> Path:
     return entry.paths[0]
 
 
+def require_parts(path: Path) -> Path:
+    """The path. Raises IntegrityError where it is the first part of a split model, and another is not beside it."""
+    split = SPLIT.fullmatch(path.name)
+    if split is not None and int(split["part"]) == 1:
+        missing = next((name for name in _parts(split) if not path.with_name(name).is_file()), None)
+        if missing is not None:
+            what = f"{path} is split over {int(split['parts'])} files, and {missing} is not beside it"
+            raise IntegrityError(what, "have every part in one folder")
+    return path
+
+
+def _parts(split: re.Match[str]) -> Iterator[str]:
+    """The names of all parts."""
+    return (f"{split['stem']}-{part:05}-of-{split['parts']}.gguf" for part in range(1, int(split["parts"]) + 1))
+
+
 def size_of(path: Path) -> int:
     """Bytes of a model on this machine: of its file, or of every part of a split one."""
     split = SPLIT.fullmatch(path.name)
     if not split:
         return path.stat().st_size
-    names = (f"{split['stem']}-{part:05}-of-{split['parts']}.gguf" for part in range(1, int(split["parts"]) + 1))
-    return sum(part.stat().st_size for part in map(path.with_name, names) if part.is_file())
+    return sum(part.stat().st_size for part in map(path.with_name, _parts(split)) if part.is_file())
 
 
 def hash_file(path: Path, tell: Callable[[int], None] = lambda done: None) -> str:

@@ -159,7 +159,8 @@ def named(name: str, processor: str | None = None) -> tuple[str, dict[str, Sourc
     Raises UsageError.
     """
     if not is_pair(name):
-        return name, {"model": parse_source(name)}
+        source = parse_source(name)
+        return source.key if source.hf else name, {"model": source}
     if name not in profiles() and name not in aliases() and find_file(name) is not None:
         return name, {"model": parse_source(name)}
     pair = find_profile(name, processor)

@@ -2,8 +2,10 @@
 in a profile.
 """
 
+import os
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from ..errors import UsageError
 
@@ -11,6 +13,13 @@ from ..errors import UsageError
 REPOSITORY = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+PAGE = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>[^/]+/[^/:?#]+)"
+    r"(?::(?P<quant>[^/?#]+)|/(?:blob|resolve|tree)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]+?))?)?/?(?:[?#].*)?"
+)
+"""The address of a repository, or of a file in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +49,29 @@ class Source:
 
 
 def parse_source(text: str) -> Source:
-    """A source as typed: a path, or hf:owner/repo[:QUANT] (or [:FILE.gguf]). Raises UsageError."""
-    if not text.startswith("hf:"):
+    """A source as typed: a path, hf:owner/repo[:QUANT] (or [:FILE.gguf]), or the address of a repository or of a file
+    in one, as a browser shows it. Raises UsageError."""
+    page = PAGE.fullmatch(text)
+    if page is None and not text.startswith("hf:"):
         return Source(path=text)
     repo, _, rest = text.removeprefix("hf:").partition(":")
+    revision = ""
+    if page is not None:
+        repo, rest, revision = page["repo"], unquote(page["file"] or page["quant"] or ""), page["revision"] or ""
     if not REPOSITORY.fullmatch(repo) or ".." in repo:
         raise UsageError(f"{text!r} names no repository", "write hf:owner/repo or hf:owner/repo:Q4_K_M")
-    return Source(hf=repo, file=rest) if rest.lower().endswith(".gguf") else Source(hf=repo, quant=rest)
+    pinned = "" if revision == "main" else revision
+    if rest.lower().endswith(".gguf"):
+        return Source(hf=repo, file=rest, revision=pinned)
+    return Source(hf=repo, quant=rest, revision=pinned)
+
+
+def of_hub(text: str) -> str:
+    """What was typed where only models of a hub can be meant: with the `hf:` that was left out, unless it is a path
+    that is here."""
+    return text if os.path.lexists(text.partition(":")[0]) else repository(text) or text
+
+
+def repository(text: str) -> str:
+    """`owner/repo[:QUANT]` with the `hf:` that was left out; "" where the text is no such name."""
+    return f"hf:{text}" if REPOSITORY.fullmatch(text.partition(":")[0]) and ".." not in text else ""

@@ -20,6 +20,8 @@ from huggingface_hub.utils import get_session, hf_raise_for_status
 from ..errors import DoesNotFit, IntegrityError, Unavailable
 from .listing import RemoteFile
 from .local import BLOCK
+from .network import proxy_of
+from .patience import asked_for, require_short
 
 # huggingface_hub's own HTTP client: its errors come through
 _http: Any = importlib.import_module("httpx" if huggingface_hub.__version__.startswith("1.") else "httpx2")
@@ -71,7 +73,7 @@ class _Transfer:
     def run(self, url: str, headers: dict[str, str]) -> None:
         left, wait = TRIES, WAIT
         while self.done < self.file.bytes:
-            before, reason = self.done, "the connection was closed early"
+            before, reason, asked = self.done, "the connection was closed early", None
             try:
                 self.request(url, headers)
             except HfHubHTTPError as error:
@@ -85,8 +87,11 @@ class _Transfer:
                 if status not in RETRIED:
                     raise
                 reason = f"the server answered {status}"
+                asked = asked_for(error.response.headers) if status == 429 else None
+                require_short(asked, "authorization" in headers)
             except TRANSPORT_ERRORS as error:
-                reason = str(error) or type(error).__name__
+                reason, proxy = str(error) or type(error).__name__, proxy_of(url)
+                reason += f" (through the proxy of {proxy})" if proxy else ""
             if self.done >= self.file.bytes:
                 break
             if self.done >= before + PROGRESS:
@@ -98,7 +103,7 @@ class _Transfer:
                     f"{self.file.path}: {reason}, at {self.done:,} of {self.file.bytes:,} bytes",
                     "what came so far is kept: run the same command again to go on",
                 )
-            time.sleep(wait)
+            time.sleep(wait if asked is None else asked)
             wait *= 2
         found = self.hash.hexdigest()
         if found != self.file.sha256:

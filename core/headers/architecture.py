@@ -1,29 +1,58 @@
 """What a GGUF header says of a model: whether it writes text, its trained context, how large its cache is."""
 
 import hashlib
+import re
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CannotPair
+from ..errors import CannotPair, UsageError
 from .gguf import Header
+from .weights import number
 
 DEFAULT_CONTEXT = 4096
 
 
+HEADS = frozenset({"dflash", "dspark", "eagle", "eagle2", "eagle3", "gemma4-assistant", "hydra", "medusa", "mtp"})
+"""Architectures that read another model's hidden states: without that model they write nothing."""
+OTHERS = {
+    "clip": "reads images for another model",
+    "pockettts": "speaks",
+    "qwen3tts": "speaks",
+    "t5": "needs an encoder",
+    "t5encoder": "makes embeddings",
+    "wavtokenizer-dec": "speaks",
+    "whisper": "hears",
+}
+"""What else a GGUF file may hold, and what that does."""
+DIFFUSION = frozenset({"dream", "llada", "llada-moe", "rnd1"})
+EMBEDDINGS = re.compile(r"bert|[-_]embed(?:ding)?$")
+
+
 def require_language_model(header: Header, path: Path | str) -> None:
-    """Raises CannotPair where a whole, readable GGUF is no model that writes text."""
+    """Raises CannotPair where a whole, readable GGUF is no model that writes text, UsageError where it is a later part
+    of one that is split over files."""
     kind = header.architecture
     what = ""
+    part, parts = (number(header, f"split.{key}", prefixed=False) for key in ("no", "count"))
+    if 0 < part < parts:
+        raise UsageError(f"{path} is part {part + 1} of a model split over {parts} files", "give the first of them")
+    layers, guessing = (number(header, key) for key in ("block_count", "nextn_predict_layers"))
     if not kind:
         what = "names no architecture"
     elif header.metadata.get("general.type", "model") != "model":
         what = f"is of type {header.metadata['general.type']!r}"
+    elif kind in HEADS or 0 < layers <= guessing:
+        what = f"({kind}) is a head: it reads the hidden states of the model it was made for"
+    elif kind in OTHERS:
+        what = f"({kind}) {OTHERS[kind]}"
+    elif kind in DIFFUSION or header.metadata.get(f"{kind}.attention.causal") is False:
+        what = f"({kind}) does not write one token after another"
+    elif f"{kind}.pooling_type" in header.metadata or EMBEDDINGS.search(kind):
+        what = f"({kind}) makes embeddings"
     elif "tokenizer.ggml.tokens" not in header.metadata:
         what = f"({kind}) has no vocabulary"
-    elif f"{kind}.pooling_type" in header.metadata or "bert" in kind or kind in {"t5", "t5encoder", "clip"}:
-        what = f"({kind}) makes embeddings or needs an encoder"
     if what:
         raise CannotPair(
             f"{path} {what}: it is no language model that writes text", "give a GGUF of a chat or text model"

@@ -8,7 +8,8 @@ from .architecture import require_language_model, template, template_hash, train
 from .gguf import Header
 from .memory import costs_of_going_back
 from .mixture import never_batches
-from .vocabulary import Relation, Tokens, VocabularyMap, compare, require_pair
+from .vocabulary import Relation, Tokens, VocabularyMap, compare, require_distinct, require_pair
+from .weights import active_share, is_split
 
 REFUSED = "cannot be paired"
 NARROW = 3.0  # an expert fewer times as large leaves little to win
@@ -60,7 +61,7 @@ class PairCheck:
     tokenizer: tuple[Difference, ...]
     template: tuple[Difference, ...]
     ratio: float
-    """Parameters of the expert for each one of the drafter (bytes, where a model is split over files)."""
+    """Parameters of the expert that a token uses, for each one of the drafter (bytes, where a model is split)."""
     remarks: tuple[str, ...]
     chat_template: bool = True
     """Whether the expert has one."""
@@ -82,15 +83,14 @@ class PairCheck:
 def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5) -> PairCheck:
     """The verdict on a pair, with up to `most` differing tokens; `sizes` are the bytes of the two files (of all parts).
 
-    Raises CannotPair where one is no language model.
+    Raises CannotPair where one is no language model, IntegrityError where one has two tokens of one text.
     """
     for header in (drafter, expert):
         require_language_model(header, header.file)
+        require_distinct(Tokens.of(header), header.file)
     vocabulary = compare(Tokens.of(drafter), Tokens.of(expert))
     problem = _problem(vocabulary)
-    split = any(header.metadata.get("split.count", 1) != 1 for header in (drafter, expert))
-    small, large = sizes if split else (drafter.parameters, expert.parameters)
-    ratio = large / max(1, small)
+    ratio = times_as_large(drafter, expert, sizes)
     return PairCheck(
         REFUSED if problem else str(vocabulary.relation),
         problem or MEANING[vocabulary.relation],
@@ -103,6 +103,21 @@ def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5
         tuple(_remarks(drafter, expert, ratio, vocabulary.relation)),
         bool(template(expert)),
     )
+
+
+def times_as_large(drafter: Header, expert: Header, sizes: tuple[int, int]) -> float:
+    """Parameters of the expert that a token uses, for each one of the drafter; bytes, where a model is split over
+    files. `sizes`: bytes of the two files (of all parts)."""
+    split = any(is_split(header) for header in (drafter, expert))
+    small, large = sizes if split else (drafter.parameters, expert.parameters)
+    return large * active_share(expert) / max(1.0, small * active_share(drafter))
+
+
+def swapped(ratio: float) -> list[str]:
+    """The line for a drafter that is larger than its expert."""
+    if ratio >= 1:
+        return []
+    return [f"the drafter is {1 / max(ratio, 1e-9):.1f} times as large as the expert: are they the wrong way round?"]
 
 
 def _problem(vocabulary: VocabularyMap) -> str:
@@ -159,10 +174,8 @@ def _template(drafter: Header, expert: Header) -> list[Difference]:
 
 
 def _remarks(drafter: Header, expert: Header, ratio: float, relation: Relation) -> list[str]:
-    remarks = []
-    if ratio < 1:
-        remarks.append("the drafter is the larger of the two: are they the wrong way round?")
-    elif ratio < NARROW:
+    remarks = swapped(ratio)
+    if 1 <= ratio < NARROW:
         remarks.append(f"the expert is only {ratio:.1f} times as large: drafting often costs more than it saves")
     if not template(expert):
         remarks.append("no chat template in the expert's file: a prompt is sent as it is, to both models")
@@ -176,7 +189,16 @@ def _remarks(drafter: Header, expert: Header, ratio: float, relation: Relation) 
     short, long = trained_context(drafter), trained_context(expert)
     if short < long:
         remarks.append(f"the drafter was trained for {short:,} tokens, the expert for {long:,}")
+    for what, header in (("drafter", drafter), ("expert", expert)):
+        if (share := active_share(header)) < 1:
+            active, every = (_written(count) for count in (share * header.parameters, header.parameters))
+            remarks.append(f"of the {what}'s {every} parameters a token uses {active}: it is judged by those")
     return [*remarks, *never_batches(expert, "the expert"), *costs_of_going_back(drafter, expert)]
+
+
+def _written(count: float) -> str:
+    """`3.3 billion`, `135 million`."""
+    return f"{count / 1e9:.1f} billion" if count >= 1e9 else f"{count / 1e6:.1f} million"
 
 
 def _said(value: object) -> str:

@@ -309,6 +309,20 @@ def _shared(drafter: Tokens, expert: Tokens) -> dict[int, int]:
     return found
 
 
+def require_distinct(tokens: Tokens, file: str) -> None:
+    """Raises IntegrityError where two tokens have the same text (up to a zero byte): llama.cpp aborts on such a file.
+    It gives those without a text one of their own."""
+    seen: dict[bytes, int] = {}
+    for token, text in enumerate(tokens.texts):
+        written = text.partition(b"\0")[0]
+        if written and seen.setdefault(written, token) != token:
+            both = f"{seen[written]:,} and {token:,}"
+            raise IntegrityError(
+                f"{file}: the tokens {both} have the same text {show(written)}, which llama.cpp does not take",
+                "take another conversion of the model",
+            )
+
+
 def require_pair(vocabulary: VocabularyMap, drafter: str, expert: str) -> None:
     """Raises CannotPair, with the first differing tokens, where drafts could hardly ever be the expert's tokens."""
     shared = vocabulary.shared

@@ -3,6 +3,7 @@
 At a token a step a model is at the limit of the memory, so these bytes say what a step costs on any machine.
 """
 
+import math
 import re
 
 from .gguf import Header, Tensor
@@ -10,6 +11,8 @@ from .gguf import Header, Tensor
 EMBEDDING = "token_embd.weight"
 LOOKED_UP = {"per_layer_token_embd.weight", "position_embd.weight"}
 """Tables of which a step reads a row."""
+EXPERTS = "_exps."
+"""In the names of tensors that hold every expert of a layer."""
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 
 
@@ -26,6 +29,17 @@ def step_bytes(header: Header, file_bytes: int) -> float | None:
     return read * file_bytes / total if is_split(header) else read
 
 
+def active_share(header: Header) -> float:
+    """The share of a model's parameters that a token uses: 1 but for a mixture of experts, of whose experts it uses a
+    few. Of a split model as its first part has it."""
+    total = header.parameters
+    used = sum(
+        math.prod(tensor.shape) * (share_read(header, tensor, True) if EXPERTS in tensor.name else 1.0)
+        for tensor in header.tensors
+    )
+    return used / total if total else 1.0
+
+
 def share_read(header: Header, tensor: Tensor, tied: bool) -> float:
     """The share of a tensor that a step reads."""
     if tensor.name in LOOKED_UP or (tensor.name == EMBEDDING and not tied):
@@ -34,7 +48,7 @@ def share_read(header: Header, tensor: Tensor, tied: bool) -> float:
     block = _BLOCK.match(tensor.name)
     if block and extra and int(block[1]) >= layers - extra:
         return 0.0
-    if "_exps." in tensor.name:
+    if EXPERTS in tensor.name:
         used, count = number(header, "expert_used_count"), number(header, "expert_count")
         return min(1.0, used / count) if used and count else 1.0
     return 1.0

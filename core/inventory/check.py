@@ -9,6 +9,7 @@ from ..calibration.dear import DearCall
 from ..files.inspect import Inspected, inspect
 from ..files.source import Source
 from ..headers.check import PairCheck, judge
+from ..machine.build import require_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ class CheckDocument:
 
 def check_files(drafter: Source, expert: Source, pull: str) -> CheckDocument:
     """Read both headers and judge them. Raises every error of `inspect`, and CannotPair where one is no language
-    model; that the two do not fit is part of the document."""
+    model, or none that llama.cpp knows; that the two do not fit is part of the document."""
     small, large = inspect(drafter, pull), inspect(expert, pull)
+    for each in (small, large):
+        require_known(each.header, each.file)
     found = judge(small.header, large.header, (small.bytes, large.bytes))
     return CheckDocument(_file(small), _file(large), found)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import SpeccasError
 from ..files.cache import PART, cache_dir, read_lock
+from ..files.network import constants, faults
 from ..machine.memory import GPUS, gpus, memory, usable_cores
 from .curve import CurveReport
 
@@ -162,22 +163,20 @@ def build_facts() -> tuple[BuildFacts | None, list[Wrong]]:
 
 def cache_facts() -> tuple[CacheFacts, list[Wrong]]:
     """The cache of models, and what is wrong with it. Raises SpeccasError where the disk cannot be asked."""
-    from huggingface_hub import constants
-
-    folder = cache_dir()
+    hub, folder = constants(), cache_dir()
     existing = folder
     while not existing.exists():
         existing = existing.parent
     free, parts = _free(existing), list(folder.glob(f"models--*/blobs/*{PART}"))
-    blobs = (path for path in folder.glob("models--*/blobs/*") if path.is_file() and not path.is_symlink())
+    stored = [*folder.glob("models--*/blobs/*"), *folder.glob("models--*/snapshots/**/*")]  # there without links
     facts = CacheFacts(
         folder=str(folder),
-        bytes=sum(path.stat().st_size for path in blobs),
+        bytes=sum(path.stat().st_size for path in stored if path.is_file() and not path.is_symlink()),
         disk_free_bytes=free,
         models=len(read_lock()),
         unfinished=len(parts),
-        offline=bool(constants.is_offline_mode()),
-        endpoint=constants.ENDPOINT,
+        offline=bool(hub.is_offline_mode()),
+        endpoint=hub.ENDPOINT,
     )
     return facts, list(_cache_wrong(folder, existing, free, len(parts)))
 
@@ -189,6 +188,8 @@ def _cache_wrong(folder: Path, existing: Path, free: int, parts: int) -> Iterato
         yield Wrong(f"only {free / 1e9:.1f} GB are free where {folder} is", remedy=Repair.FREE_DISK)
     if parts:
         yield Wrong(f"downloads begun and not finished: {parts}", remedy=Repair.PULL_OR_REMOVE)
+    for name, fault in faults(os.environ):
+        yield Wrong(f"{name} {fault}: nothing can be pulled", f"correct {name}, or unset it")
     for key, entry in read_lock().items():
         if not entry.complete:
             yield Wrong(f"files of {key} are gone or cut short", remedy=Repair.PULL, subject=key)

@@ -133,6 +133,5 @@ def require_fit(models: Sequence[Footprint], context: int, room: Room, differing
     raise DoesNotFit(
         f"this pair needs {wanted / 1e9:.2f} GB at a context of {context} tokens, and {where} has {free / 1e9:.2f} GB "
         f"free{'' if largest else ', too little even for the smallest context'}",
-        "" if largest else "close other programs, or take a smaller pair",
         context=largest,
     )

@@ -22,12 +22,17 @@ def processor() -> str:
 
 def libraries(kind: str) -> list[Path]:
     """The files of llama.cpp's backend of this kind in the installed package."""
+    return package_files(f"*ggml-{kind}*")
+
+
+def package_files(pattern: str) -> list[Path]:
+    """Libraries of the installed llama.cpp by their names."""
     try:
         spec = importlib.util.find_spec("llama_cpp")  # finds it without running any of it
     except (ImportError, ValueError):
         return []
     roots = [Path(root) for root in (spec.submodule_search_locations or ())] if spec else []
-    return [path for root in roots for path in root.glob(f"lib/*ggml-{kind}*")]
+    return [path for root in roots for path in root.glob(f"lib/{pattern}")]
 
 
 def cpu_name() -> str:

@@ -34,6 +34,8 @@ class LoadOptions:
     threads: int | None = None
     gpu_layers: int = -1
     drafter_gpu_layers: int = -1
+    memory_check: bool = True
+    """Whether a pair that seems not to fit is refused."""
 
     def layers(self, role: str) -> int:
         return self.gpu_layers if role == "expert" else self.drafter_gpu_layers

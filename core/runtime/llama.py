@@ -25,12 +25,15 @@ from ..decoding.answer import Lexicon
 from ..decoding.rewind import Rewindable, State
 from ..decoding.sampling import Floats
 from ..errors import ContextFull, DoesNotFit, IntegrityError, NativeError, RollbackRefused, Stopped
-from ..files.local import hash_file, locate, size_of
+from ..files.local import hash_file, locate, require_parts, size_of
 from ..files.source import Source
 from ..headers.architecture import require_language_model
 from ..headers.gguf import Header, read_header
+from ..machine.build import require_known
 from ..machine.fit import Footprint
+from ..machine.memory import usable_cores
 from .backend import ModelFile
+from .breaks import require_breaks
 from .stop import StopFlag
 
 CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
@@ -62,6 +65,7 @@ def start() -> None:
     """Bring llama.cpp up once, quietly: its log goes to memory, and its end into error messages."""
     global _started
     if not _started:
+        os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # an abort would call a debugger, for a hundred lines
         api.llama_log_set(_remember, ctypes.c_void_p(0))
         api.llama_backend_init()
         _started = True
@@ -128,7 +132,7 @@ def fill(struct: Any, **values: Any) -> Any:
 
 def physical_cores() -> int:
     """Cores that this process may use, hyper-threads counted once where the system says."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_cores()
     with contextlib.suppress(OSError):
         siblings = {
             path.read_text() for path in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings")
@@ -159,8 +163,10 @@ class LlamaBackend:
 
     def open(self, source: Source, pull: str = "") -> ModelFile:
         """A small file whose hash is known is hashed; of a larger one `verify` does that."""
-        path = locate(source, pull)
+        path = require_parts(locate(source, pull))
         header = read_header(path)
+        require_language_model(header, path)
+        require_known(header, path)
         if source.sha256 and header.file_bytes <= CHECK_AT_LOAD:
             found = hash_file(path)
             if found != source.sha256:
@@ -214,6 +220,7 @@ class LlamaWeights:
         self.limited = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
         """Whether the memory is a running state, whole or in part: it takes back little."""
         self._pieces: dict[int, bytes] = {}
+        self._tokenizer = tuple(file.header.get(f"tokenizer.ggml.{key}", str, "") for key in ("model", "pre"))
 
     def _load(self, header: Header, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
         def progress(share: float, _data: object) -> bool:
@@ -292,7 +299,8 @@ class LlamaWeights:
         return b"".join(map(self.piece, self._ids(STRANGE, False)))[:1] == b" "
 
     def _ids(self, text: str, special: bool) -> list[int]:
-        """llama_tokenize."""
+        """llama_tokenize. Raises UsageError for what it would crash at."""
+        require_breaks(text, *self._tokenizer)
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         for size in itertools.count():

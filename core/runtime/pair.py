@@ -13,7 +13,7 @@ from ..files.profiles import Profile
 from ..files.source import Source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header
-from ..headers.vocabulary import Tokens, VocabularyMap, compare, require_pair
+from ..headers.vocabulary import Tokens, VocabularyMap, compare, require_distinct, require_pair
 from ..headers.weights import step_bytes
 from .backend import ROLES, Backend, Context, LoadOptions, ModelFile, OnLoad, Weights
 from .backends import backend_of
@@ -122,6 +122,7 @@ def load_pair(
     files = {role: backends[role].open(source, pull) for role, source in sources.items()}
     for file in files.values():
         require_language_model(file.header, file.path)
+        require_distinct(Tokens.of(file.header), file.path.name)
     vocabulary = compare(*(Tokens.of(files[role].header) for role in ROLES))
     require_pair(vocabulary, *(files[role].path.name for role in ROLES))
     context = fitting_context({role: (backends[role], files[role]) for role in ROLES}, vocabulary, options)

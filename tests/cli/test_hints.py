@@ -33,7 +33,14 @@ def test_an_error_gets_the_hint_of_its_type(error: SpeccasError, hint: str) -> N
     [
         (PromptTooLong("too long"), "use a larger --ctx, or a shorter prompt"),
         (PromptTooLong("too long", "its own"), "its own"),
-        (DoesNotFit("too large", context=512), "--ctx 512 is the largest that fits"),
+        (
+            DoesNotFit("too large", context=512),
+            "--ctx 512 is the largest that fits; --no-memory-check loads it all the same",
+        ),
+        (
+            DoesNotFit("too large", context=0),
+            "close other programs, or take a smaller pair; --no-memory-check loads it all the same",
+        ),
         (DoesNotFit("too large"), "use a smaller --ctx"),
         (NotPulled("not here", pull="qwen3-8b"), "speccas pull qwen3-8b"),
         (UnknownRule("no rule", "did you mean 'token'?"), "did you mean 'token'? `speccas rules` lists them"),

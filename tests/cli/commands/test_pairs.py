@@ -146,6 +146,21 @@ def test_offline_without_the_cache(hub: Hub) -> None:
     assert not hub.seen
 
 
+def test_a_repository_is_pulled_and_removed_as_people_name_it(hub: Hub, tmp_path: Path) -> None:
+    hub.add(REPO, {FILE: b"x" * 1000})
+    page = f"https://huggingface.co/{REPO}/blob/main/{FILE}"
+    for name in (REPO, f"{REPO}:Q4_K_M", page):
+        found = speccas("pull", name)
+        assert found.returncode == 0, found.stderr
+        assert Path(found.stdout.strip()).name == FILE
+    kept = json.loads((tmp_path / "state/speccas/lock.json").read_text())["models"]
+    assert [each["pairs"] for each in kept.values()] == [[f"hf:{REPO}"], [f"hf:{REPO}:Q4_K_M"], [f"hf:{REPO}:{FILE}"]]
+    removed = speccas("rm", REPO)
+    assert removed.returncode == 0 and "kept" in removed.stdout
+    missing = speccas("check", REPO, REPO)
+    assert missing.returncode == 2 and f"write hf:{REPO}" in missing.stderr
+
+
 def test_dry_run_writes_nothing(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: DATA})
     found = speccas("pull", NAME, "--dry-run")

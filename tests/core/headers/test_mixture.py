@@ -7,11 +7,14 @@ import pytest
 from speccas.cli.commands.check import show as show_check
 from speccas.cli.commands.show import show
 from speccas.core.files.source import Source
+from speccas.core.headers.check import judge, times_as_large
+from speccas.core.headers.gguf import Header
 from speccas.core.headers.mixture import Mixture, never_batches
 from speccas.core.headers.spelling import LETTER
+from speccas.core.headers.weights import active_share
 from speccas.core.inventory.check import check_files
 from speccas.core.inventory.details import details
-from tests.builders.gguf import model_file, model_header
+from tests.builders.gguf import T_F32, Value, build, entry, model_file, model_header, parsed, tensor
 from tests.hub_server import Hub
 
 LINE = (
@@ -53,3 +56,27 @@ def test_a_mixture_on_the_hub_is_told_before_a_download(
     show("hf:owner/moe", None, False)
     assert "mixture of 128 experts" in capsys.readouterr().out
     assert not list((tmp_path / "hf").rglob("*.gguf")), "headers alone"
+
+
+def sized(kind: str, experts: int, width: int = 0) -> Header:
+    """A model of `width` dense parameters and 8,192 in experts, of which a token uses one."""
+    tensors = [tensor("blk.0.ffn_up_exps.weight", (32, 32, 8), T_F32, 0)] if experts else []
+    tensors += [tensor("blk.0.attn_q.weight", (32, width // 32), T_F32, 32768 if experts else 0)]
+    keys: dict[str, Value] = {
+        "general.architecture": kind, f"{kind}.expert_count": experts, f"{kind}.expert_used_count": 1,
+        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": TOKENS, "tokenizer.ggml.merges": ["w 1"],
+    }  # fmt: skip
+    pairs = [entry(key, value) for key, value in keys.items()]
+    return parsed(build(pairs, tensors, 4 * (width + (8192 if experts else 0))))
+
+
+def test_a_mixture_is_judged_by_what_a_token_uses() -> None:
+    mixture, dense = sized("qwen3moe", 8, 1024), sized("llama", 0, 1024)
+    assert active_share(mixture) == pytest.approx(2048 / 9216) and active_share(dense) == 1
+    assert times_as_large(dense, mixture, (1, 1)) == pytest.approx(2.0)
+    assert times_as_large(mixture, dense, (1, 1)) == pytest.approx(0.5)
+    told = judge(dense, mixture, (1, 1))
+    assert told.ratio == pytest.approx(2.0)
+    assert "of the expert's 0.0 million parameters a token uses 0.0 million: it is judged by those" in told.remarks
+    assert any("only 2.0 times as large" in remark for remark in told.remarks)
+    assert any("2.0 times as large as the expert" in remark for remark in judge(mixture, dense, (1, 1)).remarks)
