@@ -37,6 +37,10 @@ COLUMN = 28
 class GroupedCommand(TyperCommand):
     """A command whose help is in groups, with examples."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What must be given stands bare, without Typer's braces; what may be left out in brackets."""
+        return [re.sub(r"[{}]", "", piece) for piece in super().collect_usage_pieces(ctx)]
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.width = width()
         super().format_help(ctx, formatter)

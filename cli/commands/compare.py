@@ -32,7 +32,8 @@ DEFAULTS = {"rule": ("token", "confidence"), "seed": drawn_seed}
 def compare(
     flags: dict[str, Any],
     prompt: Annotated[
-        str | None, typer.Argument(help="The prompt; files and piped text go behind it, - is the pipe alone.")
+        str | None,
+        typer.Argument(metavar="PROMPT", help="The prompt; files and piped text go behind it, - is the pipe alone."),
     ] = None,
     file: Files = None,
     rule: Annotated[

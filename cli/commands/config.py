@@ -19,20 +19,18 @@ WORDS = ("get", "set", "unset", "list", "path", "edit")
 def config(
     action: Annotated[
         str,
-        typer.Argument(
-            metavar="[ACTION]", help="get, set, unset, list, path or edit.", autocompletion=completing(WORDS)
-        ),
+        typer.Argument(metavar="ACTION", help="get, set, unset, list, path or edit.", autocompletion=completing(WORDS)),
     ] = "list",
     key: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KEY]",
+            metavar="KEY",
             help="A setting by its long flag, or aliases.NAME.",
             autocompletion=completing("config keys"),
         ),
     ] = None,
     value: Annotated[
-        list[str] | None, typer.Argument(metavar="[VALUE]...", help="Its value; several for rule and stop.")
+        list[str] | None, typer.Argument(metavar="VALUE", help="Its value; several for rule and stop.")
     ] = None,
 ) -> None:
     """Show or change the settings of every run: those of config.yaml in the config directory.

@@ -28,7 +28,7 @@ def optimize(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PAIR]",
+            metavar="PAIR",
             help="A pair by name (or give --drafter and --expert).",
             autocompletion=completing("pairs"),
         ),

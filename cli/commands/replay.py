@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def replay(
     traces: Annotated[
         list[Path],
-        typer.Argument(metavar="TRACE...", help="Files written by --trace.", autocompletion=completing("traces")),
+        typer.Argument(metavar="TRACE", help="Files written by --trace.", autocompletion=completing("traces")),
     ],
     speed: Annotated[float, typer.Option(metavar="X", help="How many times as fast as it ran.", min=0.01)] = 1.0,
     side_by_side: Annotated[

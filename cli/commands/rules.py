@@ -25,7 +25,7 @@ LABEL = 11
 def rules(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="All about one rule.", autocompletion=completing("rules")),
+        typer.Argument(metavar="NAME", help="All about one rule.", autocompletion=completing("rules")),
     ] = None,
 ) -> None:
     """Say which rule to use for what, and explain each, and the ancestors they are measured against."""

@@ -27,7 +27,8 @@ DEFAULTS = {"rule": ("exact",), "draft_tokens": "auto", "seed": drawn_seed}
 def run(
     flags: dict[str, Any],
     prompt: Annotated[
-        str | None, typer.Argument(help="The prompt; files and piped text go behind it, - is the pipe alone.")
+        str | None,
+        typer.Argument(metavar="PROMPT", help="The prompt; files and piped text go behind it, - is the pipe alone."),
     ] = None,
     file: Files = None,
     prompts: Annotated[

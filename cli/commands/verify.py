@@ -16,7 +16,7 @@ def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PAIR|hf:OWNER/REPO[:QUANT]]...",
+            metavar="PAIR|hf:OWNER/REPO[:QUANT]",
             help="All that are here, if none.",
             autocompletion=completing("pairs and models"),
         ),

@@ -154,7 +154,7 @@ def test_help_in_a_pipe_has_no_codes_and_a_width(speccas: Run) -> None:
     [
         (["rum"], "Did you mean 'rm', 'run'?", "speccas --help lists commands and flags"),
         (["--verson"], "--version", "speccas --help lists commands and flags"),
-        (["replay"], "Missing argument 'TRACE...'", "speccas replay --help lists what it takes"),
+        (["replay"], "Missing argument 'TRACE'", "speccas replay --help lists what it takes"),
         (["check"], "Missing argument 'DRAFTER'", "speccas check --help lists what it takes"),
         (["run", "hi", "--trce", "x"], "--trace", "speccas run --help lists what it takes"),
     ],
