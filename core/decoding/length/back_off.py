@@ -7,7 +7,8 @@ from .latency import LatencyModel
 class BackOff:
     """Drafts where that is expected to pay; where it is not, in the hope that this text is better than others.
 
-    Hope has a budget: `first_hope` expert steps, and `hope_share` of the time that was decoded since. A hopeful round
+    Hope has a budget: `first_hope` expert steps, and `first_hope_share` of the time that was decoded since, later on
+    `hope_share`. A hopeful round
     costs what it is expected to lose, whatever comes of it. The more of a text was judged, the less is left to hope
     for, so such rounds end by themselves; and where not even the best text would pay, there is none.
     """
@@ -24,6 +25,7 @@ class BackOff:
         self.constants = constants
         self.balance = constants.first_hope if balance is None else min(balance, constants.largest_hope)
         """Expert steps that hope may still cost."""
+        self._share = constants.first_hope_share if balance is None else constants.hope_share
         self.drafting = True
         """What was decided last."""
         self.catching_up = 0
@@ -48,7 +50,7 @@ class BackOff:
 
     def earn(self, seconds: float) -> None:
         """A round took so long: hope may cost a share of it."""
-        earned = self.constants.hope_share * seconds / self.latency.verify(1)
+        earned = self._share * seconds / self.latency.verify(1)
         self.balance = min(self.balance + earned, self.constants.largest_hope)
 
     def learn(self, tokens: int, asked: int, whole: bool) -> None:

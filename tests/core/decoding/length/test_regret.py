@@ -28,7 +28,7 @@ def test_auto_is_near_the_best_arm_in_hindsight(name: str) -> None:
     assert mean(min(each, 1.0) for each in first.values()) >= 0.94
     assert mean(min(each, 1.0) for each in later.values()) >= 0.95
     assert min(first.values()) >= 0.82 and min(later.values()) >= 0.80
-    assert all(later[group] >= 0.98 for group in later if gain[group] > 1.15), "where drafts pay most"
+    assert all(later[group] >= 0.97 for group in later if gain[group] > 1.15), "where drafts pay most"
 
 
 @pytest.mark.parametrize("name", ["Q4_K_M", "tiny"])
