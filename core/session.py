@@ -225,7 +225,7 @@ class Session:
         self.conversation = replace(self.conversation, system=text)
 
     def clear(self) -> None:
-        self.conversation = Conversation(self.conversation.system, (), self.vocabulary)
+        self.conversation = replace(self.conversation, turns=())
         self.last = None
 
     def open(self, conversation: Conversation) -> bool:
@@ -235,9 +235,12 @@ class Session:
         return conversation.vocabulary == self.vocabulary
 
     def _known(self, conversation: Conversation) -> Conversation:
-        """The conversation in this pair's ids. Raises IntegrityError for ids that are no tokens."""
+        """The conversation in this pair's ids, and as one of this pair. Raises IntegrityError for ids that are no
+        tokens."""
         size = len(self.pair.tokens)
+        drafter, expert = (self.pair.files[role].path.name for role in ("drafter", "expert"))
         known = for_vocabulary(conversation, self.vocabulary)
+        known = replace(known, pair=self.pair.name, drafter=drafter, expert=expert)
         if any(not 0 <= token < size for turn in known.turns for token in turn.ids or ()):
             raise NotASession("the saved session holds ids that are no tokens")
         return known

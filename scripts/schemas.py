@@ -247,7 +247,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
     ),
     "session": (
         "a saved chat",
-        dataclass_of(Conversation, **FIRST, type={"const": "speccas-session"}),
+        dataclass_of(Conversation, **FIRST, type={"const": "speccas-session"}, title=STRING),
     ),
 }
 """By file name: what the document is, and its schema."""

@@ -1,7 +1,7 @@
 """What can be typed in a chat after a slash. One function a command, one table; knows the session, draws little."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from ..outputs import require_new, write_new
 from ..settings import CHECKS, IN_CHAT
 from ..view.tables import stats
 from ..view.theme import make_look
+from .kept import session_file
+from .sessions import begin, dated, open_session, other_pair, show_sessions, turns
 
 if TYPE_CHECKING:
     from .loop import Chat
@@ -171,16 +173,22 @@ def save(chat: "Chat", rest: str) -> None:
 def load(chat: "Chat", rest: str) -> None:
     conversation = conversations.load(existing(rest, "/load"))
     chat.require_said(conversation.system)
+    note = other_pair(conversation, chat.pair)
     same = chat.session.open(conversation)
+    begin(chat.session, session_file())
     chat.own_files.add(file_for(rest, "/load").resolve())
-    chat.say(f"{len(chat.session.conversation.turns)} turns from {rest}")
+    chat.say(f"{turns(conversation)} from {rest}")
+    if note is not None:
+        chat.say(note, "warning")
     if not same:
         chat.say("they were written with another vocabulary, and are read anew", "warning")
 
 
 def clear(chat: "Chat", rest: str) -> None:
     chat.session.clear()
-    chat.say("cleared")
+    chat.session.conversation = dated(replace(chat.session.conversation, began=""))
+    begin(chat.session, session_file())
+    chat.say("cleared; what was said stays in its file (/sessions)" if chat.session.path else "cleared")
 
 
 def context(chat: "Chat", rest: str) -> None:
@@ -243,6 +251,8 @@ COMMANDS = {
     "/undo": Command("/undo", "take the last turn back", undo),
     "/save": Command("/save [--force] FILE", "save the conversation; --force: over a file that is there", save),
     "/load": Command("/load FILE", "go on with a saved conversation", load),
+    "/sessions": Command("/sessions", "the saved conversations, the newest first", show_sessions),
+    "/open": Command("/open N", "go on with a saved conversation", open_session),
     "/clear": Command("/clear", "forget all turns", clear),
     "/context": Command("/context", "what the models see, and how full the context is", context),
     "/export": Command("/export [--force] FILE", "the conversation as .md, the last answer as .html or .svg", export),

@@ -1,18 +1,14 @@
 """The chat itself: read a line, do a command or show an answer, say what it cost."""
 
 import contextlib
-import os
 import signal
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from platformdirs import user_state_path
 
 from speccas.core.calibration.planner import Planner, curves_file
 from speccas.core.conversation.transcript import Conversation
@@ -43,6 +39,8 @@ from ..view.tables import footer
 from ..view.theme import Look, make_console, make_look
 from ..view.tokens import TokenView
 from .commands import COMMANDS, run_command
+from .kept import session_file, state_dir
+from .sessions import dated, other_pair
 
 LEAVE_WITHIN = 2.0  # seconds: a second Ctrl-C that soon leaves
 HERE = "chat"
@@ -85,8 +83,10 @@ class Chat:
         live: bool,
         quiet: bool,
         interactive: bool,
+        saved: Path | None = None,
     ) -> None:
-        """`other`: the settings that this command has with the pair of another name."""
+        """`other`: the settings that this command has with the pair of another name. `saved`: the file of a
+        conversation that goes on."""
         self.stop = StopFlag()
         self.view = view
         self.live = live
@@ -98,10 +98,13 @@ class Chat:
         with interruptible(self.stop):
             self.pair: Pair = sayable(load(settings, self.stop), settings, start.system)
         self.settings = settings
-        path = session_file() if interactive else None
-        self.session = Session(self.pair, asking_of(settings), start, path, Planner(self.pair, curves_file()))
+        path = saved or (session_file() if interactive else None)  # what goes on stays in its file, one turn too
+        note = other_pair(start, self.pair)
+        self.session = Session(self.pair, asking_of(settings), dated(start), path, Planner(self.pair, curves_file()))
         self.head()
         self._greet()
+        if note is not None:
+            self.note(note, "warning")
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
         self.own_files: set[Path] = set()
@@ -237,7 +240,9 @@ class Chat:
         if self.quiet or last is None or not self.console.is_terminal:
             return
         alone = 0.0 if detail or last.arm.rule is None else self.session.measure_alone()
-        self.note(footer(last.figures, alone))
+        seed = last.sampling.seed if last.sampling.temperature > 0 else None
+        used = len(last.prompt.ids) + last.figures.tokens, self.pair.context
+        self.note(footer(last.figures, alone, seed, used))
         speed = last.figures.tokens_per_second
         drafted = bool(last.figures.drafted)  # where nothing was, no draft made it slower
         if drafted and speed and alone and is_slow(speed / alone, last.figures.tokens, self.settings.draft_tokens):
@@ -321,15 +326,3 @@ def idle() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def state_dir() -> Path:
-    path = user_state_path("speccas")
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
-
-
-def session_file() -> Path:
-    """A new file for this conversation; two chats of the same second get two."""
-    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{os.getpid()}.json"
-    return state_dir() / "sessions" / name

@@ -40,8 +40,13 @@ def chat(
         ),
     ] = "tokens",
     load: Annotated[
-        Path | None, typer.Option("--load", metavar="FILE", help="Go on with a saved conversation.")
+        Path | None, typer.Option("--load", metavar="FILE", help="Begin with the conversation in a file of /save.")
     ] = None,
+    go_on: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
+    number: Annotated[
+        int | None, typer.Option("--open", metavar="N", help="Go on with conversation N of --list.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the saved conversations, and leave.")] = False,
     no_live: Annotated[bool, typer.Option("--no-live", help="Draw nothing twice.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Answers alone: no colours, no figures.")] = False,
 ) -> None:
@@ -51,6 +56,12 @@ def chat(
     """
     from speccas.core.errors import UsageError
 
+    from ..chat.sessions import from_shell, print_sessions
+
+    if listing:
+        print_sessions()
+        return
+    opened = from_shell(go_on, number, load)
     defaults = settled(DEFAULTS)
 
     def settle(pair: str | None = flags.get("pair"), **given: Any) -> Any:
@@ -72,10 +83,11 @@ def chat(
     check_view(view)
     parse_arm(settings.rule[0])
     start = conversations.load(load) if load else conversations.Conversation(settings.system)
+    start, path = (start, None) if opened is None else (opened.conversation, opened.path)
     if settings.sources.get("system") in ("flag", "environment"):  # said now, before what a file says
         start = replace(start, system=settings.system)
     other = partial(settle, drafter="", expert="")
-    with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive) as talk:
+    with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive, saved=path) as talk:
         talk.own_files |= {load.resolve()} if load else set()
         if text is not None:
             raise typer.Exit(talk.answer(text))

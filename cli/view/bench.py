@@ -19,12 +19,12 @@ from .tables import draw
 from .theme import STYLES, make_console
 
 WIDE = 200  # columns of a pipe or a file
-EVERY = 30.0  # seconds between lines where nothing may be redrawn
+EVERY = 60.0  # seconds between lines where nothing may be redrawn
 
 
 @contextmanager
 def progress(console: Console, quiet: bool) -> Iterator[Callable[[Step], None]]:
-    """A bar with the time left, on stderr; where nothing may be redrawn a line every half minute."""
+    """A bar with the time left, on stderr; where nothing may be redrawn a line a minute."""
     if quiet:
         yield lambda _: None
     elif console.is_interactive:
@@ -61,20 +61,30 @@ class Lines:
         self.clock = clock
         self.began: tuple[float, int] | None = None
         self.last = clock()
+        self.told = 0
+        """Answers of the step before."""
 
     def __call__(self, step: Step) -> None:
         now = self.clock()
         if step.warming:
-            self.console.print(Text(f"warming up; {step.total - step.done} answers to go"))
+            self._say(f"warming up; {step.total - step.done} answers to go")
             return
         if self.began is None:
-            self.began = (now, step.done)
-        if now - self.last < EVERY or step.done == self.began[1]:
-            return
-        self.last = now
-        start, before = self.began
-        left = (now - start) / max(1, step.done - before) * (step.total - step.done)
-        self.console.print(Text(f"{step.done} of {step.total} answers, about {span(left)} left"))
+            self.began, self.last = (now, step.done), now
+            if step.done < step.total:
+                self._say(f"measuring; {step.done} of {step.total} answers")
+        elif step.done == step.total and self.told < step.total:
+            self._say(f"{step.done} of {step.total} answers")
+        elif now - self.last >= EVERY and step.done > self.began[1]:
+            self.last = now
+            start, before = self.began
+            left = (now - start) / (step.done - before) * (step.total - step.done)
+            self._say(f"{step.done} of {step.total} answers, about {span(left)} left")
+        self.told = step.done
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(text), soft_wrap=True)
+        self.console.file.flush()
 
 
 def span(seconds: float) -> str:

@@ -163,15 +163,19 @@ def drafts(figures: Figures) -> list[str]:
     return parts
 
 
-def footer(figures: Figures, alone: float) -> str:
-    """One line under an answer in a chat. `alone`: tokens a second of the expert alone, 0 when not known."""
+def footer(figures: Figures, alone: float, seed: int | None = None, used: tuple[int, int] | None = None) -> str:
+    """One line under an answer in a chat. `alone`: tokens a second of the expert alone, 0 when not known. `seed`: where
+    chance decided. `used`: tokens of the context that are full, and that there are."""
     speed = figures.tokens_per_second
-    parts = [f"{number(speed, '.1f')} tokens/s"]
+    told = f"{number(speed, '.1f')} tokens/s"
     if alone and speed and figures.drafted:
-        parts[0] += f" ({speed / alone:.1f}x the expert alone)"
+        told += f" ({speed / alone:.1f}x the expert alone)"
+    parts = [f"{figures.tokens} tokens", told]
     parts += drafts(figures)
     if figures.ttft_ms is not None:
         parts.append(f"first token after {figures.ttft_ms / 1e3:.2f} s")
+    parts += [] if seed is None else [f"seed {seed}"]
+    parts += [] if used is None else [f"context {used[0]} of {used[1]}"]
     if figures.finish != "end":
         parts.append(figures.finish)
     return f"{figures.name} · " + " · ".join(parts)

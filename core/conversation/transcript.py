@@ -16,6 +16,9 @@ from .template import Message
 
 SCHEMA = 1
 MAX_FILE = 64 << 20  # bytes
+TITLE = 72  # characters
+ABOUT = ("pair", "drafter", "expert", "began")
+"""Of a conversation: what a file of an earlier version does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,23 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A system message and turns. `vocabulary` is the fingerprint of the tokens that the ids belong to."""
+    """A system message and turns. `vocabulary` is the fingerprint of the tokens that the ids belong to; `pair`,
+    `drafter` and `expert` name the pair that answered last and its files, and `began` is when the first question was
+    asked (ISO 8601): each "" where a file of an earlier version does not say it."""
 
     system: str = ""
     turns: tuple[Turn, ...] = ()
     vocabulary: str = ""
+    pair: str = ""
+    drafter: str = ""
+    expert: str = ""
+    began: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its first question on one line, cut to some words."""
+        asked = " ".join(self.turns[0].user.split()) if self.turns else ""
+        return asked if len(asked) <= TITLE else asked[: TITLE - 1].rstrip() + "…"
 
     @property
     def first(self) -> int:
@@ -98,7 +113,7 @@ def fingerprint(texts: Sequence[bytes]) -> str:
 
 def save(conversation: Conversation, path: Path) -> None:
     """Write the file whole or not at all, for its owner alone. Raises UsageError."""
-    document = {"schema": SCHEMA, "type": "speccas-session", **asdict(conversation)}
+    document = {"schema": SCHEMA, "type": "speccas-session", "title": conversation.title, **asdict(conversation)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps(document, ensure_ascii=False, indent=1), private=True)
@@ -117,7 +132,8 @@ def load(path: Path) -> Conversation:
         if document["type"] != "speccas-session" or document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']}")
         turns = tuple(_turn(turn) for turn in document["turns"])
-        return Conversation(str(document["system"]), turns, str(document["vocabulary"]))
+        about = {name: str(document.get(name, "")) for name in ABOUT}
+        return Conversation(str(document["system"]), turns, str(document["vocabulary"]), **about)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", "check the path") from None
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
@@ -139,7 +155,7 @@ def for_vocabulary(conversation: Conversation, vocabulary: str) -> Conversation:
     if conversation.vocabulary == vocabulary:
         return conversation
     turns = tuple(replace(turn, ids=None) for turn in conversation.turns)
-    return Conversation(conversation.system, turns, vocabulary)
+    return replace(conversation, turns=turns, vocabulary=vocabulary)
 
 
 def as_markdown(conversation: Conversation, head: Sequence[str] = ()) -> str:

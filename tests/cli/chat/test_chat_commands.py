@@ -156,6 +156,7 @@ def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
     assert "saved to" in talk.say(f"/save --force {other}") and saved(other)["turns"]
     talk.say(f"/load {theirs}")
     assert "saved to" in talk.say(f"/save {theirs}"), "what this chat goes on with"
+    talk.say("/regen")  # an answer of this process, to be exported
     assert "cannot write" in talk.say(f"/save {tmp_path}/talk.json/x") or talk.raw
     for kind in ("md", "html", "svg"):
         path = tmp_path / f"talk.{kind}"

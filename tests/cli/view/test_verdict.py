@@ -72,7 +72,10 @@ def test_an_arm_that_never_drafted_claims_nothing(terminal: Any) -> None:
     line = footer(off, 10.0)
     assert "x the expert" not in line and "drafting did not pay here, so it was off" in line and "100%" not in line
     half = replace(off, drafted=40, rounds_off=50, alone=50, mode="mixed")
-    assert footer(half, 10.0).startswith("exact · 11.1 tokens/s (1.1x the expert alone) · ")
+    assert footer(half, 10.0).startswith(f"exact · {half.tokens} tokens · 11.1 tokens/s (1.1x the expert alone) · ")
+    assert footer(half, 10.0, 7, (20, 4096)).endswith(" · seed 7 · context 20 of 4096 · length") is (
+        half.finish == "length"
+    )
     assert drafts(half)[-1] == "drafting off for 50% of the tokens"
 
 
