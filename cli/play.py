@@ -13,6 +13,7 @@ from speccas.core.calibration.planner import Planner, Wanted
 from speccas.core.conversation.template import Message
 from speccas.core.decoding.arms import Arm
 from speccas.core.decoding.events import Event, Finish
+from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import UsageError
 from speccas.core.files.profiles import Profile, find_profile
@@ -41,7 +42,8 @@ def load_options(s: Settings) -> LoadOptions:
 
 
 def sampling_of(s: Settings) -> Sampling:
-    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed, test=s.test)
+    penalty = Penalty(s.repeat_penalty, s.repeat_last_n)
+    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed, test=s.test, penalty=penalty)
 
 
 def length_of(s: Settings) -> Length:
@@ -187,10 +189,11 @@ def play_arm(
     return fold
 
 
-def with_log_prob(pair: Pair, fold: Fold, prompt: Prompt) -> Fold:
+def with_log_prob(pair: Pair, fold: Fold, asked: Asked) -> Fold:
     """Let the expert score an answer that it did not judge while it was written. Takes its cache back to the prompt."""
     if any(token.log_p is None for token in fold.tokens):
-        fold.scored = mean_log_prob(pair.expert, prompt.ids, [token.id for token in fold.tokens])
+        written = [token.id for token in fold.tokens]
+        fold.scored = mean_log_prob(pair.expert, asked.prompt.ids, written, asked.sampling.penalty)
     return fold
 
 

@@ -79,6 +79,22 @@ class Settings:
     min_p: float = setting(
         0.0, real(0, 1), Flag("Drop tokens below this share of the best one.", "X", told={0.0: "off"}), chat=True
     )
+    repeat_penalty: float = setting(
+        1.0,
+        real(0.01, 100),
+        Flag(
+            "Hold back tokens that stand among the last ones: a logit above 0 is divided by this, any other "
+            "multiplied. Of both models, before anything else; 1 is off.",
+            "X",
+        ),
+        chat=True,
+    )
+    repeat_last_n: int = setting(
+        64,
+        whole(-1),
+        Flag("How many last tokens --repeat-penalty looks at, the prompt's too; 0 is off, -1 all (default: 64)."),
+        chat=True,
+    )
     seed: int = setting(
         0,
         whole(0),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .decoding.events import Token as Token
     from .decoding.length.policy import Policy as Policy
     from .decoding.model import LanguageModel as LanguageModel
+    from .decoding.penalty import Penalty as Penalty
     from .decoding.rules import RULES as RULES
     from .decoding.rules import Rule as Rule
     from .decoding.sampling import Distribution as Distribution
@@ -75,6 +76,7 @@ _MODULES = {
     "decoding.events": "Drafted Finish Finished Judged Started Status Token",
     "decoding.length.policy": "Policy",
     "decoding.model": "LanguageModel",
+    "decoding.penalty": "Penalty",
     "decoding.rules": "RULES Rule",
     "decoding.sampling": "Distribution Sampling",
     "errors": "AccessRefused CannotPair DoesNotFit IntegrityError NativeError SpeccasError "
@@ -122,6 +124,7 @@ __all__ = [
     "ModelFile",
     "NativeError",
     "Pair",
+    "Penalty",
     "Planner",
     "Policy",
     "Profile",

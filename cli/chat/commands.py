@@ -108,9 +108,10 @@ def set_parameter(chat: "Chat", rest: str) -> None:
     name, _, value = rest.partition(" ")
     if not rest:
         settings = chat.settings
+        width = max(map(len, IN_CHAT)) + 2
         for each in IN_CHAT:
             value = getattr(settings, each)
-            chat.say(f"  {each:<14}{as_typed(value):<10}{settings.sources.get(each, '')}", "")
+            chat.say(f"  {each:<{width}}{as_typed(value):<10}{settings.sources.get(each, '')}", "")
         return
     if not value:
         raise UsageError("/set takes a parameter and a value", "for example /set temperature 0")
@@ -242,7 +243,9 @@ COMMANDS = {
     "/why": Command("/why N", "explain token N of the last answer", why),
     "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),
     "/set": Command(
-        "/set [PARAM VALUE]", "temperature, top_k, top_p, min_p, seed, test, max_tokens, stop", set_parameter
+        "/set [PARAM VALUE]",
+        "temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, test, max_tokens, stop",
+        set_parameter,
     ),
     "/system": Command("/system TEXT", "set the system message", system),
     "/regen": Command(

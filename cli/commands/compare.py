@@ -136,7 +136,7 @@ def play_all(
             fold = play_arm(pair, planner, arm, asked, sinks, seconds)
             folds.append(fold)
             if not interrupted(fold):
-                with_log_prob(pair, fold, asked.prompt)
+                with_log_prob(pair, fold, asked)
             figures = fold.figures()
             first = [*results, figures][0]
             results.append(against(figures, fold.tokens, first, folds[0].tokens, asked.sampling.comparable))

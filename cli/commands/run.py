@@ -144,7 +144,7 @@ def tell(pair: "Pair", settings: "Settings", asked: "Asked", fold: "Fold", outpu
 
     aside = make_console(stderr=True)
     if output.as_json:
-        figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked.prompt)).figures()
+        figures = (fold if interrupted(fold) else with_log_prob(pair, fold, asked)).figures()
         print(json_text(RunDocument(manifest_of(pair, settings), [figures]).as_json()))
     elif not plain:
         one_arm(aside, fold.figures())

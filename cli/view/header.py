@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from speccas.core.record.exactness import OptimizedFacts, exactness
+from speccas.core.record.exactness import OptimizedFacts, exactness, held_back
 
 from .flow import Line, broken, cells
 from .legend import possible, show_legend
@@ -35,13 +35,14 @@ def facts_of(pair: "Pair", settings: "Settings") -> dict[str, Any]:
     named: dict[str, Any] = {} if settings.expert else {"pair": pair.name}  # two files: the lines above name them
     if made := OptimizedFacts.of_profile(pair.profile):
         named["optimized"] = asdict(made)
-    return {**models, **named, "k": settings.draft_tokens, "temperature": settings.temperature, "seed": settings.seed}
+    shown = ("temperature", "repeat_penalty", "repeat_last_n", "seed")
+    return {**models, **named, "k": settings.draft_tokens, **{name: getattr(settings, name) for name in shown}}
 
 
 def header_lines(facts: Mapping[str, Any], width: int) -> list[Line]:
-    """A line a model, one of what `exact` means where the expert was made here, and one of settings; broken where the
-    width is too small. A seed that decides nothing is left
-    out, and so is what a trace does not know."""
+    """A line a model, one of what `exact` means where the expert was made here, one of settings, and one of a
+    repetition penalty; broken where the width is too small. A seed that decides nothing is left out, and so is what a
+    trace does not know."""
     lines: list[Line] = []
     for role, does in ROLES.items():
         if isinstance(facts.get(role), Mapping):
@@ -52,8 +53,9 @@ def header_lines(facts: Mapping[str, Any], width: int) -> list[Line]:
         lines.append([(" " * INDENT + one_line(told), "quiet")])
     shown = {**SHOWN} if facts.get("temperature") else {key: SHOWN[key] for key in SHOWN if key != "seed"}
     settings = [f"{word} {written(facts[key])}" for key, word in shown.items() if facts.get(key) is not None]
-    if settings:
-        lines.append([(" " * INDENT * bool(lines) + " · ".join(settings), "quiet")])
+    for told in (" · ".join(settings), one_line(held_back(facts))):
+        if told:
+            lines.append([(" " * INDENT * bool(lines) + told, "quiet")])
     return [part for line in lines for part in fitted(line, width)]
 
 

@@ -141,6 +141,8 @@ class LlamaCpp:
                 "top_k": s.top_k,
                 "top_p": s.top_p,
                 "min_p": s.min_p,
+                "repeat_penalty": s.penalty.repeat,
+                "repeat_last_n": s.penalty.last_n,
                 "seed": s.seed,
                 "stop": list(request.stop),
                 "ignore_eos": request.ignore_eos,

@@ -286,7 +286,9 @@ class Bench:
 
     def log_prob(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float | None:
         if (prompt, answer) not in self._log_probs:
-            self._log_probs[prompt, answer] = mean_log_prob(self.pair.expert, prompt, answer)
+            self._log_probs[prompt, answer] = mean_log_prob(
+                self.pair.expert, prompt, answer, self.conditions.sampling.penalty
+            )
         return self._log_probs[prompt, answer]
 
     def score(self, scorer: Scorer, item: Item, text: str) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..record.exactness import exactness
+from ..record.exactness import exactness, held_back
 from .summary import FORMULAS, ArmSummary
 
 SCHEMA = 1
@@ -56,8 +56,7 @@ def head(report: Report) -> list[str]:
         f"loading both models {report.load_seconds:.1f} s, not in any figure; peak memory of the process "
         f"{'not known' if memory is None else f'{memory / 2**20:.0f} MiB'} (all arms share it)",
     ]
-    if told := exactness(m):
-        lines.append(told)
+    lines += filter(None, (exactness(m), held_back(m)))
     if bench.get("later_turns"):
         lines.append(
             f"{bench['later_turns']} later turns of conversations were not asked: their prompts would differ by arm"

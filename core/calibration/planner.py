@@ -141,8 +141,9 @@ def careful(arm: Arm, sampling: Sampling) -> bool:
 
 
 def name_of(arm: Arm, sampling: Sampling) -> str:
-    """What acceptance is kept by: greedy drafts and sampled ones are accepted differently."""
-    return f"{arm.name} {'greedy' if sampling.greedy else 'sampled'}"
+    """What acceptance is kept by: greedy drafts and sampled ones are accepted differently, and so are those that repeat
+    nothing."""
+    return f"{arm.name} {'greedy' if sampling.greedy else 'sampled'}{' penalised' * sampling.penalty.on}"
 
 
 def key_of(pair: Pair) -> str:

@@ -16,8 +16,9 @@ from .drafts.second_model import SecondModel
 from .events import Event, Finish, Judged, Started, Status, Token
 from .meter import Clock, Meter
 from .model import LanguageModel
+from .positions import ExpertRows
 from .rules import Position
-from .sampling import Distribution, distribution
+from .sampling import Distribution
 from .verify import verifier_of
 
 LONGEST_RUN = 10  # drafter tokens before the expert is asked all the same (arXiv 2405.19261v2, E.1)
@@ -138,14 +139,14 @@ class Writers:
 
     def propose(self) -> Distribution:
         self.drafter.observe(self.answer.ids)
-        proposal = self.drafter.next()
+        proposal = self.drafter.next(self.request.sampling.penalty)
         if proposal is None:
             raise ContextFull("the drafter's context is full")
         return proposal.q1
 
     def by_expert(self) -> Token:
         rows = self.expert.extend(self.answer.ids[len(self.expert) :], rows=1)
-        p1 = distribution(rows[0])
+        p1 = ExpertRows(rows, self.answer.ids, (), self.request.sampling.penalty)(0)
         token = self.verifier.draw(p1, self.answer.length)
         gap = self.verifier.gap(p1, token, self.answer.length)
         text = self.answer.commit(token)

@@ -8,8 +8,8 @@ from .drafts.draft_source import settle
 from .drafts.second_model import SecondModel
 from .events import Judged, Piece, Status, Token
 from .model import LanguageModel
+from .positions import ExpertRows
 from .rules import Position, all_opinions, opinion
-from .sampling import distribution
 
 
 def describe(
@@ -59,13 +59,14 @@ def review(
     for i in range(len(judged.tokens) if arm.rule is not None and judged.source == drafter.name else 0):
         if i:
             drafter.push(drafted[i - 1])
-        proposal = drafter.next()
+        proposal = drafter.next(request.sampling.penalty)
         if proposal is not None:
             proposals.append(proposal)
     rows = expert.extend([answer.ids[-1], *drafted], rows=len(drafted) + 1)
+    behind = ExpertRows(rows, answer.ids, drafted, request.sampling.penalty)
     tokens = []
     for i, token in enumerate(judged.tokens):
-        p1 = distribution(rows[i])
+        p1 = behind(i)
         asked = i < len(proposals)
         position = Position(proposals[i].q1 if asked else p1, p1, request.sampling, asked)
         told = describe(token.id, token.text, token.status, position, answer, arm, token.turned_down)

@@ -51,7 +51,7 @@ def speculate(
             if pending:
                 yield from meter.show(Drafted(arm.name, number, pending))
             rows = read(expert, answer, draft, policy)
-            positions = Positions(rows, draft, rule, request)
+            positions = Positions(rows, answer.ids, draft, rule, request)
             outcome = judge(rule, draft.tokens, positions, verifier, at)
             tokens = commit(answer, outcome, positions, pending, arm, drafting=source is not None)
             settle(expert, sources, answer.ids, ExpertRead(len(request.prompt) + at - 1, rows))

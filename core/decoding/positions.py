@@ -1,19 +1,46 @@
 """The positions of one round, each with q and p, made when a rule asks for them."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from .answer import Request
 from .drafts.draft_source import Draft
 from .model import Rows
+from .penalty import Penalty
 from .rules import Position, Rule
 from .sampling import Distribution, distribution, point
+
+
+class ExpertRows:
+    """The expert's p1 behind the last committed token and behind each one that follows it, from the rows of one call.
+    Repeated tokens are held back in each row by what stands before it, drafted tokens included."""
+
+    def __init__(self, rows: Rows, committed: Sequence[int], drafted: Sequence[int], penalty: Penalty) -> None:
+        """Row 0 stands behind all of `committed`, row i behind i tokens of `drafted`."""
+        self.rows = rows
+        self.penalty = penalty
+        if penalty.on:
+            kept = penalty.window(committed)
+            self.ids = np.concatenate([kept, np.array(drafted, dtype=np.int32)])
+            self.kept = len(kept)
+
+    def __call__(self, i: int) -> Distribution:
+        p1 = distribution(self.rows[i])
+        if not self.penalty.on:
+            return p1
+        before = self.kept + i
+        first = 0 if self.penalty.last_n < 0 else max(0, before - self.penalty.last_n)
+        return Distribution(self.penalty.of(p1.logits, self.ids[first:before]))
 
 
 class Positions:
     """Position i is drafted token i's; the last one is behind the draft. That one may cost the source a step, so q is
     computed there only where the rule reads anything."""
 
-    def __init__(self, rows: Rows, draft: Draft, rule: Rule, request: Request) -> None:
-        """`rows[i]`: the expert's logits where draft token i was judged."""
-        self.rows = rows
+    def __init__(self, rows: Rows, committed: Sequence[int], draft: Draft, rule: Rule, request: Request) -> None:
+        """`rows[i]`: the expert's logits where draft token i was judged; `committed`: prompt and answer before it."""
+        self.p1 = ExpertRows(rows, committed, draft.tokens, request.sampling.penalty)
         self.draft = draft
         self.rule = rule
         self.request = request
@@ -21,7 +48,7 @@ class Positions:
 
     def __call__(self, i: int) -> Position:
         if i not in self.made:
-            p1 = distribution(self.rows[i])
+            p1 = self.p1(i)
             q1 = self.draft.q1(i, ask=not self.rule.lossless)
             known = q1 is not None
             if self.draft.proposals is None:

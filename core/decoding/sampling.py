@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NativeError
+from .penalty import NO_PENALTY, Penalty
 
 Floats = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
@@ -40,6 +41,8 @@ class Sampling:
     again: int = 0
     test: str = "coupled"
     """How chance decides above temperature 0, a name in verify.VERIFIERS."""
+    penalty: Penalty = NO_PENALTY
+    """Of repeated tokens: q and p are what it leaves of them, at temperature 1 too."""
 
     @property
     def greedy(self) -> bool:
@@ -81,6 +84,12 @@ class Shared:
     def of(self, row: Floats) -> Floats:
         """The shared entries of a row, as a copy that outlives it."""
         return row[: self.count].copy() if self.rows is None else row[self.rows]
+
+    def places(self, ids: Ids) -> Ids:
+        """Where these tokens of the expert stand in a row; without those that have no place there."""
+        entries = ids if self.entry is None else self.entry[ids]
+        entries = entries[(entries >= 0) & (entries < self.count)]
+        return entries if self.rows is None else self.rows[entries]
 
 
 class Distribution:

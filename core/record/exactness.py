@@ -1,6 +1,7 @@
-"""What `exact` means with a pair whose files were made here: the expert is a file of its own, a little off its source.
+"""What `exact` and the figures are of, where that is not simply the expert: its file was made here, a little off its
+source; or repeated tokens are held back.
 
-One phrase for all views, of a manifest or of what a header knows of one.
+One phrase each for all views, of a manifest or of what a header knows of one.
 """
 
 from collections.abc import Mapping
@@ -41,6 +42,16 @@ def exactness(facts: Mapping[str, Any]) -> str:
     if not is_number(loss):
         return ""
     return f"exact against {name}, itself {max(0.0, loss):.{2 if loss >= SMALL else 3}f} nats from its source"
+
+
+def held_back(facts: Mapping[str, Any]) -> str:
+    """`repetition penalty 1.1 over the last 64 tokens, of both models: p, q and log-prob are of what it leaves`; empty
+    without one."""
+    repeat, last = facts.get("repeat_penalty"), facts.get("repeat_last_n")
+    if not is_number(repeat) or not is_number(last) or repeat == 1 or last == 0:
+        return ""
+    over = "the whole text" if last < 0 else f"the last {last:g} tokens"
+    return f"repetition penalty {repeat:g} over {over}, of both models: p, q and log-prob are of what it leaves"
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -58,6 +58,9 @@ class Manifest:
     top_k: int
     top_p: float
     min_p: float
+    repeat_penalty: float
+    """Not 1: every q, p and ln p of the run is of what the penalty leaves."""
+    repeat_last_n: int
     seed: int
     test: str
     """How chance decides above temperature 0."""
@@ -115,6 +118,8 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         top_k=sampling.top_k,
         top_p=sampling.top_p,
         min_p=sampling.min_p,
+        repeat_penalty=sampling.penalty.repeat,
+        repeat_last_n=sampling.penalty.last_n,
         seed=sampling.seed,
         test=sampling.test,
         think=think,

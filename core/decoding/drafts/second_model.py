@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..length.policy import Policy
 from ..model import LanguageModel
+from ..penalty import NO_PENALTY, Penalty
 from ..sampling import Distribution, Shared
 from .draft_source import LEAST_MASS, Draft, Drawing, ExpertRead, Proposal
 
@@ -100,12 +101,13 @@ class SecondModel:
         """Tokens drawn one by one from q, as long as the policy wants a further one."""
         if not policy.begin(room):
             return None
+        penalty = drawing.sampling.penalty
         drafted: list[int] = []
         proposals: list[Proposal] = []
         while policy.more(len(drafted), room):
             if drafted:
                 self.push(drafted[-1])
-            proposal = self.next()
+            proposal = self.next(penalty)
             if proposal is None:
                 break
             proposals.append(proposal)
@@ -114,13 +116,13 @@ class SecondModel:
             drafted.append(drawing.token(proposal.q1, len(drafted)))
             if drawing.last(proposal.q1):
                 break
-        return Draft(drafted, proposals, lambda: self._behind(drafted))
+        return Draft(drafted, proposals, lambda: self._behind(drafted, penalty))
 
-    def _behind(self, drafted: Sequence[int]) -> Proposal | None:
+    def _behind(self, drafted: Sequence[int], penalty: Penalty) -> Proposal | None:
         """q behind the whole draft; costs a step."""
         if drafted:
             self.push(drafted[-1])
-        return self.next()
+        return self.next(penalty)
 
     def push(self, token: int) -> None:
         """Go on as if `token` (an expert id) came next."""
@@ -138,8 +140,9 @@ class SecondModel:
             yield len(self.model), total
         self.model.mark()
 
-    def next(self) -> Proposal | None:
-        """The distribution of the token after what was observed and pushed; None when it has no room."""
+    def next(self, penalty: Penalty = NO_PENALTY) -> Proposal | None:
+        """The distribution of the token after what was observed and pushed, tokens that stand there held back; None
+        when it has no room."""
         if not 0 < len(self._spelled) <= self.room:
             return None
         if len(self.model) == len(self._spelled):  # its row was asked for before: read the last token again
@@ -148,8 +151,13 @@ class SecondModel:
         row = self.model.extend(self._spelled[len(self.model) :], rows=1)[0]
         assert not isinstance(row, Distribution), "a drafter gives dense rows"
         shared = self.spelling.shared
+        if penalty.on:
+            last = penalty.window(self._ids)
+            row = penalty.of(row, last if shared is None else shared.places(last))
+        elif shared is None:
+            row = row.copy()
         if shared is None:
-            return Proposal(Distribution(row.copy()))
+            return Proposal(Distribution(row))
         mine = Distribution(shared.of(row), shared)
         if shared.whole:
             return Proposal(mine)

@@ -24,8 +24,8 @@ SHOWN_BY = ["--rule", "confidence", "--rule", "token", "--temperature", "0", "-k
 DOCUMENT = {"schema", "manifest", "arms", "drift"}
 MANIFEST = {
     "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
-    "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "seed", "think", "test", "ctx",
-    "command", "optimized",
+    "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "repeat_penalty",
+    "repeat_last_n", "seed", "think", "test", "ctx", "command", "optimized",
 }  # fmt: skip
 MODEL = {"file", "sha256", "quant", "parameters"}
 ARM = {

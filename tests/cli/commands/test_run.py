@@ -52,6 +52,25 @@ def test_a_pipe_gets_the_answer_and_nothing_else(speccas: Run, plain: dict[str, 
 
 
 @pytest.mark.slow
+def test_a_repetition_penalty_holds_for_both_models_and_is_told(
+    speccas: Run, plain: dict[str, Any], tmp_path: Path
+) -> None:
+    held, trace = ("-n", "24", "--repeat-penalty", "1.5"), tmp_path / "t.jsonl"
+    alone = answer(speccas, ASK, *held, "--rule", "expert")
+    assert alone["text"] != plain["text"] and alone["expert_logprob"] != plain["expert_logprob"]
+    for more in ((), ("-k", "6", "--lookup", "on", "--trace", str(trace))):
+        found = answer(speccas, ASK, *held, *more)
+        assert found["text"] == alone["text"] and found["kept"] == 0
+        assert found["expert_logprob"] == pytest.approx(alone["expert_logprob"], abs=1e-4)
+    off = answer(speccas, ASK, "-n", "24", SPECCAS_REPEAT_PENALTY="1.5", SPECCAS_REPEAT_LAST_N="0")
+    assert off["text"] == plain["text"]
+    told = " ".join(speccas("replay", str(trace)).stdout.split())
+    assert "repetition penalty 1.5 over the last 64 tokens, of both models: p, q and log-prob are of what it" in told
+    scored = answer(speccas, ASK, *held, "--rule", "drafter")["expert_logprob"]
+    assert scored is not None and scored != answer(speccas, ASK, "-n", "24", "--rule", "drafter")["expert_logprob"]
+
+
+@pytest.mark.slow
 def test_characters_of_several_bytes(speccas: Run) -> None:
     done = speccas("run", "漢字 漢字 漢字 漢", "--raw", "-n", "16")
     assert (done.returncode, done.stderr) == (0, "")

@@ -37,6 +37,15 @@ def test_a_seed_that_decides_nothing_is_left_out() -> None:
     assert text({**QWEN, "seed": None})[-1].endswith("temperature 0.7")
 
 
+def test_a_repetition_penalty_is_told_with_what_it_changes() -> None:
+    held = {**QWEN, "repeat_penalty": 1.1, "repeat_last_n": 64}
+    told = "repetition penalty 1.1 over the last 64 tokens, of both models: p, q and log-prob are of what it leaves"
+    assert text(held, 120)[-1] == " " * 8 + told and text(held, 120)[:-1] == text(QWEN, 120)
+    assert "over the whole text" in text({**held, "repeat_last_n": -1}, 120)[-1]
+    for off in ({"repeat_penalty": 1.0}, {"repeat_last_n": 0}, {"repeat_penalty": "x"}, {"repeat_last_n": None}):
+        assert text({**held, **off}, 120) == text(QWEN, 120)
+
+
 def test_of_a_trace(trace: Path) -> None:
     assert text(read_trace(trace)[0].manifest) == [
         "expert  SmolLM2-135M-Instruct 135M Q4_1: decides every word",

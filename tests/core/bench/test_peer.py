@@ -12,11 +12,14 @@ from speccas.core.bench.suites import Item, load_suite
 from speccas.core.bench.summary import summarise
 from speccas.core.conversation.template import Message
 from speccas.core.decoding.answer import Request
+from speccas.core.decoding.events import Judged
+from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import UsageError
 from speccas.core.runtime.generate import Length
 from speccas.core.runtime.pair import Pair
 from speccas.core.runtime.prompt import prompt_of
+from tests.builders.loaded import answered
 
 
 def names(*texts: str) -> list[tuple[str, object]]:
@@ -84,3 +87,19 @@ def test_no_answer_drafts_from_the_one_before_it(tiny: Pair) -> None:
     assert one.ids == two.ids and len(one.ids) == one.figures.tokens
     assert one.figures.drafted == two.figures.drafted
     assert one.figures.expert_calls == two.figures.expert_calls
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
+def test_its_repetition_penalty_is_ours(tiny: Pair) -> None:
+    pytest.importorskip("xllamacpp")
+    peer = LlamaCpp(tiny, [planned := PlannedArm("llama.cpp expert", None)])
+    ids = prompt_of(tiny, [Message("user", "Name three primary colours.")]).ids
+    texts = set()
+    for penalty in (Penalty(), Penalty(1.5, 64), Penalty(1.5, 8), Penalty(1.3, -1)):
+        sampling = Sampling(penalty=penalty)
+        events = answered(tiny, ids, "exact", 32, sampling=sampling)
+        own = tuple(token.id for event in events if isinstance(event, Judged) for token in event.tokens)
+        assert peer.play(planned, Request(ids, sampling, 32)).ids == own, penalty
+        texts.add(own)
+    assert len(texts) == 4
