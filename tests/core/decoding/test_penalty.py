@@ -44,26 +44,24 @@ SIZE = 6
 def held(row: Floats, before: Sequence[int], penalty: Penalty) -> Floats:
     """A row behind these tokens, by the definition."""
     last = before if penalty.last_n < 0 else before[len(before) - min(len(before), penalty.last_n) :]
-    found = [
-        float(x) if token not in last else float(x) / penalty.repeat if x > 0 else float(x) * penalty.repeat
-        for token, x in enumerate(row)
-    ]
+    strength = np.float32(penalty.repeat)
+    found = [x if token not in last else x / strength if x > 0 else x * strength for token, x in enumerate(row)]
     return np.array(found, dtype=np.float32)
 
 
 def by_llama_cpp(row: Floats, before: Sequence[int], penalty: Penalty) -> Floats:
     """A row behind these tokens, by llama.cpp's own sampler."""
     last_n = len(before) if penalty.last_n < 0 else penalty.last_n  # as its commands resolve -1
-    sampler = llama_cpp.llama_sampler_init_penalties(last_n, penalty.repeat, 0.0, 0.0)
+    sampler = llama_cpp.llama_sampler_init_penalties(len(row), last_n, penalty.repeat, 0.0, 0.0)
     for token in before:
         llama_cpp.llama_sampler_accept(sampler, int(token))
     data = (llama_cpp.llama_token_data * len(row))()
-    table = np.frombuffer(data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
-    table["id"], table["logit"] = range(len(row)), row
+    view = np.ctypeslib.as_array(data)
+    view["id"], view["logit"] = range(len(row)), row
     candidates = llama_cpp.llama_token_data_array(data, len(row), -1, False)
     llama_cpp.llama_sampler_apply(sampler, ctypes.byref(candidates))
     llama_cpp.llama_sampler_free(sampler)
-    return table["logit"].copy()
+    return np.array(view["logit"], dtype=np.float32)
 
 
 # --- the definition ---------------------------------------------------------------------------------------------------
@@ -110,7 +108,7 @@ SPELLINGS: dict[str, Callable[[], tuple[Spelling, int]]] = {
 """How a drafter spells the expert's six tokens, and the size of its own vocabulary."""
 
 
-def toy(kind: str, seed: int = 3) -> Toy:
+def toy(kind: str, seed: int = 17) -> Toy:
     spelling, size = SPELLINGS[kind]()
     large = table(seed, SIZE, order=2)
     small = near(large, seed + 1, spread=0.6) if size == SIZE else table(seed + 1, size, order=2)
@@ -138,10 +136,10 @@ def test_the_vocabularies_are_of_three_kinds() -> None:
     assert getattr(kinds["subset"], "relation", None) is Relation.SUBSET
 
 
-PENALTIES = [STRONG, Penalty(1.3, -1), Penalty(1.4, 1), Penalty(0.7, 8)]
+PENALTIES = [STRONG, Penalty(1.3, -1), Penalty(2.5, 1), Penalty(0.7, 8)]
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+@pytest.mark.parametrize("penalty", few_fast(PENALTIES, 1), ids=str)
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 @pytest.mark.parametrize("kind", SPELLINGS)
 def test_exact_is_the_penalised_expert_alone(kind: str, temperature: float, penalty: Penalty) -> None:
@@ -226,14 +224,15 @@ TWO = Penalty(1.8, 2)
 
 def joint(pi: Callable[[Position], Probabilities], sampling: Sampling) -> Joint:
     """All answers of LENGTH tokens under pi of the penalised tables, by enumeration."""
-    found = {}
-    for answer in itertools.product(range(SMALLEST), repeat=LENGTH):
-        chance = 1.0
-        for i, token in enumerate(answer):
-            before = (*PROMPT, *answer[:i])
+    found: Joint = {(): 1.0}
+    for _ in range(LENGTH):
+        longer: Joint = {}
+        for answer, chance in found.items():
+            before = (*PROMPT, *answer)
             q1, p1 = (Distribution(held(each[before[-2:]], before, TWO)) for each in (SMALL, LARGE))
-            chance *= float(pi(Position(q1, p1, sampling))[token])
-        found[answer] = chance
+            row = pi(Position(q1, p1, sampling))
+            longer |= {(*answer, token): chance * float(row[token]) for token in range(SMALLEST)}
+        found = longer
     return found
 
 
@@ -257,14 +256,14 @@ def promised(arm: str, sampling: Sampling) -> Joint:
 @pytest.mark.parametrize("arm", few_fast(RULES, 1))
 def test_output_follows_the_rule_on_penalised_distributions(arm: str, test: str) -> None:
     sampling = Sampling(0.8, test=test)
-    found = written(arm, sampling, 1_500)
+    found = written(arm, sampling, 600)
     assert p_value(found, promised(arm, sampling)) > 1e-4
 
 
 def test_that_test_sees_a_window_without_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ExpertRows, "__call__", without_drafts)
     sampling = Sampling(0.8, test="token")
-    assert p_value(written("exact", sampling, 1_500), promised("exact", sampling)) < 1e-6
+    assert p_value(written("exact", sampling, 600), promised("exact", sampling)) < 1e-6
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -286,7 +285,7 @@ def test_every_number_that_is_told_is_of_the_penalised_distributions(temperature
         assert token.expert_top is not None and token.expert_top[0][0] == p1.argmax
         down = token.turned_down
         if down is not None:
-            assert (down.q, down.p) == (pytest.approx(q1.prob(down.id)), pytest.approx(p1.prob(down.id)))
+            assert [down.q, down.p] == pytest.approx([q1.prob(down.id), p1.prob(down.id)])
         before.append(token.id)
 
 
@@ -313,7 +312,7 @@ def test_a_text_is_scored_as_it_would_have_been_judged(rows: int) -> None:
     wanted = sum(token.log_p or math.nan for token in own.tokens) / len(own.tokens)
     model = TableModel(pair.expert.row, order=2, max_rows=rows)
     assert mean_log_prob(model, asked.prompt, own.ids, STRONG) == pytest.approx(wanted)
-    assert mean_log_prob(model, asked.prompt, own.ids) != pytest.approx(wanted, rel=1e-2)
+    assert mean_log_prob(model, asked.prompt, own.ids) != pytest.approx(wanted, rel=1e-3)
 
 
 # --- real models ------------------------------------------------------------------------------------------------------
@@ -342,21 +341,23 @@ def real_run(
 
 @pytest.mark.slow
 @pytest.mark.tiny
-@pytest.mark.parametrize("penalty", [Penalty(1.15, 64), Penalty(1.4, -1)], ids=str)
-def test_on_the_tiny_pair_exact_is_llama_cpps_penalised_greedy_choice(tiny: Pair, penalty: Penalty) -> None:
+@pytest.mark.parametrize(("penalty", "ks"), [(Penalty(1.15, 64), (1, 4, 5, 8)), (Penalty(1.4, -1), (2, 3, 6, 7))])
+def test_on_the_tiny_pair_exact_is_llama_cpps_penalised_greedy_choice(
+    tiny: Pair, penalty: Penalty, ks: Sequence[int]
+) -> None:
     assert tiny.vocabulary.relation is Relation.SUBSET
-    prompt, count = asked(tiny, SONG).ids, 24
+    prompt, count = asked(tiny, SONG).ids, 16
     prefill(tiny, prompt)
     wanted = greedy(tiny.expert, prompt, penalty, count)
     assert wanted != greedy_without(tiny, prompt, count)
     drafted = 0
-    for k in range(1, 9):
+    for k in ks:
         prefill(tiny, prompt)
         events = real_run(tiny, "exact", prompt, Sampling(penalty=penalty), count, k, lookup=k % 2 == 0)
         judged = [event for event in events if isinstance(event, Judged)]
         assert [token.id for each in judged for token in each.tokens] == wanted, k
         drafted += sum(each.drafted for each in judged)
-    assert drafted > 40
+    assert drafted > 20
 
 
 def greedy_without(pair: Pair, prompt: Sequence[int], count: int) -> list[int]:
