@@ -84,15 +84,16 @@ class Settings:
         real(0.01, 100),
         Flag(
             "Hold back tokens that stand among the last ones: a logit above 0 is divided by this, any other "
-            "multiplied. Of both models, before anything else; 1 is off.",
+            "multiplied. Of both models, before anything else.",
             "X",
+            told={1.0: "off"},
         ),
         chat=True,
     )
     repeat_last_n: int = setting(
         64,
         whole(-1),
-        Flag("How many last tokens --repeat-penalty looks at, the prompt's too; 0 is off, -1 all (default: 64)."),
+        Flag("How many last tokens --repeat-penalty looks at, the prompt's too; 0 is off, -1 all."),
         chat=True,
     )
     seed: int = setting(
