@@ -146,7 +146,7 @@ def _answers(
             drafter = planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling)
             fold = play_arm(pair, planner, arm, asked, [], read(pair, asked.prompt, drafter))
             planner.save()
-            yield each, fold if interrupted(fold) else with_log_prob(pair, fold, asked.prompt), None
+            yield each, fold if interrupted(fold) else with_log_prob(pair, fold, asked), None
         except Stopped:
             yield each, None, None
         except SpeccasError as error:
