@@ -116,6 +116,8 @@ def change_file(path: Path, change: Callable[[Any], None], gone: Place = ()) -> 
     with written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock")):
+            if path.exists() and not path.is_file():
+                raise UsageError(f"{path} is no regular file", "mend it or move it away")
             try:
                 before = path.read_text(encoding="utf-8") if path.exists() else ""
             except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .cache import cache_dir
-from .listing import SPLIT
+from .listing import SPLIT, is_companion
 from .source import COMMIT, REPOSITORY
 
 MAGIC = b"GGUF"
@@ -144,7 +144,9 @@ def _models(root: Path) -> Iterator[tuple[Path, int]]:
     """GGUF files below a folder with their sizes: of a split one the first part, with all parts counted."""
     sizes: dict[Path, int] = {}
     for path in _walk(root):
-        if path.suffix.lower() == ".gguf" and (size := _gguf_size(path)) is not None:
+        if path.suffix.lower() != ".gguf" or is_companion(path.name):
+            continue
+        if (size := _gguf_size(path)) is not None:
             split = SPLIT.fullmatch(path.name)
             if split:
                 path = path.with_name(f"{split['stem']}-{1:05}-of-{split['parts']}.gguf")

@@ -62,7 +62,7 @@ def choose(files: Iterable[RemoteFile], repo: str, quant: str = "", pattern: str
     """
     every = _models(files)
     full = [group for group in every if any(_full(file.path, pattern) for file in group)]
-    models = [group for group in every if group in full or not _sidecar(group[0].path)]
+    models = [group for group in every if group in full or not is_companion(group[0].path)]
     if not models and every:
         raise UsageError(
             f"{repo} holds no GGUF model, only what goes with one: {_offer(every)}",
@@ -111,7 +111,8 @@ def _parts(group: Sequence[RemoteFile]) -> int:
     return int(split["parts"]) if split else 1
 
 
-def _sidecar(path: str) -> bool:
+def is_companion(path: str) -> bool:
+    """Whether a file goes with a model and is none itself: an image projector, a draft head, an importance matrix."""
     name = path.rpartition("/")[2]
     if COMPANION.match(name):
         return True

@@ -161,12 +161,13 @@ def named(name: str, processor: str | None = None) -> tuple[str, dict[str, Sourc
     if not is_pair(name):
         source = parse_source(name)
         return source.key if source.hf else name, {"model": source}
-    if name not in profiles() and name not in aliases() and find_file(name) is not None:
-        return name, {"model": parse_source(name)}
     pair = find_profile(name, processor)
     return pair.name, {"drafter": pair.drafter, "expert": pair.expert}
 
 
 def is_pair(name: str) -> bool:
-    """Whether what was typed is meant as the name of a pair; else it is a file or a repository."""
-    return not (":" in name or name.lower().endswith(".gguf") or "/" in name or "\\" in name)
+    """Whether what was typed is meant as the name of a pair; else it is a file or a repository, or a file that another
+    program keeps here under that name. Raises UsageError where more than one does."""
+    if ":" in name or name.lower().endswith(".gguf") or "/" in name or "\\" in name:
+        return False
+    return name in profiles() or name in aliases() or find_file(name) is None

@@ -178,6 +178,7 @@ def test_a_file_that_cannot_be_the_prompt(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.tiny
+@pytest.mark.slow
 def test_files_through_the_command_line(speccas: Run, tmp_path: Path) -> None:
     """`run`, `compare` and `chat` take them; the text of the system file is the system message."""
     list_, how = tmp_path / "list.txt", tmp_path / "how.txt"

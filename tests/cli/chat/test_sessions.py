@@ -100,6 +100,7 @@ def test_opened_by_number_and_nothing_is_written_over(start: Start, saved: Saved
     assert sorted(found[path] for path in set(found) - {here, mine, other}) == [["Anew?"], ["Mine?", "Loaded?"]]
 
 
+@pytest.mark.slow
 def test_one_turn_goes_on_too_and_mistakes_are_told(speccas: Run, home: Mapping[str, str], folder: Path) -> None:
     env = {name: home[name] for name in ("XDG_STATE_HOME", "HOME")}
     done = speccas("chat", "-c", "-p", "Hello", env=env)

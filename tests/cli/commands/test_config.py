@@ -1,14 +1,20 @@
 """`speccas config`: the config file is changed key by key, checked as flags are, and loses nothing. Real processes."""
 
+import errno
 import json
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from speccas.cli.app import app
+from speccas.cli.hints import hint_of
+from speccas.core.errors import SpeccasError
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Config = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -33,11 +39,23 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(speccas: Run, tmp_path: Path) -> Config:
-    """Runs `speccas config` with a config directory of the test's own."""
+def config(
+    tmp_path: Path, clean: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Config:
+    """Runs `speccas config` in this process, with a config directory of the test's own."""
 
     def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return speccas("config", *words, env={"XDG_CONFIG_HOME": str(tmp_path), **environment})
+        with monkeypatch.context() as patched:
+            for name, value in {**clean, "XDG_CONFIG_HOME": str(tmp_path), **environment}.items():
+                patched.setenv(name, value)
+            code = 0
+            try:
+                app(["config", *words], prog_name="speccas", standalone_mode=False)
+            except SpeccasError as error:
+                code = error.exit_code
+                sys.stderr.write(f"error: {error.message}\nhint: {hint_of(error)}\n")
+        done = capfd.readouterr()
+        return subprocess.CompletedProcess(words, code, done.out, done.err)
 
     return run
 
@@ -136,24 +154,40 @@ def test_a_damaged_file_is_told_and_left_alone(config: Config, file: Path, text:
             assert file.read_bytes() == data
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may write everywhere")
-def test_a_folder_that_cannot_be_written(config: Config, file: Path) -> None:
+def test_a_folder_that_cannot_be_written_and_a_full_disk_leave_the_old_file(
+    config: Config, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file.write_text("top_k: 5\n")
-    file.parent.chmod(0o500)
-    try:
-        done = config("set", "top_k", "6")
-    finally:
-        file.parent.chmod(0o700)
-    assert told(done) == (1, "", f"error: cannot write {file}: Permission denied\nhint: it is as it was\n")
 
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-def test_a_full_disk_leaves_the_old_file(config: Config, file: Path) -> None:
-    """/dev/full, where the file leads to, takes nothing."""
+    with monkeypatch.context() as patched:
+        patched.setattr("speccas.core.atomic.os.fsync", full)
+        for words in (["set", "top_k", "6"], ["unset", "top_k"], ["set", "aliases.fast", "tiny"]):
+            wanted = f"error: cannot write {file}: No space left on device\nhint: it is as it was\n"
+            assert told(config(*words)) == (1, "", wanted)
+    assert sorted(each.name for each in file.parent.iterdir()) == ["config.lock", "config.yaml"]
+    assert file.read_text() == "top_k: 5\n"
+    file.unlink()
+    file.symlink_to(os.devnull)
+    done = config("set", "top_k", "6")
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {file} is no regular file")
+    file.unlink()
+    file.with_suffix(".lock").unlink()
     file.parent.rmdir()
-    file.parent.symlink_to("/dev/full")
+    file.parent.write_text("no folder")
     done = config("set", "top_k", "6")
     assert done.returncode == 1 and done.stderr.startswith(f"error: cannot write {file}: ")
-    assert len(done.stderr.splitlines()) == 2
+
+
+def test_the_command_line_tells_it_in_one_line(speccas: Run, tmp_path: Path) -> None:
+    env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert told(speccas("config", "set", "gpu_layers", "-1", env=env)) == (0, "", "")
+    done = speccas("config", "set", "top_k", "-1", env={**env, "SPECCAS_TOP_K": "1"})
+    assert done.returncode == 2 and done.stderr.startswith("error: top_k '-1' is out of range\nhint: ")
+    done = speccas("config", "set", "top_k", "1", env={**env, "SPECCAS_TOP_K": "1"})
+    assert told(done) == (0, "", "note: SPECCAS_TOP_K is set here, and goes before the file\n")
 
 
 def editor(folder: Path, body: str) -> str:
@@ -186,6 +220,7 @@ def test_an_editor_changes_the_file_only_to_what_is_right(config: Config, file: 
 
 
 @pytest.mark.tiny
+@pytest.mark.slow
 def test_a_default_pair_and_an_alias_are_taken_wherever_a_pair_is(config: Config, speccas: Run, tmp_path: Path) -> None:
     env: Mapping[str, str] = {"XDG_CONFIG_HOME": str(tmp_path)}
     assert config("set", "aliases.fast", "tiny").returncode == 0

@@ -113,6 +113,7 @@ def test_damaged_and_foreign_files_break_nothing(listed: Callable[[Path], dict[s
     before = listed(home)
     put(home / ".lmstudio/models/maker/two-GGUF/empty.gguf", b"")
     put(home / ".lmstudio/models/maker/two-GGUF/text.gguf", b"<html>")
+    put(home / ".lmstudio/models/maker/two-GGUF/mmproj-two-F16.gguf")
     put(home / ".lmstudio/models/maker/big/lone-00002-of-00002.gguf")
     (home / ".lmstudio/models/maker/dir.gguf").mkdir()
     os.mkfifo(home / ".lmstudio/models/maker/pipe.gguf")
@@ -142,6 +143,7 @@ def test_damaged_and_foreign_files_break_nothing(listed: Callable[[Path], dict[s
 
 
 @pytest.mark.tiny
+@pytest.mark.slow
 def test_a_name_is_taken_wherever_a_file_is(speccas: Run, home: Path) -> None:
     """The tiny pair's own files, as LM Studio and Ollama would have them."""
     pair = find_profile("tiny")
@@ -159,7 +161,9 @@ def test_a_name_is_taken_wherever_a_file_is(speccas: Run, home: Path) -> None:
         assert done.returncode == 0, done.stderr
         manifest = json.loads(done.stdout)["manifest"]
         assert manifest["drafter"]["file"] == drafter.name or manifest["drafter"]["file"] == "small.gguf"
-    assert speccas("check", "small.gguf", "smol", env=env).returncode == 0
+    for words in (["check", "small.gguf", "smol"], ["verify", "smol"], ["pull", "small"]):
+        done = speccas(*words, env=env)
+        assert done.returncode == 0, done.stderr
     assert json.loads(speccas("show", "ollama:smol", "--json", env=env).stdout)["models"]["model"]["tokens"] > 0
     put(home / ".cache/llama.cpp/small.gguf")
     done = speccas("check", "small.gguf", "smol", env=env)

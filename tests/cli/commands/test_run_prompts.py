@@ -20,6 +20,7 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_each_line_of_a_text_is_a_prompt(speccas: Run, tmp_path: Path) -> None:
     file = tmp_path / "asked.txt"
     file.write_bytes("\ufeff{}\r\n\n{}\n  \n{}".format(*ASKED).encode())
@@ -35,6 +36,7 @@ def test_each_line_of_a_text_is_a_prompt(speccas: Run, tmp_path: Path) -> None:
         assert answer["arm"]["expert_logprob"] is not None and "seed" in answer
 
 
+@pytest.mark.slow
 def test_other_fields_are_carried_and_a_bad_line_stops_nothing(speccas: Run, tmp_path: Path) -> None:
     file = tmp_path / "asked.jsonl"
     rows: list[object] = [
@@ -69,6 +71,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_before_a_model_is_loaded(
     speccas: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +86,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
     assert done.returncode == 2 and "text is piped in beside it" in done.stderr
 
 
+@pytest.mark.slow
 def test_lines_come_as_answers_end_and_ctrl_c_keeps_them(script: str, clean: Mapping[str, str], tmp_path: Path) -> None:
     file = tmp_path / "asked.txt"
     file.write_text("\n".join(ASKED[:1] * 40))
@@ -101,6 +105,7 @@ def test_lines_come_as_answers_end_and_ctrl_c_keeps_them(script: str, clean: Map
     assert b"Traceback" not in told
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_it_at_once(script: str, clean: Mapping[str, str], tmp_path: Path) -> None:
     file = tmp_path / "asked.txt"
     file.write_text("\n".join(ASKED))
