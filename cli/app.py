@@ -33,6 +33,7 @@ from .help import GroupedCommand, GroupedGroup
 from .hints import hint_of, quotes_hint
 from .streams import StdoutFailed, drop_stdout, open_streams
 from .view.safe import one_line
+from .view.told import told
 
 COMPLETE = "_SPECCAS_COMPLETE"
 """Set by the shells' completion scripts."""
@@ -150,5 +151,6 @@ def _lost(failed: StdoutFailed, code: int) -> int:
 
 
 def _tell(message: str, hint: str, code: int) -> int:
-    sys.stderr.write(f"error: {one_line(message)}\n" + (f"hint: {one_line(hint)}\n" if hint else ""))
+    lines = [f"error: {one_line(message)}", *([f"hint: {one_line(hint)}"] if hint else [])]
+    sys.stderr.write("".join(told(line, sys.stderr) + "\n" for line in lines))
     return code

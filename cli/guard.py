@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 
+from .screen import in_background
 from .view.terminal import surface
 
 CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
 CRASHED = 70
 FORWARDED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+STOP = [signal.SIGTSTP] if hasattr(signal, "SIGTSTP") else []
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -23,20 +25,40 @@ def guard() -> None:
     parent = os.getpid()
     modes = _terminal_modes()
     sys.stdout.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # until it is known who does what about them
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED + STOP)  # until it is known who does what about them
     child = os.fork()
     if child == 0:
         _die_with(parent)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED + STOP)
         return
     for number in FORWARDED:
         signal.signal(number, lambda number, _: _forward(child, number))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+    stops = [number for number in STOP if signal.getsignal(number) is signal.SIG_DFL]
+    for number in stops:
+        signal.signal(number, _left_to_the_child)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED + STOP)
     while True:
         with contextlib.suppress(InterruptedError):
-            _, status = os.waitpid(child, 0)
-            break
+            _, status = os.waitpid(child, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                break
+            if stops and os.WSTOPSIG(status) != signal.SIGSTOP:
+                _stop_too(child, stops)
     os._exit(_ended(status, modes))
+
+
+def _left_to_the_child(*_: object) -> None:
+    """Ctrl-Z tells both processes: the child stops when it has left the terminal, and this one behind it, so that no
+    shell writes before."""
+
+
+def _stop_too(child: int, stops: list[signal.Signals]) -> None:
+    """Stop as the child did; whoever lets this process go on lets the child go on."""
+    for number in stops:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, _left_to_the_child)
+    _forward(child, signal.SIGCONT)
 
 
 def _forward(child: int, number: int) -> None:
@@ -56,10 +78,11 @@ def _die_with(parent: int) -> None:
 
 
 def _terminal_modes() -> tuple[int, list[object]] | None:
-    with contextlib.suppress(Exception):
-        import termios
+    for number in (0, 1, 2):
+        with contextlib.suppress(Exception):
+            import termios
 
-        return sys.stdin.fileno(), termios.tcgetattr(sys.stdin.fileno())
+            return number, termios.tcgetattr(number)
     return None
 
 
@@ -68,7 +91,7 @@ def _ended(status: int, modes: tuple[int, list[object]] | None) -> int:
         return os.WEXITSTATUS(status)
     number = os.WTERMSIG(status)
     name = signal.Signals(number).name
-    if modes is not None:
+    if modes is not None and not in_background(modes[0]):
         import termios
 
         with contextlib.suppress(termios.error):

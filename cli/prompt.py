@@ -15,6 +15,8 @@ from typing import TextIO
 
 from speccas.core.errors import UsageError
 
+from .view.told import told
+
 TOLD_AFTER = 3.0  # seconds of silence on stdin: the user sees a note of what is waited for
 WAIT = 60.0  # seconds for the first byte, where the prompt was typed and stdin need hold nothing
 MOST = 64 << 20  # bytes, more than the longest context can hold
@@ -117,7 +119,7 @@ def _wait(number: int, wait: float, told_after: float) -> None:
     """Until there is something to read, or the end. Raises UsageError after `wait` seconds."""
     if os.name == "nt" or _ready(number, min(told_after, wait)):
         return  # Windows can wait for sockets only
-    sys.stderr.write(f"note: waiting for text on stdin; {NOTHING}\n")
+    sys.stderr.write(told(f"note: waiting for text on stdin; {NOTHING}", sys.stderr) + "\n")
     sys.stderr.flush()
     if not _ready(number, max(0.0, wait - told_after)):
         raise UsageError(f"nothing came on stdin in {wait:g} seconds, and nobody closed it", NOTHING)

@@ -79,7 +79,7 @@ def kept_ids(tokens: Sequence[Token], text: str, finish: str) -> tuple[int, ...]
 
 
 class Session:
-    """One conversation. `path` is where it is saved after every turn; None keeps it in memory."""
+    """One conversation. `path` is where it is saved after every turn, if it can be; None keeps it in memory."""
 
     def __init__(
         self,
@@ -98,6 +98,8 @@ class Session:
         self.last: Answered | None = None
         self.alone: float | None = None
         """Tokens a second of the expert alone, measured once on this conversation."""
+        self.unkept: UsageError | None = None
+        """Why its own file could not be written, when it was last tried: a disk that is full fails no answer."""
         self._again = 0
         self._edges: dict[int, tuple[Turn, int, int]] = {}
         """By turn: how far both caches reached when it was answered here."""
@@ -192,19 +194,26 @@ class Session:
         self._edges[len(self.conversation.turns)] = (turn, len(self.pair.expert), len(self.pair.drafter))
         self.conversation = self.conversation.then(turn)
         self.planner.save()
-        self.save()
+        self._save()
 
-    def save(self, path: Path | None = None) -> None:
-        """Write the conversation to `path`, or to the session's own file. Raises UsageError."""
-        target = path or self.path
-        if target is not None:
-            save(self.conversation, target)
+    def save(self, path: Path) -> None:
+        """Write the conversation to `path`. Raises UsageError."""
+        save(self.conversation, path)
+
+    def _save(self) -> None:
+        """Write it to the session's own file."""
+        self.unkept = None
+        try:
+            if self.path is not None:
+                save(self.conversation, self.path)
+        except UsageError as error:
+            self.unkept = error
 
     def undo(self) -> Turn:
         """Take the last turn back. Raises UsageError."""
         turn = self.again()
         self._again = 0
-        self.save()
+        self._save()
         return turn
 
     def again(self) -> Turn:

@@ -49,7 +49,8 @@ def show_help(chat: "Chat", rest: str) -> None:
     for command in COMMANDS.values():
         chat.say(f"  {command.usage:<{width}}  {command.help}", "")
     chat.say(
-        "Enter sends. Alt-Enter, a paste or three quotes make lines; Ctrl-G opens $EDITOR; Ctrl-C stops an answer. "
+        "Enter sends. Alt-Enter, a paste or three quotes make lines; Ctrl-G opens $EDITOR; Ctrl-C stops an answer, "
+        "Ctrl-Z the process. What you type during an answer waits for its end. "
         'A message that begins with a slash goes in """three quotes""".'
     )
 

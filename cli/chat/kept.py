@@ -9,9 +9,8 @@ from platformdirs import user_state_path
 
 
 def state_dir() -> Path:
-    path = user_state_path("speccas")
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
+    """Where both are; it may not be there yet."""
+    return user_state_path("speccas")
 
 
 def session_file() -> Path:

@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,10 +37,13 @@ from ..view.safe import one_line, visible
 from ..view.tables import footer
 from ..view.theme import Look, make_console, make_look
 from ..view.tokens import TokenView
+from ..view.told import told
 from .commands import COMMANDS, run_command
 from .kept import session_file, state_dir
 from .sessions import dated, other_pair
+from .typed import Typed
 
+NOBODY = -1  # a number that no file has
 LEAVE_WITHIN = 2.0  # seconds: a second Ctrl-C that soon leaves
 HERE = "chat"
 """The source of a setting that was changed while one chats."""
@@ -82,23 +84,24 @@ class Chat:
         *,
         live: bool,
         quiet: bool,
-        interactive: bool,
+        typed: Typed | None,
         saved: Path | None = None,
     ) -> None:
-        """`other`: the settings that this command has with the pair of another name. `saved`: the file of a
-        conversation that goes on."""
+        """`other`: the settings that this command has with the pair of another name. `typed`: the keyboard of who
+        chats; None: one turn. `saved`: the file of a conversation that goes on."""
         self.stop = StopFlag()
         self.view = view
         self.live = live
         self.quiet = quiet
-        self.interactive = interactive
+        self.interactive = typed is not None
+        self.typed = typed or Typed(NOBODY)
         self.console = make_console()
         self.aside = make_console(stderr=True)
         self.other = other
-        with interruptible(self.stop):
+        with self.typed.kept(), interruptible(self.stop):
             self.pair: Pair = sayable(load(settings, self.stop), settings, start.system)
         self.settings = settings
-        path = saved or (session_file() if interactive else None)  # what goes on stays in its file, one turn too
+        path = saved or (session_file() if self.interactive else None)  # what goes on stays in its file, one turn too
         note = other_pair(start, self.pair)
         self.session = Session(self.pair, asking_of(settings), dated(start), path, Planner(self.pair, curves_file()))
         self.head()
@@ -110,7 +113,7 @@ class Chat:
         self.own_files: set[Path] = set()
         """Saved or loaded in this chat: they may be saved again."""
         self._told: list[Entry] = []  # what the legend said so far
-        self._said_off = False
+        self._said_off = self._said_unkept = False
 
     def __enter__(self) -> "Chat":
         return self
@@ -127,8 +130,7 @@ class Chat:
         """What a command has to say: on stderr, so that a pipe gets answers alone. Text of ours (it has a status) is
         broken between words on a terminal; what was typed or written stays as it is."""
         look, text = make_look(self.aside), visible(text)
-        if status and self.aside.is_terminal:
-            text = textwrap.fill(text, self.aside.width, break_long_words=False, break_on_hyphens=False)
+        text = told(text, self.aside.file) if status else text
         self.aside.file.write(look.ansi(text, status) + "\n")
         self.aside.file.flush()
 
@@ -170,8 +172,8 @@ class Chat:
 
     def error(self, error: SpeccasError) -> None:
         hint = hint_of(error)
-        told = f"\nhint: {one_line(hint)}" if hint else ""
-        sys.stderr.write(f"error: {one_line(error.message)}{told}\n")
+        lines = [f"error: {one_line(error.message)}", *([f"hint: {one_line(hint)}"] if hint else [])]
+        sys.stderr.write("".join(told(line, sys.stderr) + "\n" for line in lines))
 
     def answer(self, text: str) -> int:
         """One turn; returns the exit code that it would end a process with."""
@@ -266,15 +268,19 @@ class Chat:
 
     def loop(self) -> int:
         """Until Ctrl-D, /exit or two Ctrl-C."""
+        from .history import KeptHistory
         from .input import Input, Leave
 
         self.note(f"rule {self.session.arm.name}, context {self.pair.context} tokens. /help says what you can type.")
         self.legend()
-        read = Input(list(COMMANDS), state_dir() / "history", lambda: self.clock() - self._stopped_at < ECHO)
+        history = KeptHistory(state_dir() / "history")
+        if history.unkept is not None:
+            self._say_unkept(f"cannot write {state_dir()}: {history.unkept.strerror}")
+        read = Input(list(COMMANDS), history, lambda: self.clock() - self._stopped_at < ECHO)
         with idle():
             while True:
                 try:
-                    text = read()
+                    text = read(self.typed.draft())
                 except Leave as leave:
                     return leave.code
                 except KeyboardInterrupt:
@@ -285,12 +291,27 @@ class Chat:
                     self.note("Ctrl-C once more, Ctrl-D or /exit leaves")
                     continue
                 try:
-                    code = self._do(text)
+                    with self.typed.kept():
+                        code = self._do(text)
                 except SpeccasError as error:
                     self.error(error)
                     continue
                 if code is not None:
                     return code
+                self._say_unkept()
+
+    def one_turn(self, text: str) -> int:
+        """Answer a message, say so where that is to be kept and cannot be, and give the exit code."""
+        code = self.answer(text)
+        self._say_unkept()
+        return code
+
+    def _say_unkept(self, reason: str = "") -> None:
+        """Once: a chat goes on without its files."""
+        reason = reason or (self.session.unkept.message if self.session.unkept is not None else "")
+        if reason and not self._said_unkept:
+            self._said_unkept = True
+            self.say(f"nothing of this chat is kept: {reason}; /save FILE writes it elsewhere", "warning")
 
     def _do(self, text: str) -> int | None:
         """A command or a message; a number ends the chat with it. What stands in three quotes is no command."""

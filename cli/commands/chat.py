@@ -1,6 +1,7 @@
 """`speccas chat`: ask, watch, ask again. One command; what can be typed in it is in chat_commands.py."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -78,6 +79,7 @@ def chat(
     from speccas.core.decoding.arms import parse_arm
 
     from ..chat.loop import Chat
+    from ..chat.typed import Typed
     from ..view.arms import check_view
 
     check_view(view)
@@ -87,8 +89,12 @@ def chat(
     if settings.sources.get("system") in ("flag", "environment"):  # said now, before what a file says
         start = replace(start, system=settings.system)
     other = partial(settle, drafter="", expert="")
-    with Chat(settings, start, view, other, live=not no_live, quiet=quiet, interactive=interactive, saved=path) as talk:
+    keyboard = Typed(sys.stdin.fileno()) if interactive else None
+    with (
+        keyboard or nullcontext(),
+        Chat(settings, start, view, other, live=not no_live, quiet=quiet, typed=keyboard, saved=path) as talk,
+    ):
         talk.own_files |= {load.resolve()} if load else set()
         if text is not None:
-            raise typer.Exit(talk.answer(text))
+            raise typer.Exit(talk.one_turn(text))
         raise typer.Exit(talk.loop())

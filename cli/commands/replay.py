@@ -10,6 +10,7 @@ import typer
 
 from speccas.core.errors import UsageError
 
+from ..keys import unechoed
 from ..outputs import FORCE, write_new
 from ..start import once
 from ..values import MODES, completing
@@ -58,7 +59,8 @@ def replay(
             show_why(look, arm.started.arm, arm.rounds, why)
         return
     signal.signal(signal.SIGINT, once)
-    play_recorded(look, arms, view, side_by_side, speed if look.live else 0.0, time.monotonic, time.sleep)
+    with unechoed():
+        play_recorded(look, arms, view, side_by_side, speed if look.live else 0.0, time.monotonic, time.sleep)
 
 
 def export_to(arms: "Sequence[TraceArm]", path: Path, force: bool, hint: str = FORCE) -> None:

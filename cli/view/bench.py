@@ -14,6 +14,7 @@ from speccas.core.bench.report import Report, head, warnings
 from speccas.core.bench.summary import FORMULAS
 from speccas.core.bench.tables import Table, tables
 
+from .progress import Bars
 from .safe import visible
 from .tables import draw
 from .theme import STYLES, make_console
@@ -34,15 +35,19 @@ def progress(console: Console, quiet: bool) -> Iterator[Callable[[Step], None]]:
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        with Progress(
-            *columns,
-            console=console,
-            transient=True,
-            speed_estimate_period=3600,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        ) as bar:
-            task = bar.add_task("measuring")
+
+        def make() -> Progress:
+            return Progress(
+                *columns,
+                console=console,
+                transient=True,
+                speed_estimate_period=3600,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+        with Bars(make) as bar:
+            task = bar.add("measuring", 100.0)
 
             def tell(step: Step) -> None:
                 what = "warming up" if step.warming else "measuring"

@@ -2,10 +2,13 @@
 
 import os
 import sys
+from typing import Any
 
 from rich.console import Console, ConsoleDimensions
+from rich.text import Text
 
 from .terminal import size, surface
+from .told import told
 
 
 class StreamConsole(Console):
@@ -29,6 +32,19 @@ class StreamConsole(Console):
             no_color=False,  # the colours are None where it is set
         )
         self._fixed = width
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As Rich's; what is to stay one line (`soft_wrap`) is broken between words on a terminal."""
+        if options.get("soft_wrap") and self.is_terminal:
+            objects = tuple(map(self._broken, objects))
+        super().print(*objects, **options)
+
+    def _broken(self, text: Any) -> Any:
+        if isinstance(text, str):
+            return told(text, self.file)
+        if isinstance(text, Text) and not text.spans:
+            return Text(told(text.plain, self.file), style=text.style)
+        return text
 
     @property
     def size(self) -> ConsoleDimensions:

@@ -8,24 +8,42 @@ where this one did.
 from collections.abc import Sequence
 from typing import IO
 
+from ..screen import SCREEN
 from .flow import cells
+from .terminal import size
 
 HIDE, SHOW, CLEAR = "\x1b[?25l", "\x1b[?25h", "\x1b[J"
 
 
 class Region:
-    """Redrawable lines on a terminal. Use as a context manager: leaving it clears them and shows the cursor."""
+    """Redrawable lines on a terminal. Use as a context manager: leaving it clears them and shows the cursor. Ctrl-Z
+    does so too, and they are drawn anew behind what the shell wrote."""
 
     def __init__(self, file: IO[str]) -> None:
         self.file = file
+        self._lines: Sequence[tuple[str, str]] = ()
 
     def __enter__(self) -> "Region":
-        self.file.write(HIDE)
-        self.file.flush()
+        with SCREEN.lock:
+            self._write(HIDE)
+            SCREEN.show(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.write("\r" + CLEAR + SHOW)
+        with SCREEN.lock:
+            SCREEN.hide(self)
+            self.leave()
+
+    def leave(self) -> None:
+        self._write("\r" + CLEAR + SHOW)
+
+    def back(self) -> None:
+        self._write(HIDE)
+        if self._lines:
+            self.draw("", self._lines, *size(self.file))
+
+    def _write(self, text: str) -> None:
+        self.file.write(text)
         self.file.flush()
 
     def draw(self, settled: str, lines: Sequence[tuple[str, str]], width: int, height: int) -> None:
@@ -41,5 +59,6 @@ class Region:
         drawn = [*lines[: kept - 1], lines[-1]]
         up = sum(rows[: kept - 1]) + rows[-1] - 1
         body = "\n".join(styled for styled, _ in drawn)
-        self.file.write("\r" + CLEAR + settled + body + "\r" + (f"\x1b[{up}A" if up else ""))
-        self.file.flush()
+        with SCREEN.lock:
+            self._lines = lines
+            self._write("\r" + CLEAR + settled + body + "\r" + (f"\x1b[{up}A" if up else ""))

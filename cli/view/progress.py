@@ -4,12 +4,55 @@ No bar redirects streams: Rich would take over stdout while it draws on stderr, 
 """
 
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ..screen import SCREEN
+
 PATIENCE = 1.0  # seconds before anything is shown
+
+
+class Bars:
+    """Rich's bars, which Ctrl-Z takes away too. They are made anew then: the old ones would be drawn over what the
+    shell wrote. Use as a context manager."""
+
+    def __init__(self, make: Callable[[], Progress]) -> None:
+        self.make = make
+        self._progress = make()
+
+    def __enter__(self) -> "Bars":
+        with SCREEN.lock:
+            self._progress.start()
+            if not self._progress.disable:
+                SCREEN.show(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with SCREEN.lock:
+            SCREEN.hide(self)
+            self._progress.stop()
+
+    def leave(self) -> None:
+        self._progress.stop()
+
+    def back(self) -> None:
+        before, self._progress = self._progress, self.make()
+        for task in before.tasks:
+            again = self._progress.add_task(task.description, total=task.total)
+            self._progress.update(again, completed=task.completed)
+        self._progress.start()
+
+    def add(self, what: str, total: float, completed: int = 0) -> TaskID:
+        with SCREEN.lock:
+            return self._progress.add_task(what, total=total, completed=completed)
+
+    def update(self, task: TaskID, **values: Any) -> None:
+        with SCREEN.lock:
+            self._progress.update(task, **values)
 
 
 class Waiting:
@@ -17,7 +60,7 @@ class Waiting:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._progress: Progress | None = None
+        self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
         self._began = time.monotonic()
 
@@ -31,20 +74,20 @@ class Waiting:
 
     def close(self) -> None:
         """Take the bar away; `tell` may bring it back."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bars is not None:
+            self._bars.__exit__()
+            self._bars = None
             self._tasks = {}
 
     def tell(self, what: str, share: float) -> None:
         if not self.console.is_interactive or time.monotonic() - self._began < PATIENCE:
             return
-        if self._progress is None:
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-            self._progress = Progress(
-                *columns, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False
-            )
-            self._progress.start()
+        if self._bars is None:
+            self._bars = Bars(self._make).__enter__()
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=1.0)
-        self._progress.update(self._tasks[what], completed=share)
+            self._tasks[what] = self._bars.add(what, 1.0)
+        self._bars.update(self._tasks[what], completed=share)
+
+    def _make(self) -> Progress:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+        return Progress(*columns, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False)

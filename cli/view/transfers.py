@@ -16,7 +16,9 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from ..keys import unechoed
 from .flow import cells, clip
+from .progress import Bars
 from .safe import one_line
 
 FIGURES = 48  # cells: bytes, speed, time left and the shortest bar
@@ -36,28 +38,34 @@ class Transfers:
         self.console = console
         self.quiet = quiet
         self._tasks: dict[str, TaskID] = {}
+        self._bars = Bars(self._make)
+        self._unechoed = unechoed()
+
+    def _make(self) -> Progress:
         whole = Column(no_wrap=True)  # a cell that wrapped would make two lines of one
-        self._progress = Progress(
+        return Progress(
             TextColumn("{task.description}", markup=False, table_column=whole),
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             DownloadColumn(table_column=whole),
             TransferSpeedColumn(table_column=whole),
             TimeRemainingColumn(table_column=whole),
-            console=console,
-            disable=quiet or not console.is_interactive,
+            console=self.console,
+            disable=self.quiet or not self.console.is_interactive,
             expand=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
 
     def __enter__(self) -> "Transfers":
-        self._progress.start()
+        self._unechoed.__enter__()
+        self._bars.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._bars.__exit__()
+        self._unechoed.__exit__(kind, error, trace)
 
     def tell(self, file: str, done: int, size: int) -> None:
         if self.quiet:
@@ -65,7 +73,7 @@ class Transfers:
         if file not in self._tasks:
             name = one_line(file)
             shown = ending(name, self.console.width - FIGURES)
-            self._tasks[file] = self._progress.add_task(shown, total=size, completed=done)
+            self._tasks[file] = self._bars.add(shown, size, done)
             if not self.console.is_interactive:
                 self.console.print(f"{name}: {size / 1e6:,.1f} MB", soft_wrap=True)
-        self._progress.update(self._tasks[file], completed=done)
+        self._bars.update(self._tasks[file], completed=done)
