@@ -10,6 +10,7 @@ import sys
 
 from .screen import in_background
 from .view.terminal import surface
+from .view.told import told
 
 CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"}
 CRASHED = 70
@@ -112,4 +113,5 @@ def _ended(status: int, modes: tuple[int, list[object]] | None) -> int:
 
 def _tell(message: str, hint: str) -> None:
     with contextlib.suppress(OSError):
-        os.write(2, f"{message}\nhint: {hint}\n".encode())
+        lines = (told(line, sys.stderr) for line in (message, f"hint: {hint}"))
+        os.write(2, "".join(f"{line}\n" for line in lines).encode())

@@ -8,11 +8,11 @@ import contextlib
 import os
 import signal
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 from .streams import StdoutFailed
 
-STOP = getattr(signal, "SIGTSTP", None)
+STOP: Any = getattr(signal, "SIGTSTP", None)
 """What Ctrl-Z sends; None where there is no such thing."""
 MOST = 100  # stops in a row of a job that is let go on in the background
 

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.application import create_app_session, run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import is_searching
 from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import DummyOutput, Output, create_output
+from prompt_toolkit.output.plain_text import PlainTextOutput
 
 from ..screen import stop_group
 from ..view.terminal import DUMB, is_terminal, term
@@ -76,16 +77,18 @@ class Input:
             os.environ["TERM"] = "dumb"  # as we take a terminal that says nothing of itself
         self.commands = commands
         self._whole = False  # what stands there was pasted, so that Enter sends it
-        self.session: PromptSession[str] = PromptSession(
-            history=history,
-            multiline=True,
-            key_bindings=self._keys(echo),
-            completer=ChatCompleter(commands),
-            complete_while_typing=False,
-            prompt_continuation="",
-            enable_suspend=False,  # Ctrl-Z is ours
-            output=screen(),
-        )
+        drawn = None if screen() is not None else PlainTextOutput(sys.stdout)
+        with create_app_session(output=drawn):
+            self.session: PromptSession[str] = PromptSession(
+                history=history,
+                multiline=True,
+                key_bindings=self._keys(echo),
+                completer=ChatCompleter(commands),
+                complete_while_typing=False,
+                prompt_continuation="",
+                enable_suspend=False,  # Ctrl-Z is ours
+                output=screen(),
+            )
         self.session.app.renderer.cpr_not_supported_callback = None  # a terminal that does not tell is no news
         self.session.default_buffer.on_text_changed += self._changed
 

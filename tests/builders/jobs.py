@@ -1,6 +1,8 @@
 """A shell with job control in which speccas is a job, driven as a person would: keys, and what is on the screen."""
 
+import json
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,9 @@ PAIR = "--drafter table:drafter --expert table:expert"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 READY = "\x1b[?2004h"  # prompt_toolkit asks for bracketed paste when it is ready to read
 CTRL_C, CTRL_D, CTRL_Z = "\x03", "\x04", "\x1a"
+WRITING = "tokens ·"  # in the status line of an answer
+ARGUMENTS = ("-k", "4", "--lookup", "off", "--ctx", "4096", "--temperature", "0")
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 
 
 class Jobs:
@@ -53,3 +58,41 @@ class Jobs:
         pyte.Stream(screen).feed(self.seen)
         gone = ["".join(row[x].data for x in range(80)) for row in screen.history.top]
         return [line.rstrip() for line in [*gone, *screen.display]]
+
+
+class TableChat:
+    """A chat of table models as a job of this shell. `say` types a line and gives what the terminal showed until the
+    next prompt; `leave` gives what the shell says of the end."""
+
+    def __init__(self, jobs: Jobs, state: Path, *arguments: str) -> None:
+        self.jobs = jobs
+        self.state = state
+        jobs.type(
+            shlex.join(["job", f"XDG_STATE_HOME={state}", *arguments, "chat", *shlex.split(PAIR), *ARGUMENTS]) + "\r"
+        )
+        self.greeting = self.ready()
+
+    def ready(self) -> str:
+        return CODES.sub("", self.jobs.wait_for(READY))
+
+    def say(self, text: str, end: str = "\r") -> str:
+        self.jobs.type(text + end)
+        return self.ready()
+
+    def paste(self, text: str) -> str:
+        return self.say(f"\x1b[200~{text}\x1b[201~")
+
+    def ask(self, text: str = "Tell me of the sea.") -> None:
+        """Until the answer is being written."""
+        self.jobs.type(text + "\r")
+        self.jobs.wait_for(WRITING)
+
+    def leave(self, keys: str = CTRL_D) -> str:
+        self.jobs.type(keys)
+        return self.jobs.back()
+
+
+def sent(state: Path) -> list[str]:
+    """The messages of the only chat that was kept in this state directory."""
+    (path,) = (state / "speccas" / "sessions").glob("*.json")
+    return [turn["user"] for turn in json.loads(path.read_text(encoding="utf-8"))["turns"]]

@@ -19,7 +19,7 @@ TRACE = str(ROOT / "docs" / "cascade.jsonl")
 @pytest.fixture
 def jobs(clean: Mapping[str, str], tmp_path: Path) -> Iterator[Jobs]:
     state = {"XDG_STATE_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PROMPT_TOOLKIT_NO_CPR": "1"}
-    found = Jobs({**clean, **state}, 0.02)
+    found = Jobs({**clean, **state}, 0.04)
     yield found
     found.child.close(force=True)
 
@@ -44,8 +44,9 @@ def test_a_live_view(jobs: Jobs, command: str, sign: str) -> None:
     jobs.type("\x15fg\r")  # what was typed is the shell's now
     jobs.wait_for(HIDDEN)
     jobs.wait_for(sign)
-    jobs.type(CTRL_C)
-    assert jobs.back() == "ended with 130, sane"
+    if "replay" in command:  # which would go on for minutes
+        jobs.type(CTRL_C)
+    assert jobs.back() == f"ended with {130 if 'replay' in command else 0}, sane"
 
 
 @pytest.mark.slow

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.jobs import CTRL_C, CTRL_D, CTRL_Z, PAIR, READY, Jobs
+from tests.builders.jobs import CTRL_C, CTRL_D, CTRL_Z, PAIR, READY, WRITING, Jobs
 
 SEEDS = range(50)
 WORDS = ("sea", "wide", "漢字", "größe", "it's", '"""', "/usr", "a  b", "ship")
 SIZES = ((24, 80), (10, 30), (50, 200), (24, 100))
-WRITING = "tokens ·"  # in the status line of an answer
-ASKED, STOPPED = "asked", "stopped"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shell(clean: Mapping[str, str], state: Path) -> Iterator[Jobs]:
     env = {"XDG_STATE_HOME": str(state), "XDG_CACHE_HOME": str(state), "PROMPT_TOOLKIT_NO_CPR": "1"}
-    found = Jobs({**clean, **env}, 0.006)
+    found = Jobs({**clean, **env}, 0.03)
     yield found
     found.child.close(force=True)
 
@@ -145,7 +143,7 @@ def test_a_session(shell: Jobs, state: Path, seed: int) -> None:
         person.resize,
         person.command,
     ]
-    shell.type(f"job chat {PAIR} -k 4 --ctx 4096 --temperature 0\r")
+    shell.type(f"job chat {PAIR} -k 4 --lookup off -n 24 --ctx 4096 --temperature 0\r")
     person.answered()
     for action in chance.sample(actions, 4):
         action()
