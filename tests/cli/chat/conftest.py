@@ -45,10 +45,11 @@ class Talk:
         self.child.send(keys)
         return self.ended()
 
-    def ended(self) -> int:
+    def ended(self, killed: bool = False) -> int:
+        """`killed`: nobody was left to put the terminal's modes right but a shell, which does so."""
         self.child.expect(pexpect.EOF)
         with contextlib.suppress(OSError, termios.error):
-            assert termios.tcgetattr(self.child.child_fd) == self.before
+            assert killed or termios.tcgetattr(self.child.child_fd) == self.before
         self.child.close()
         return int(self.child.exitstatus if self.child.exitstatus is not None else -self.child.signalstatus)
 

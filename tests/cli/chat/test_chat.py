@@ -170,7 +170,7 @@ def test_killed_during_an_answer(start: Start, saved: Saved) -> None:
     talk.child.send("Write a long story about the sea.\r")
     talk.child.expect("[1-9] tokens ·")
     os.kill(talk.child.pid, signal.SIGKILL)
-    assert talk.ended() == -signal.SIGKILL
+    assert talk.ended(killed=True) == -signal.SIGKILL
     assert [turn["user"] for turn in saved()["turns"]] == ["Name a fruit.", "Name another one."]
     history = Path(talk.env["XDG_STATE_HOME"]) / "speccas" / "history"
     assert history.stat().st_mode & 0o777 == 0o600
