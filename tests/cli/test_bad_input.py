@@ -251,11 +251,3 @@ def test_a_bad_profile(speccas: Run, tmp_path: Path) -> None:
     (pairs / "mine.yaml").write_text("name: mine\ndrafter: {path: a}\nexprt: {path: b}\n")
     done = speccas("run", "hi", "--pair", "mine", env={"XDG_CONFIG_HOME": str(tmp_path)})
     refused(done, 2, "mine.yaml, line 3: unknown key 'exprt'", "did you mean 'expert'?")
-
-
-@pytest.mark.slow
-def test_a_state_directory_that_is_none(terminal: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("")
-    code, screen = terminal("chat", env={"XDG_STATE_HOME": str(tmp_path / "state")})
-    assert code == 1 and "Traceback" not in screen
-    assert "error: Not a directory: " in screen

@@ -28,8 +28,8 @@ class PolicyConstants:
     first_hope: float = 0.2
     """Expert steps that hopeful rounds may be expected to lose in the first answer of a pair. Chosen."""
     first_hope_share: float = 0.04
-    """The same in that answer, as a share of the time that was decoded. Chosen by the recorded answers: with 0.08 a poor
-    drafter, whose first drafts are believed to be better, loses a tenth of a short answer."""
+    """The same in that answer, as a share of the time that was decoded. Chosen by the recorded answers: with 0.08 a
+    poor drafter, whose first drafts are believed to be better, loses a tenth of a short answer."""
     hope_share: float = 0.08
     """The same in later answers, when it is known what to hope. Chosen by the recorded answers: with 0.04 good texts
     come too late."""

@@ -152,7 +152,7 @@ def test_files(start: Start, saved: Saved, tmp_path: Path) -> None:
     other.write_text('{"mine": 1}')
     shutil.copy(tmp_path / "talk.json", theirs)
     for path in (other, theirs):
-        assert "exists" in (told := talk.say(f"/save {path}")) and f"or /save --force {path}" in told.replace("\n", "")
+        assert "exists" in (told := talk.say(f"/save {path}")) and f"or /save --force {path}" in " ".join(told.split())
     assert "is no saved session" in talk.say(f"/load {other}")
     assert json.loads(other.read_text()) == {"mine": 1}
     assert "saved to" in talk.say(f"/save --force {other}") and saved(other)["turns"]
