@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 
-MODELS = ("pair", "drafter", "expert", "ctx", "threads", "gpu_layers", "drafter_gpu_layers")
+MODELS = ("pair", "drafter", "expert", "ctx", "threads", "gpu_layers", "drafter_gpu_layers", "no_memory_check")
 """Of the shared flags those that matter to files; nothing is answered."""
 
 

@@ -91,7 +91,7 @@ def test_a_proxy_that_nothing_goes_through_does_not_matter() -> None:
     assert not list(faults({**odd, "NO_PROXY": "a, *"}))
 
 
-@pytest.mark.parametrize(("name", "value"), few_fast(BAD, 1))
+@pytest.mark.parametrize(("name", "value"), few_fast(BAD[:6], 1))
 def test_what_needs_the_network_is_refused_in_a_line(hub: Hub, name: str, value: str) -> None:
     refused(speccas("pull", NAME, NO_PROXY="", **{name: value}), f"{name} ")
     assert not hub.seen
