@@ -146,6 +146,7 @@ def test_offline_without_the_cache(hub: Hub) -> None:
     assert not hub.seen
 
 
+@pytest.mark.slow
 def test_a_repository_is_pulled_and_removed_as_people_name_it(hub: Hub, tmp_path: Path) -> None:
     hub.add(REPO, {FILE: b"x" * 1000})
     page = f"https://huggingface.co/{REPO}/blob/main/{FILE}"
