@@ -142,7 +142,7 @@ class LlamaCpp:
                 "top_p": s.top_p,
                 "min_p": s.min_p,
                 "repeat_penalty": s.penalty.repeat,
-                "repeat_last_n": s.penalty.last_n,
+                "repeat_last_n": self.pair.context if s.penalty.last_n < 0 else s.penalty.last_n,
                 "seed": s.seed,
                 "stop": list(request.stop),
                 "ignore_eos": request.ignore_eos,
