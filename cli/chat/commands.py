@@ -175,12 +175,12 @@ def save(chat: "Chat", rest: str) -> None:
 def load(chat: "Chat", rest: str) -> None:
     conversation = conversations.load(existing(rest, "/load"))
     chat.require_said(conversation.system)
-    note = other_pair(conversation, chat.pair)
+    notes = other_pair(conversation, chat.pair)
     same = chat.session.open(conversation)
     begin(chat.session, session_file())
     chat.own_files.add(file_for(rest, "/load").resolve())
     chat.say(f"{turns(conversation)} from {rest}")
-    if note is not None:
+    for note in notes:
         chat.say(note, "warning")
     if not same:
         chat.say("they were written with another vocabulary, and are read anew", "warning")

@@ -40,7 +40,7 @@ from ..view.tokens import TokenView
 from ..view.told import told
 from .commands import COMMANDS, run_command
 from .kept import session_file, state_dir
-from .sessions import dated, other_pair
+from .sessions import dated, keep_apart, other_pair
 from .typed import Typed
 
 NOBODY = -1  # a number that no file has
@@ -95,18 +95,16 @@ class Chat:
         self.quiet = quiet
         self.interactive = typed is not None
         self.typed = typed or Typed(NOBODY)
-        self.console = make_console()
-        self.aside = make_console(stderr=True)
+        self.console, self.aside = make_console(), make_console(stderr=True)
         self.other = other
         with self.typed.kept(), interruptible(self.stop):
             self.pair: Pair = sayable(load(settings, self.stop), settings, start.system)
         self.settings = settings
         path = saved or (session_file() if self.interactive else None)  # what goes on stays in its file, one turn too
-        note = other_pair(start, self.pair)
         self.session = Session(self.pair, asking_of(settings), dated(start), path, Planner(self.pair, curves_file()))
         self.head()
         self._greet()
-        if note is not None:
+        for note in other_pair(start, self.pair):
             self.note(note, "warning")
         self.clock: Callable[[], float] = time.monotonic
         self._stopped_at = float("-inf")
@@ -302,6 +300,7 @@ class Chat:
 
     def one_turn(self, text: str) -> int:
         """Answer a message, say so where that is to be kept and cannot be, and give the exit code."""
+        keep_apart(self)
         code = self.answer(text)
         self._say_unkept()
         return code
@@ -317,6 +316,7 @@ class Chat:
         """A command or a message; a number ends the chat with it. What stands in three quotes is no command."""
         from .input import unquoted
 
+        keep_apart(self)
         if text.lstrip().startswith("/"):
             self.stop.clear()
             with interruptible(self.stop):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from platformdirs import user_state_path
 
 from speccas.core.conversation.saved import SavedSession, numbered, saved_sessions
-from speccas.core.conversation.transcript import Conversation
-from speccas.core.errors import UsageError
+from speccas.core.conversation.transcript import Conversation, load
+from speccas.core.errors import SpeccasError, UsageError
 
 from ..view.safe import one_line
+from .kept import session_file
 
 if TYPE_CHECKING:
     from speccas.core.runtime.pair import Pair
@@ -47,19 +48,40 @@ def turns(conversation: Conversation) -> str:
     return f"{count} turn{'s' * (count != 1)}"
 
 
-def other_pair(conversation: Conversation, pair: "Pair") -> str | None:
+def other_pair(conversation: Conversation, pair: "Pair") -> list[str]:
     """What is to be said of a conversation that another pair wrote."""
     ours = {role: file.path.name for role, file in pair.files.items()}
     made = {"drafter": conversation.drafter, "expert": conversation.expert}
     if not conversation.expert or made == ours:
-        return None
+        return []
     who = f"pair {conversation.pair}: {conversation.drafter} for {conversation.expert}"
-    return f"this conversation was made with another pair ({who}); {pair.name} goes on with it"
+    return [f"this conversation was made with another pair ({who}); {pair.name} goes on with it"]
 
 
-def from_shell(go_on: bool, number: int | None, load: Path | None) -> SavedSession | None:
+def keep_apart(chat: "Chat") -> None:
+    """Go on in a file of its own where somebody else wrote to that of this conversation since: both stay whole."""
+    path = chat.session.path
+    if path is None or not path.exists():
+        return
+    try:
+        theirs: list[tuple[str, str]] | None = said(load(path))
+    except SpeccasError:
+        theirs = None
+    ours = said(chat.session.conversation)
+    if theirs is None or ours[: len(theirs)] != theirs:
+        chat.session.path = session_file()
+        chat.note(
+            "another chat wrote to the file of this conversation: this one goes on in a file of its own", "warning"
+        )
+
+
+def said(conversation: Conversation) -> list[tuple[str, str]]:
+    return [(turn.user, turn.answer) for turn in conversation.turns]
+
+
+def from_shell(go_on: bool, number: int | None, file: Path | None) -> SavedSession | None:
     """The saved session that the flags of `chat` name. Raises UsageError."""
-    if go_on + (number is not None) + (load is not None) > 1:
+    if go_on + (number is not None) + (file is not None) > 1:
         raise UsageError("--continue, --open and --load each name a conversation", "give one of them")
     if not go_on and number is None:
         return None
@@ -95,10 +117,10 @@ def open_session(chat: "Chat", rest: str) -> None:
         raise UsageError(f"/open takes the number of a conversation, not {rest!r}", "/sessions lists them") from None
     saved = numbered(saved_sessions(sessions_dir(), chat.session.path), number)
     chat.require_said(saved.conversation.system)
-    note = other_pair(saved.conversation, chat.pair)
+    notes = other_pair(saved.conversation, chat.pair)
     chat.session.open(saved.conversation)
     if chat.session.path is not None:
         chat.session.path = saved.path
     chat.say(f"{turns(saved.conversation)} from {saved.changed:%Y-%m-%d %H:%M}: {saved.conversation.title}")
-    if note is not None:
+    for note in notes:
         chat.say(note, "warning")

@@ -115,3 +115,17 @@ def test_one_turn_goes_on_too_and_mistakes_are_told(speccas: Run, home: Mapping[
         assert done.returncode == 2 and "each name a conversation" in done.stderr
     for number in ("0", "2"):
         assert speccas("chat", "--open", number, "-p", "Hello", env=env).returncode == 2
+
+
+@pytest.mark.slow
+def test_two_chats_in_one_file_lose_nothing(start: Start, saved: Saved, folder: Path) -> None:
+    mine = write(folder, "mine", 5, "Mine?")
+    talk, other = start("-c", *GREEDY), start("-c", *GREEDY)
+    talk.say("One?")
+    told = " ".join(other.say("Two?").split())
+    assert "another chat wrote to the file of this conversation: this one goes on in a file of its own" in told
+    assert "a file of its own" not in other.say("Three?") and "a file of its own" not in talk.say("Four?")
+    assert "taken back" in talk.say("/undo") and talk.leave() == 0 and other.leave() == 0
+    found = {path: [turn["user"] for turn in saved(path)["turns"]] for path in folder.glob("*.json")}
+    assert found.pop(mine) == ["Mine?", "One?"]
+    assert list(found.values()) == [["Mine?", "Two?", "Three?"]]
