@@ -4,16 +4,23 @@ Each is tried on a real tokenizer of that name, in a process of its own.
 """
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import llama_cpp.llama_cpp as api
 import pytest
 
 from speccas.core.errors import UsageError
+from speccas.core.files.source import Source
 from speccas.core.runtime import breaks
 from speccas.core.runtime.breaks import BY_HAND, SAFE, TOGETHER, require_breaks
-from speccas.core.runtime.llama import start
+from speccas.core.runtime.llama import LlamaBackend, start
 from tests.builders.gguf import model_file
+from tests.builders.models import TINY
+from tests.builders.rehead import reheaded
+from tests.builders.sentencepiece import TEXTS, Made
 
 REGEX = [
     "default", "falcon", *TOGETHER, "afmoe", "bailingmoe", "deepseek-coder", "deepseek-llm", "deepseek-v3", "gpt-4o",
@@ -73,6 +80,26 @@ def test_a_smaller_stack_takes_less(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="5,000 letters"):
         require_breaks("a" * 5000, "gpt2", "tekken")
     require_breaks("a" * 4000, "gpt2", "tekken")
+
+
+def test_a_loaded_model_refuses_it_before_it_is_tokenised(tmp_path: Path) -> None:
+    path = reheaded(TINY, tmp_path / "model.gguf", {"tokenizer.ggml.pre": "tekken"})
+    backend = LlamaBackend()
+    weights = backend.load(backend.open(Source(path=str(path))))
+    with pytest.raises(UsageError, match="200,000 letters"):
+        weights.tokenize("a" * 200_000, special=True)
+    assert weights.tokenize("a" * 1000, special=True)
+    weights.close()
+
+
+@pytest.mark.slow
+def test_a_crash_of_llama_cpp_calls_no_debugger(tmp_path: Path) -> None:
+    twice = tmp_path / "twice.gguf"
+    twice.write_bytes(Made([*TEXTS[:-1], TEXTS[-2]]).head())
+    load = "import sys; from speccas.core.runtime.llama import api, start; start(); "
+    load += "api.llama_model_load_from_file(sys.argv[1].encode(), api.llama_model_default_params())"
+    done = subprocess.run([sys.executable, "-c", load, str(twice)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGABRT and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def crashes(pre: str, folder: Path, texts: list[str]) -> list[str]:
