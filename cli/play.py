@@ -65,7 +65,7 @@ def chosen_profile(settings: Settings) -> Profile:
         missing = "--drafter" if settings.expert else "--expert"
         raise UsageError(f"{missing} is missing", "give both --drafter FILE and --expert FILE, or --pair NAME")
     if settings.expert:
-        name = f"{Path(settings.drafter).stem} + {Path(settings.expert).stem}"
+        name = " + ".join(Path(each).name.removesuffix(".gguf") for each in (settings.drafter, settings.expert))
         return Profile(name, parse_source(settings.drafter), parse_source(settings.expert))
     return find_profile(settings.pair)
 

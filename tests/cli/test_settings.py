@@ -209,6 +209,8 @@ def test_which_pair_the_settings_mean() -> None:
     assert chosen_profile(Settings()).name == "tiny"
     two = chosen_profile(Settings(drafter="a/small.gguf", expert="b/large.gguf"))
     assert (two.name, two.drafter.path, two.expert.path) == ("small + large", "a/small.gguf", "b/large.gguf")
+    named = chosen_profile(Settings(drafter="hf:a/Qwen2.5-0.5B:Q4_0", expert="ollama:llama3.2:1b"))
+    assert named.name == "Qwen2.5-0.5B:Q4_0 + ollama:llama3.2:1b"
     for drafter, expert, missing in (("x", "", "--expert"), ("", "x", "--drafter")):
         with pytest.raises(UsageError, match=f"{missing} is missing"):
             chosen_profile(Settings(drafter=drafter, expert=expert))
