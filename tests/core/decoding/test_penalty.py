@@ -29,10 +29,14 @@ from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Distribution, Floats, Probabilities, Sampling, distribution
 from speccas.core.decoding.table import TableModel
 from speccas.core.decoding.verify import VERIFIERS
+from speccas.core.files.profiles import Profile
+from speccas.core.files.source import Source
 from speccas.core.headers.vocabulary import Relation, compare
 from speccas.core.record.log_prob import mean_log_prob
-from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.loaded import asked, prefill
+from tests.builders.models import TINY
 from tests.builders.tiers import few_fast
 from tests.core.decoding.drafts.test_overlapping import DRAFTER, EXPERT, tokens
 from tests.core.decoding.toys import RULES, Joint, Run, Same, Toy, near, p_value, play, table
@@ -358,6 +362,22 @@ def test_on_the_tiny_pair_exact_is_llama_cpps_penalised_greedy_choice(
         assert [token.id for each in judged for token in each.tokens] == wanted, k
         drafted += sum(each.drafted for each in judged)
     assert drafted > 20
+
+
+@pytest.mark.parametrize("k", few_fast(range(1, 9), 1))
+def test_on_a_real_pair_of_one_vocabulary_too_and_its_own_drafts_are_right(k: int) -> None:
+    """The tiny drafter as its own expert."""
+    penalty, count, source = Penalty(1.4, 24), 16, Source(path=str(TINY))
+    with load_pair(Profile("twins", source, source), LoadOptions(ctx=256, threads=1)) as pair:
+        assert pair.vocabulary.relation is Relation.IDENTICAL
+        prompt = asked(pair, SONG).ids
+        prefill(pair, prompt)
+        wanted = greedy(pair.expert, prompt, penalty, count)
+        prefill(pair, prompt)
+        events = real_run(pair, "exact", prompt, Sampling(penalty=penalty), count, k, lookup=False)
+        written = [token for event in events if isinstance(event, Judged) for token in event.tokens]
+        assert [token.id for token in written] == wanted
+        assert not any(token.turned_down for token in written)
 
 
 def greedy_without(pair: Pair, prompt: Sequence[int], count: int) -> list[int]:
