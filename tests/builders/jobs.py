@@ -40,6 +40,11 @@ class Jobs:
         self.seen += self.child.before + self.child.after
         return str(self.child.before)
 
+    def settle(self, seconds: float = 0.2) -> None:
+        """Until nothing more comes: a prompt may be drawn more than once."""
+        while self.child.expect_exact([READY, pexpect.TIMEOUT], timeout=seconds) == 0:
+            self.seen += self.child.before + self.child.after
+
     def type(self, text: str) -> None:
         self.child.send(text)
 
