@@ -7,6 +7,7 @@ none. Values are never shown: a proxy's may hold a password.
 import importlib.util
 import os
 import ssl
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def constants() -> Any:
     machine needs none of them, and `require_network` refuses it where it counts."""
     hidden = {name: os.environ.pop(name) for name in (*SECONDS, ENDPOINT) if _fault(name, os.environ)}
     try:
-        from huggingface_hub import constants as found
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of variables that have lost their use
+            from huggingface_hub import constants as found
     finally:
         os.environ.update(hidden)
     return found

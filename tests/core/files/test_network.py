@@ -113,6 +113,7 @@ def test_what_needs_none_does_not_ask(hub: Hub, tmp_path: Path) -> None:
     assert listed.returncode == 0 and [line.split()[3] for line in listed.stdout.splitlines() if "mine" in line] == [
         "have"
     ]
+    assert speccas("list", HF_HUB_ENABLE_HF_TRANSFER="1").stderr == "", "no warning of another library"
     assert doctor.returncode == 0 and all(name in doctor.stdout for name in bad if name != "NO_PROXY")
     refused(speccas("pull", NAME, "--update", **bad), "HF_HUB_DOWNLOAD_TIMEOUT")
 
@@ -129,7 +130,12 @@ def test_a_dead_proxy_is_named(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(407, ("HTTP_PROXY", "password", "407")), (511, ("log in", "511")), (502, ("502",))],
+    [
+        (407, ("HTTP_PROXY", "password", "407")),
+        (511, ("log in", "511")),
+        (502, ("502",)),
+        (200, ("not as a model hub", "network")),
+    ],
 )
 def test_what_stands_between(hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int, said: tuple[str, ...]) -> None:
     hub.add(REPO, {FILE: b"x"})
