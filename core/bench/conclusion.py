@@ -37,7 +37,7 @@ def best(arms: Sequence[ArmSummary]) -> ArmSummary | None:
 
 def told(arm: ArmSummary) -> str:
     """`token:0.5`, its speed-up, and what it costs: a speed never stands without that."""
-    cost = "the expert's own text" if named_lossless(arm.name) else f"quality loss {arm.quality_loss}"
+    cost = "the expert's own text" if named_lossless(arm.name) else f"quality loss: {arm.quality_loss}"
     return f"`{arm.label}` {speed(arm)}, {cost}"
 
 
