@@ -280,11 +280,14 @@ def test_wrong_flags_end_before_a_model_is_loaded(
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_what_the_extra_lacks_is_named(clean: Mapping[str, str], tmp_path: Path) -> None:
+def test_what_the_extra_lacks_is_named(
+    clean: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = "import sys; sys.modules['sacrebleu'] = None; sys.argv[1:] = ['bench']\n"
     source += "import speccas.cli.app as app; app.main()"
     done = subprocess.run([sys.executable, "-c", source], env=dict(clean), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 3
+    monkeypatch.chdir(tmp_path)
     assert "sacrebleu" in done.stderr and f"hint: {extra_line('bench')}\n" in done.stderr
 
 
