@@ -78,7 +78,9 @@ def show_survey(console: Console, plan: OptimizePlan, found: OptimizeSurvey) -> 
                 size = quantised_bytes(file.header, CANDIDATES[name])
                 say(f"  as {name}: about {size / 1e9:.2f} GB")
     minutes = SECONDS_A_GB * sum(file.bytes for file in found.files.values()) / 1e9 / 60
-    cut = f"to {found.vocabulary:,} tokens" if found.vocabulary else f"not: {found.untrimmed}"
+    sizes = " or ".join(f"{size:,}" for size in found.vocabularies)
+    cut = f"to {sizes} tokens, by what is accepted" if len(found.vocabularies) > 1 else f"to {sizes} tokens"
+    cut = cut if found.vocabularies else f"not: {found.untrimmed}"
     say(f"the drafter's vocabulary is trimmed {cut}")
     say(
         f"disk while it runs: {found.disk / 1e9:.2f} GB; memory: {found.memory / 1e9:.2f} GB; time: about "

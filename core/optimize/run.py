@@ -66,7 +66,7 @@ def judged(bench: Workbench) -> OptimizeOutcome:
     if chosen is None:
         return replace(known, judged=tried, why=SLOWER.format(plan.max_loss))
     known = replace(known, judged=tried, chosen=chosen)
-    return trimmed(bench, known, chosen, source_facts) if found.vocabulary else known
+    return trimmed(bench, known, chosen, source_facts) if found.vocabularies else known
 
 
 def machine_facts(pair: Pair) -> dict[str, str | int]:
@@ -78,6 +78,8 @@ def trimmed(bench: Workbench, outcome: OptimizeOutcome, chosen: JudgedFiles, fac
     """The outcome with the drafter's vocabulary cut, where that promises more."""
     whole, cut = bench.trim(chosen, facts)
     tried = [whole if each is chosen else each for each in outcome.judged]
+    if cut is None:
+        return replace(outcome, judged=tried, chosen=whole)
     better = cut if cut.times > whole.times else whole
     bench.delete([whole, cut], better)
     return replace(outcome, judged=[*tried, cut], chosen=better)

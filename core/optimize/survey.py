@@ -13,8 +13,8 @@ from ..runtime.backends import backend_of
 from ..runtime.room import differing, footprints, room
 from .candidates import CANDIDATES, FileCandidate, four_bits, mean_bits, possible, quantised_bytes
 from .store import require_free
-from .trim import require_trimmable, rounded, selected, trimmed_bytes
-from .usage import default_size, usage
+from .trim import require_trimmable, selected, trimmed_bytes
+from .usage import default_sizes, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class OptimizeSurvey:
     files: Mapping[str, ModelFile]
     kinds: Mapping[str, Sequence[FileCandidate]]
     left_out: Mapping[str, Mapping[str, str]]
-    vocabulary: int
-    """Tokens that the drafter is trimmed to; 0: it is not."""
+    vocabularies: tuple[int, ...]
+    """Tokens that the drafter may be trimmed to, fewest first; none: it is not."""
     untrimmed: str
     """Why it is not."""
     disk: int
@@ -83,38 +83,38 @@ def survey(plan: OptimizePlan) -> OptimizeSurvey:
         kinds["drafter"], left["drafter"] = [], dict.fromkeys(CANDIDATES, error.message)
     if plan.types:
         kinds = {role: [each for each in found if each.name in plan.types] for role, found in kinds.items()}
-    vocabulary, why = trimmed_to(plan.vocabulary, drafter)
+    vocabularies, why = trimmed_to(plan.vocabulary, drafter)
     made = [quantised_bytes(files[role].header, each) for role in ROLES for each in kinds[role][:1]]
     return OptimizeSurvey(
         files=files,
         kinds=kinds,
         left_out=left,
-        vocabulary=vocabulary,
+        vocabularies=vocabularies,
         untrimmed=why,
-        disk=2 * sum(made) + (trimmed_bytes(drafter.header, vocabulary) if vocabulary else 0),
+        disk=2 * sum(made) + (trimmed_bytes(drafter.header, vocabularies[-1]) if vocabularies else 0),
         memory=require_both({role: (backends[role], files[role]) for role in ROLES}, plan.options),
         bits=mean_bits(expert.header),
         four_bits=four_bits(expert.header),
     )
 
 
-def trimmed_to(asked: int | None, drafter: ModelFile) -> tuple[int, str]:
-    """Tokens that a drafter is trimmed to, or 0 and why it keeps them all. Raises UsageError where it was asked for and
-    cannot be."""
+def trimmed_to(asked: int | None, drafter: ModelFile) -> tuple[tuple[int, ...], str]:
+    """Tokens that a drafter may be trimmed to, or none and why it keeps them all. Raises UsageError where it was asked
+    for and cannot be."""
     if asked == 0:
-        return 0, "as it was asked for"
-    size = asked or default_size(len(Tokens.of(drafter.header)))
-    if size is None:
-        return 0, "its vocabulary is small"
+        return (), "as it was asked for"
     header = drafter.header
     if asked:
         tokens = require_trimmable(header, asked)
-        return len(selected(header, asked, usage(tokens, template(header)))[1].ids), ""
+        return (len(selected(header, asked, usage(tokens, template(header)))[1].ids),), ""
+    sizes = default_sizes(len(Tokens.of(header)))
+    if not sizes:
+        return (), "its vocabulary is small"
     try:
-        require_trimmable(header, size)
+        require_trimmable(header, sizes[0])
     except UsageError as error:
-        return 0, error.message
-    return rounded(size), ""
+        return (), error.message
+    return sizes, ""
 
 
 def require_both(files: Mapping[str, tuple[Backend, ModelFile]], options: LoadOptions) -> int:

@@ -37,6 +37,8 @@ PROMPTS = 6
 """Prompts that acceptance is counted on, one of each group."""
 DRAFTED = 3
 """Draft length that it is counted at: a call of four is the cheapest of several tokens."""
+NEAR = 0.03
+"""Of acceptance that a smaller vocabulary may cost: what its cheaper step wins is no more."""
 CONFIRMED = 8
 """Prompts of the proof, groups in turn; nothing was chosen by them."""
 
@@ -78,7 +80,7 @@ class Workbench:
 
     def source_facts(self, source: Pair) -> SourceFacts:
         """Read the built-in texts with the source expert, and let it answer a few prompts."""
-        suites = ("builtin", "languages") if self.survey.vocabulary else ("builtin",)
+        suites = ("builtin", "languages") if self.survey.vocabularies else ("builtin",)
         answers = {
             suite: own_answers(
                 source,
@@ -163,33 +165,42 @@ class Workbench:
             lost = quality(model, facts.row, self.heard(f"reading texts with {name}"))
             return JudgedFiles(name, files, own, theirs, self.acceptance(new, facts), lost)
 
-    def trim(self, chosen: JudgedFiles, facts: SourceFacts) -> tuple[JudgedFiles, JudgedFiles]:
-        """The chosen files and the same with a drafter of fewer tokens, both with their acceptance on languages: a
-        smaller vocabulary punishes those."""
+    def trim(self, chosen: JudgedFiles, facts: SourceFacts) -> tuple[JudgedFiles, JudgedFiles | None]:
+        """The chosen files, and the same with a drafter of fewer tokens: as many as were asked for, or the fewest that
+        are accepted nearly as often as all, or None. Both have their acceptance on languages: a smaller vocabulary
+        punishes those."""
         header, whole = self.survey.files["drafter"].header, chosen.files["drafter"]
-        cut = self.place("drafter", f"{whole.stem}-{self.survey.vocabulary}")
         counts = usage(Tokens.of(header), template(header))
-        size = self.survey.vocabulary
-        made = trim(whole, cut, size, counts, self.stop, self.heard("trimming the drafter"))
-        files = {**chosen.files, "drafter": cut}
+        for size in self.survey.vocabularies:
+            cut = self.place("drafter", f"{whole.stem}-{size}")
+            made = trim(whole, cut, size, counts, self.stop, self.heard("trimming the drafter"))
+            files = {**chosen.files, "drafter": cut}
+            with self.open(self.profile_of(files), f"a drafter of {made.tokens:,} tokens") as short:
+                accepted = self.acceptance(short, facts)
+            if self.plan.vocabulary or accepted >= chosen.acceptance - NEAR:
+                return self.beside_whole(chosen, replace(chosen, files=files, vocabulary=made.tokens), accepted, facts)
+            cut.unlink()
+        return chosen, None
+
+    def beside_whole(
+        self, chosen: JudgedFiles, cut: JudgedFiles, accepted: float, facts: SourceFacts
+    ) -> tuple[JudgedFiles, JudgedFiles]:
+        """The chosen files and those with the trimmed drafter, whose step is measured beside the whole one's."""
         with (
             self.open(self.profile_of(chosen.files), chosen.name) as long,
-            self.open(self.profile_of(files), "the trimmed drafter") as short,
+            self.open(self.profile_of(cut.files), "the trimmed drafter") as short,
         ):
             self.tell("measuring the trimmed drafter", 0.0)
             theirs, own = side_by_side([long, short])
             languages = [self.acceptance(each, facts, "languages") for each in (long, short)]
-            accepted = self.acceptance(short, facts)
         before = chosen.own.costs
         step = before.step * (own.costs.step / theirs.costs.step if theirs.costs.step else 1.0)
         costs = LatencyModel(dict(before.seen), step, before.catch_up)
         trimmed = replace(
-            chosen,
-            name=f"{chosen.name}, {made.tokens:,} tokens",
-            files=files,
+            cut,
+            name=f"{chosen.name}, {cut.vocabulary:,} tokens",
             own=Curve(costs, max(own.spread, chosen.own.spread)),
             acceptance=accepted,
-            vocabulary=made.tokens,
             languages=languages[1],
         )
         return replace(chosen, languages=languages[0]), trimmed

@@ -18,7 +18,8 @@ from speccas.core.calibration.calibrate import Curve
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
-from speccas.core.optimize import workbench
+from speccas.core.headers.vocabulary import Tokens
+from speccas.core.optimize import survey, workbench
 from speccas.core.optimize.confirm import ConfirmedSpeed
 from speccas.core.optimize.outcome import OptimizeOutcome, document_of
 from speccas.core.optimize.run import optimize
@@ -104,6 +105,24 @@ def test_what_is_shown_to_be_faster_becomes_a_pair(
     assert [path.read_bytes() for path in models] == before
     with load_pair(profile, LoadOptions(ctx=256, threads=1)) as pair:
         assert pair.files["expert"].header.file_type == "Q4_0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("accepted", "kept"), [([0.70, 0.78], 4096), ([0.78, 0.79], 2048), ([0.5, 0.6], 0)])
+def test_the_fewest_tokens_are_kept_that_are_accepted_nearly_as_often(
+    accepted: list[float], kept: int, models: tuple[Path, Path], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch, 1.3)
+    found = dict(zip((2048, 4096), accepted, strict=True))
+
+    def acceptance(_bench: object, pair: Pair, _facts: object, suite: str = "builtin") -> float:
+        return found.get(len(Tokens.of(pair.files["drafter"].header)), 0.8)
+
+    monkeypatch.setattr(survey, "default_sizes", lambda _: (2048, 4096))
+    monkeypatch.setattr(workbench.Workbench, "acceptance", acceptance)
+    outcome, _ = told(plan(models, types=("Q4_0",)))
+    assert [each.vocabulary for each in outcome.judged] == ([0, kept] if kept else [0])
+    assert not kept or outcome.judged[-1].acceptance == found[kept]
 
 
 @pytest.mark.slow

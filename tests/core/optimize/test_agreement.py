@@ -15,7 +15,7 @@ from speccas.core.headers.gguf import read_header
 from speccas.core.headers.vocabulary import Tokens
 from speccas.core.optimize.agreement import Agreement, Rounds, Written, agreement, own_answers
 from speccas.core.optimize.trim import trim
-from speccas.core.optimize.usage import default_size, usage
+from speccas.core.optimize.usage import default_sizes, usage
 from speccas.core.record.metrics import ACCEPTED
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.pair import Pair, load_pair
@@ -124,8 +124,7 @@ def test_a_trimmed_qwen_is_accepted_nearly_as_often_as_the_whole_one(tmp_path: P
         pytest.skip("no Qwen pair")
     header = read_header(QWEN_DRAFTER)
     tokens = Tokens.of(header)
-    size = default_size(len(tokens))
-    assert size is not None
+    size = default_sizes(len(tokens))[1]
     trim(QWEN_DRAFTER, tmp_path / "small.gguf", size, usage(tokens, header.get("tokenizer.chat_template", str, "")))
     whole = Profile("whole", Source(path=str(QWEN_DRAFTER)), Source(path=str(QWEN_EXPERT)))
     with load_pair(whole, LoadOptions(ctx=1024)) as pair:

@@ -5,7 +5,7 @@ import pytest
 from speccas.core.headers.gguf import read_header
 from speccas.core.headers.kept import choose, strings
 from speccas.core.headers.vocabulary import Tokens
-from speccas.core.optimize.usage import LEAST, default_size, usage
+from speccas.core.optimize.usage import LEAST, default_sizes, usage
 from tests.builders.bpe import LETTERS, random_tokens
 from tests.builders.models import TINY
 
@@ -39,6 +39,6 @@ def test_without_a_template_the_first_merges_are_kept() -> None:
 
 @pytest.mark.parametrize("tokens", [LEAST, 128_256, 151_936])
 def test_only_a_large_vocabulary_is_trimmed_unasked(tokens: int) -> None:
-    size = default_size(tokens)
-    assert size is not None and size < tokens and size % 64 == 0
-    assert default_size(49_152) is None
+    sizes = default_sizes(tokens)
+    assert sizes and sizes == tuple(sorted(sizes)) and sizes[-1] < tokens and not any(size % 64 for size in sizes)
+    assert default_sizes(49_152) == ()
