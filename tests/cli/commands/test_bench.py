@@ -307,7 +307,7 @@ def tables(folder: Path) -> list[tuple[str, list[str], list[list[str]]]]:
             found[-1] = (found[-1][0], cells[0], cells[2:])
         else:
             found.append((part.strip(), [], []))
-    return found
+    return [each for each in found if each[1]]
 
 
 def interval(values: Sequence[float], statistic: Callable[..., Any]) -> tuple[float, float, float]:
