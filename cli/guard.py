@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from .keys import Modes, modes_of, set_modes
 from .screen import in_background
 from .view.terminal import surface
 from .view.told import told
@@ -78,25 +79,18 @@ def _die_with(parent: int) -> None:
             os._exit(1)
 
 
-def _terminal_modes() -> tuple[int, list[object]] | None:
-    for number in (0, 1, 2):
-        with contextlib.suppress(Exception):
-            import termios
-
-            return number, termios.tcgetattr(number)
-    return None
+def _terminal_modes() -> tuple[int, Modes] | None:
+    found = ((number, modes_of(number)) for number in (0, 1, 2))
+    return next(((number, modes) for number, modes in found if modes is not None), None)
 
 
-def _ended(status: int, modes: tuple[int, list[object]] | None) -> int:
+def _ended(status: int, modes: tuple[int, Modes] | None) -> int:
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status)
     number = os.WTERMSIG(status)
     name = signal.Signals(number).name
     if modes is not None and not in_background(modes[0]):
-        import termios
-
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(modes[0], termios.TCSANOW, modes[1])  # type: ignore[arg-type]
+        set_modes(*modes)
     if surface(sys.stdout).redraws:
         with contextlib.suppress(OSError):
             os.write(1, b"\x1b[0m\x1b[?25h\r\n\x1b[J")  # the cursor may stand in lines that were redrawn

@@ -79,9 +79,11 @@ def modes_of(number: int) -> Modes | None:
     """None where it is no terminal, or on a system that has no such modes."""
     try:
         import termios
-
+    except ImportError:  # Windows
+        return None
+    try:
         return termios.tcgetattr(number)
-    except Exception:  # termios.error is no OSError; Windows has no termios
+    except termios.error:  # which is no OSError
         return None
 
 
