@@ -16,7 +16,7 @@ from speccas.core.files.config import config_file, read_config, settings_in
 from .checks import OneOf
 from .prompt import read_file
 from .settings import CHECKS, DEFAULTS, FLAGS, Flag, Settings, labelled, resolve
-from .values import completing
+from .values import MODES, completing
 
 DRAWN = "one is drawn and shown"
 Files = Annotated[
@@ -24,6 +24,15 @@ Files = Annotated[
     typer.Option("-f", "--file", metavar="FILE", help="A text file whose text goes behind the prompt; repeatable."),
 ]
 """Of every command with a prompt."""
+View = Annotated[
+    str,
+    typer.Option(
+        metavar="VIEW",
+        help="tokens, numbers (of tokens), rounds (with probabilities) or off.",
+        autocompletion=completing(MODES),
+    ),
+]
+"""Of every command that shows tokens as they come."""
 SYSTEM_FILE = inspect.Parameter(
     "system_file",
     inspect.Parameter.KEYWORD_ONLY,

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..options import Files, drawn_seed, read_settings, settled, shared_flags
+from ..options import Files, View, drawn_seed, read_settings, settled, shared_flags
 from ..prompt import read_prompt
-from ..values import MODES, completing
+from ..values import completing
 
 DEFAULTS = {
     "rule": ("exact",), "temperature": 0.7, "min_p": 0.05, "max_tokens": None, "draft_tokens": "auto",
@@ -32,14 +32,7 @@ def chat(
             autocompletion=completing("rules"),
         ),
     ] = None,
-    view: Annotated[
-        str,
-        typer.Option(
-            metavar="VIEW",
-            help="tokens, numbers (of tokens), rounds (with probabilities) or off.",
-            autocompletion=completing(MODES),
-        ),
-    ] = "tokens",
+    view: View = "tokens",
     load: Annotated[
         Path | None, typer.Option("--load", metavar="FILE", help="Begin with the conversation in a file of /save.")
     ] = None,

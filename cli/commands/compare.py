@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..options import Files, drawn_seed, read_settings, shared_flags
+from ..options import Files, View, drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
-from ..values import MODES, completing
+from ..values import completing
 from ..view.safe import json_text
 
 if TYPE_CHECKING:
@@ -45,14 +45,7 @@ def compare(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every rule and ancestor.")] = False,
-    view: Annotated[
-        str,
-        typer.Option(
-            metavar="VIEW",
-            help="tokens, numbers (of tokens), rounds (with probabilities) or off.",
-            autocompletion=completing(MODES),
-        ),
-    ] = "tokens",
+    view: View = "tokens",
     side_by_side: Annotated[
         bool | None, typer.Option("--side-by-side/--stacked", help="Arms as columns (default: where they fit).")
     ] = None,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..batch import read_prompts, run_batch
-from ..options import Files, drawn_seed, read_settings, shared_flags
+from ..options import Files, View, drawn_seed, read_settings, shared_flags
 from ..prompt import read_prompt
-from ..values import MODES, completing
+from ..values import completing
 from ..view.safe import json_text
 
 if TYPE_CHECKING:
@@ -45,14 +45,7 @@ def run(
             autocompletion=completing("rules"),
         ),
     ] = None,
-    view: Annotated[
-        str,
-        typer.Option(
-            metavar="VIEW",
-            help="tokens, numbers (of tokens), rounds (with probabilities) or off.",
-            autocompletion=completing(MODES),
-        ),
-    ] = "tokens",
+    view: View = "tokens",
     why: Annotated[int | None, typer.Option(metavar="N", help="Explain token N, on stderr.", min=0)] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record every token, for `speccas replay`.")
