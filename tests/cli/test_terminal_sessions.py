@@ -104,6 +104,7 @@ class Person:
         self.shell.child.setwinsize(*self.chance.choice(SIZES))
         self.answered()
         self.shell.child.setwinsize(24, 80)
+        self.shell.settle()  # the prompt is drawn anew
 
     def command(self) -> None:
         self.enter_draft()
