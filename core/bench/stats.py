@@ -64,6 +64,14 @@ def mean(values: Sequence[float]) -> IntervalEstimate:
     return _estimate(values, np.mean, 1 - 2 * float(tail))
 
 
+def geometric_mean(ratios: Sequence[float]) -> IntervalEstimate:
+    """Of ratios above 0, with its interval: how many times as fast a mix of prompts is. Of few prompts that differ much
+    the median says less: its interval is the second to the last but one of eight."""
+    logs = mean([math.log(each) for each in ratios])
+    value, low, high = (None if each is None else math.exp(each) for each in (logs.value, logs.low, logs.high))
+    return IntervalEstimate(value, low, high, logs.n)
+
+
 def _estimate(values: Sequence[float], statistic: Callable[..., Any], level: float) -> IntervalEstimate:
     data = np.asarray(values, dtype=float)
     if not len(data):

@@ -39,8 +39,8 @@ DRAFTED = 3
 """Draft length that it is counted at: a call of four is the cheapest of several tokens."""
 NEAR = 0.03
 """Of acceptance that a smaller vocabulary may cost: what its cheaper step wins is no more."""
-CONFIRMED = 8
-"""Prompts of the proof, groups in turn; nothing was chosen by them."""
+CONFIRMED, LOOK = 16, 8
+"""Prompts of the proof at most, groups in turn, and after how many of them it may end; nothing was chosen by them."""
 
 
 @dataclass(frozen=True)
@@ -222,4 +222,5 @@ class Workbench:
                 items,
                 self.plan.tokens,
                 self.heard("proving it"),
+                LOOK,
             )

@@ -69,3 +69,23 @@ def test_a_proof_pairs_by_prompt() -> None:
     assert not confirmed({**speeds, "new expert": slow, "new exact": mixed}, 64).shown, "its interval reaches below 1"
     worse = {each: 0.9 * speed for each, speed in slow.items()}
     assert not confirmed({**speeds, "new exact": worse}, 64).shown, "the pair is what people will use"
+
+
+def test_a_lucky_prompt_of_either_old_arm_is_not_held_against_the_new_files() -> None:
+    """Both old arms are as fast as one another, each a fifth faster at every second prompt, by chance."""
+    prompts = [f"p{i}" for i in range(8)]
+    even = {each: 12.0 if i % 2 else 10.0 for i, each in enumerate(prompts)}
+    odd = {each: 10.0 if i % 2 else 12.0 for i, each in enumerate(prompts)}
+    new = dict.fromkeys(prompts, 12.1)
+    found = confirmed({"source expert": even, "source exact": odd, "new expert": new, "new exact": new}, 64)
+    assert found.gain.value == pytest.approx(12.1 / 120**0.5)
+    assert found.shown and found.settled
+
+
+def test_more_prompts_are_asked_only_where_nothing_is_shown() -> None:
+    prompts = [f"p{i}" for i in range(8)]
+    source = dict.fromkeys(prompts, 10.0)
+    for ratios, settled in (([0.9] * 8, True), ([1.1] * 8, True), ([0.9, 1.1] * 4, False)):
+        new = {each: 10 * ratio for each, ratio in zip(prompts, ratios, strict=True)}
+        speeds = {"source expert": source, "source exact": source, "new expert": source, "new exact": new}
+        assert confirmed(speeds, 64).settled is settled
