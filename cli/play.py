@@ -81,7 +81,7 @@ def opened(settings: Settings) -> Iterator[Pair]:
 
 def warn_of_overlap(pair: Pair) -> None:
     """Say on stderr that the drafter hardly ever said what the expert could: no header tells that."""
-    mass = pair.second_model.mean_mass
+    mass = pair.drafts.mean_mass
     if mass is not None and mass < LEAST_MASS:
         told = f"note: only {mass:.0%} of the drafter's probability was on tokens of the expert"
         hint = "; `speccas check --measure` tells how well the two go together"

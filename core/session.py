@@ -275,4 +275,4 @@ class Session:
         prompt = self.last.prompt.then([token.id for token in self.last.fold.tokens[: judged.at]])
         drain(read_prompt(self.pair, prompt))
         request = Request(prompt.ids, self.last.sampling, context=self.pair.context, detail=True)
-        return review(self.last.arm, self.pair.expert, self.pair.second_model, request, self.pair.lexicon, judged)
+        return review(self.last.arm, self.pair.expert, self.pair.drafts, request, self.pair.lexicon, judged)

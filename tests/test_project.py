@@ -70,6 +70,10 @@ LAYERS = (
 FLOOR = {f"speccas.core.{room}": floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 
 
+BINDING = {"speccas.core.runtime.llama", "speccas.core.runtime.states"}
+"""What imports llama_cpp."""
+
+
 def room_of(name: str) -> str:
     return ".".join(name.split(".")[:3])
 
@@ -84,7 +88,7 @@ def test_layers_point_one_way(path: Path) -> None:
     if not inside(name, "speccas.cli"):
         assert not theirs & {"rich", "typer", "click", "prompt_toolkit"}
         assert not any(inside(each, "speccas.cli") for each in ours)
-    if name != "speccas.core.runtime.llama":
+    if name not in BINDING:
         assert "llama_cpp" not in theirs
     if room in FLOOR:
         up = {each for each in ours if room_of(each) != room and FLOOR.get(room_of(each), 99) >= FLOOR[room]}

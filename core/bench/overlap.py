@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..conversation.template import Message
+from ..decoding.drafts.draft_source import ExpertRead
 from ..decoding.sampling import Sampling, distribution, spread
 from ..errors import CannotPair, UsageError
 from ..runtime.generate import drain, read_prompt
@@ -83,18 +84,19 @@ def measure(
         prompts += 1
         token = prompt.ids[-1]
         for _ in range(min(tokens, pair.context - len(prompt.ids))):
-            p = distribution(pair.expert.extend([token])[0])
-            pair.cached.append(p.argmax)
-            proposal = pair.second_model.next()
+            read = pair.expert.extend([token])
+            p = distribution(read[0])
+            proposal = pair.drafts.next()
             if proposal is None:
                 break
             q = proposal.q1
             least = np.minimum(p.sampled(AT_1), spread(q.sampled(AT_1), q.shared))
             rows.append((proposal.mass, q.argmax == p.argmax, float(least.sum()), proposal.mass < 0.5))
             token = p.argmax
+            pair.cached.append(token)
             if pair.lexicon.ends(token):
                 break
-            pair.second_model.push(token)
+            pair.drafts.observe(pair.cached, ExpertRead(len(pair.cached) - 2, read, pair.expert.states))
         tell(i + 1, len(items))
     if not rows:
         raise NoPromptFits("no built-in prompt fits the context")

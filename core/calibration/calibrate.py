@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..decoding.length.constants import CONSTANTS
 from ..decoding.length.latency import LatencyModel
+from ..decoding.model import LanguageModel
 from ..errors import Stopped
-from ..runtime.backend import Context
 from ..runtime.pair import Pair
 
 QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls fill in the others
@@ -33,7 +33,6 @@ def times(pair: Pair, sizes: Sequence[int], repeats: int) -> tuple[Times, list[f
     machine for a moment does not meet all calls of one size."""
     expert, drafter = pair.expert, pair.drafter
     token = pair.cached[-1] if pair.cached else 0
-    own = [drafter_token(pair)]
     room = min(expert.max_rows, expert.context - len(expert))
     for model in (expert, drafter):
         model.mark()
@@ -43,7 +42,7 @@ def times(pair: Pair, sizes: Sequence[int], repeats: int) -> tuple[Times, list[f
         for n, seconds in seen.items():
             seconds.append(timed(expert, [token] * n, n))
         if len(drafter) < drafter.context:
-            steps.append(timed(drafter, own, 1))
+            steps.append(step(pair))
     return seen, steps
 
 
@@ -110,7 +109,19 @@ def alone_speed(pair: Pair, steps: int) -> float:
     return steps / spent if spent > 0 else 0.0
 
 
-def timed(model: Context, ids: Sequence[int], rows: int) -> float:
+def step(pair: Pair) -> float:
+    """Seconds of one step of the drafter, behind what its cache holds, taken back."""
+    if pair.head is None:
+        return timed(pair.second_model.model, [drafter_token(pair)], 1)
+    head = pair.head.model
+    length, before = len(head), head.seconds
+    head.extend([pair.cached[-1] if pair.cached else 0], None)
+    spent = head.seconds - before
+    head.truncate(length)
+    return spent
+
+
+def timed(model: LanguageModel, ids: Sequence[int], rows: int) -> float:
     """Seconds of one extend, taken back."""
     length, before = len(model), model.seconds
     model.extend(ids, rows)

@@ -118,7 +118,7 @@ class AutoDrafting:
             CONSTANTS.remembered_matches
         )
         policy = planner.policies[name] = self._policy(planner.latency, name, statistics, careful(arm, sampling))
-        return policy, [*lookups(policy.lookup), pair.second_model]
+        return policy, [*lookups(policy.lookup), pair.drafts]
 
     def _policy(self, latency: LatencyModel, name: str, statistics: LookupStatistics, careful: bool) -> AutoPolicy:
         planner = self.planner
@@ -129,7 +129,7 @@ class AutoDrafting:
             balance=before.balance if before else planner.balances.get(name),
             lookup=None if self.lookup == "off" else statistics,
             lookup_always=self.lookup == "on",
-            unread=planner.pair.second_model.unread,
+            unread=planner.pair.drafts.unread,
             careful=careful,
         )
 

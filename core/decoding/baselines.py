@@ -12,7 +12,7 @@ from .answer import Answer, Lexicon, Request
 from .arms import Arm
 from .detail import describe
 from .drafts.draft_source import settle
-from .drafts.second_model import SecondModel
+from .drafts.stepwise import Drafter
 from .events import Event, Finish, Judged, Started, Status, Token
 from .meter import Clock, Meter
 from .model import LanguageModel
@@ -27,7 +27,7 @@ LONGEST_RUN = 10  # drafter tokens before the expert is asked all the same (arXi
 def sequential(
     arm: Arm,
     expert: LanguageModel,
-    drafter: SecondModel,
+    drafter: Drafter,
     request: Request,
     lexicon: Lexicon,
     clock: Clock,
@@ -86,7 +86,7 @@ class Writers:
         self,
         arm: Arm,
         expert: LanguageModel,
-        drafter: SecondModel,
+        drafter: Drafter,
         request: Request,
         lexicon: Lexicon,
     ) -> None:

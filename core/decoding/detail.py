@@ -5,7 +5,7 @@ from dataclasses import replace
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
 from .drafts.draft_source import settle
-from .drafts.second_model import SecondModel
+from .drafts.stepwise import Drafter
 from .events import Judged, Piece, Status, Token
 from .model import LanguageModel
 from .positions import ExpertRows
@@ -48,7 +48,7 @@ def describe(
 
 
 def review(
-    arm: Arm, expert: LanguageModel, drafter: SecondModel, request: Request, lexicon: Lexicon, judged: Judged
+    arm: Arm, expert: LanguageModel, drafter: Drafter, request: Request, lexicon: Lexicon, judged: Judged
 ) -> Judged:
     """A round that was judged before, evaluated once more with every number. `request.prompt` is the text before it,
     which both caches hold but for its last token; they are trimmed to that again."""

@@ -54,7 +54,7 @@ def speculate(
             positions = Positions(rows, answer.ids, draft, rule, request)
             outcome = judge(rule, draft.tokens, positions, verifier, at)
             tokens = commit(answer, outcome, positions, pending, arm, drafting=source is not None)
-            settle(expert, sources, answer.ids, ExpertRead(len(request.prompt) + at - 1, rows))
+            settle(expert, sources, answer.ids, ExpertRead(len(request.prompt) + at - 1, rows, expert.states))
             meter.mark()
             draft_seconds, verify_seconds = (now - was for now, was in zip(meter.now(), before, strict=True))
             policy.learn(outcome.accepted, len(tokens), len(rows), draft_seconds, verify_seconds)

@@ -21,6 +21,11 @@ class LanguageModel(Protocol):
     """Most rows one `extend` may return; fixed at load (llama.cpp: n_outputs_max)."""
 
     @property
+    def states(self) -> Floats | None:
+        """Hidden states (tokens, width) behind each token of the last `extend`, where it was made to give them: those
+        of all layers that were asked for, side by side. A view that the next `extend` overwrites."""
+
+    @property
     def seconds(self) -> float:
         """Time spent inside the model so far: evaluating, fetching rows, copying its state. Grows only."""
 

@@ -31,6 +31,7 @@ class LimitedModel(Protocol):
     rollback: int | None
     """How many tokens of its last `extend` `truncate` may take back, once, and always fewer than that one read; None is
     any number of any."""
+    states: Floats | None
     seconds: float
     threads: int
     prefill_token: float
@@ -78,6 +79,8 @@ class Rewindable:
         """Whether it went back since the last call."""
         self._stands = False
         """Whether what it has read stands, and what is read next may be a guess."""
+        self._asked = 0
+        """Tokens of the last call, without those that were read again."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -90,7 +93,7 @@ class Rewindable:
             self.extend([], rows=0)
         if (judges or self._stands) and self._nearest(len(self.model)) != len(self.model):
             self._moving = self.model.save()
-        unread = self._unread()
+        unread, self._asked = self._unread(), len(ids)
         try:
             found = self.model.extend([*unread, *ids], rows)
         except Exception:  # whatever stopped it: what is held must be told right, and it goes on up
@@ -158,6 +161,11 @@ class Rewindable:
 
     def use_clock(self, clock: Callable[[], float]) -> None:
         self.model.use_clock(clock)
+
+    @property
+    def states(self) -> Floats | None:
+        found = self.model.states
+        return None if found is None else found[len(found) - self._asked :]
 
     @property
     def seconds(self) -> float:

@@ -42,11 +42,13 @@ class TableModel:
         stop_after: int | None = None,
         cost: Callable[[int], float] | None = None,
         clock: VirtualClock | None = None,
+        gives_states: bool = False,
     ) -> None:
         """`rollback`: as of a hybrid or recurrent model: one truncate after each extend, of so many tokens at most and
         always fewer than that one read; only emptying the cache is always allowed. `room`: positions in the cache.
         `stop_after`: from the call after so many on, `extend` reads half of its tokens and raises Stopped; set it to
-        None to go on. `cost(n)`: seconds that reading n tokens takes."""
+        None to go on. `cost(n)`: seconds that reading n tokens takes. `gives_states`: a state is the last `order`
+        tokens as numbers, 0 before the first."""
         self._table = table if callable(table) else self._lookup(table)
         self.order = order
         self.max_rows = max_rows
@@ -55,6 +57,8 @@ class TableModel:
         self.stop_after = stop_after
         self.cost = cost or (lambda n: 0.0)
         self.clock = clock or VirtualClock()
+        self.gives_states = gives_states
+        self.states: Floats | None = None
         self.seconds = 0.0
         self.threads = 1
         self.prefill_token = math.inf
@@ -93,6 +97,7 @@ class TableModel:
         self.extends.append((len(self.ids), len(read)))
         self.ids.extend(read)
         self._back = 0 if self.rollback is None else max(0, min(self.rollback, len(read) - 1))
+        self.states = self._states(len(read)) if self.gives_states else None
         self._spend(self.cost(len(read)))
         self._rows.fill(np.nan)  # whoever still looks at the last view learns it
         if stopped:
@@ -100,6 +105,12 @@ class TableModel:
         for row, end in enumerate(range(len(self.ids) - rows + 1, len(self.ids) + 1)):
             self._rows[row] = self.row(self.ids[max(0, end - self.order) : end])
         return self._rows[:rows]
+
+    def _states(self, tokens: int) -> Floats:
+        padded = [0] * self.order + self.ids
+        ends = range(len(padded) - tokens + 1, len(padded) + 1)
+        rows = [padded[end - self.order : end] for end in ends]
+        return np.array(rows, dtype=np.float32).reshape(tokens, self.order)
 
     def _spend(self, seconds: float) -> None:
         self.seconds += seconds

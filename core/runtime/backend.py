@@ -4,13 +4,14 @@ A backend opens a file (what it says, without loading), loads its weights, and m
 contexts may share weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ..conversation.tokenize import Tokenizer
 from ..decoding.answer import Lexicon
+from ..decoding.drafts.head import HeadModel
 from ..decoding.length.constants import CONSTANTS
 from ..decoding.model import LanguageModel
 from ..files.source import Source
@@ -78,11 +79,29 @@ class Context(LanguageModel, Protocol):
         """Count `seconds` by this clock from the next call on."""
 
 
+class HeadContext(HeadModel, Protocol):
+    """A head over an expert's states: what drafts from them, and says what it costs. Members as `Context`."""
+
+    @property
+    def context(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def evaluated(self) -> int: ...
+    @property
+    def prefill_token(self) -> float: ...
+    def mark(self) -> None: ...
+    def use_threads(self, threads: int) -> None: ...
+    def use_clock(self, clock: Callable[[], float]) -> None: ...
+    def close(self) -> None: ...
+
+
 class Weights(Tokenizer, Protocol):
     """Loaded weights with their vocabulary. Tokenises; makes contexts."""
 
-    def context(self, length: int, max_rows: int, threads: int | None = None) -> Context:
-        """A cache of `length` positions whose calls return at most `max_rows` rows. Raises DoesNotFit."""
+    def context(self, length: int, max_rows: int, threads: int | None = None, states: Sequence[int] = ()) -> Context:
+        """A cache of `length` positions whose calls return at most `max_rows` rows, and the hidden states at the input
+        of these layers; the number of all layers is what is behind the last. Raises DoesNotFit, Unavailable."""
 
     def lexicon(self) -> Lexicon:
         """Bytes of each token, and which tokens end an answer."""

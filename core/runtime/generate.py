@@ -10,13 +10,14 @@ from ..decoding.arms import Arm
 from ..decoding.baselines import sequential
 from ..decoding.drafts.draft_source import DraftSource
 from ..decoding.drafts.lookup import PromptLookup
-from ..decoding.drafts.second_model import common_prefix
+from ..decoding.drafts.second_model import SecondModel, common_prefix
 from ..decoding.engine import speculate
 from ..decoding.events import Event, Judged, Started
 from ..decoding.length.acceptance import LookupStatistics
 from ..decoding.length.policy import FixedPolicy, Policy
 from ..decoding.model import LanguageModel
-from ..decoding.sampling import Sampling
+from ..decoding.sampling import Floats, Sampling
+from ..errors import CannotPair
 from .pair import Pair
 from .prompt import Prompt
 
@@ -70,7 +71,7 @@ class FixedDrafting:
 
     def plan(self, pair: Pair, arm: Arm, sampling: Sampling) -> Plan:
         statistics = LookupStatistics() if self.lookup else None
-        return FixedPolicy(self.k), [*self.first, *lookups(statistics), pair.second_model]
+        return FixedPolicy(self.k), [*self.first, *lookups(statistics), pair.drafts]
 
 
 def lookups(statistics: LookupStatistics | None) -> list[DraftSource]:
@@ -95,10 +96,11 @@ def generate(
 
     `detail` fills in every probability, for a trace or to explain a token; such a run is not timed. `prefill_seconds`:
     by role, what reading this prompt took when arms before this one read it; else it is what it takes now. `clock`: the
-    pair's, unless another is given. Closing the generator leaves both caches usable. Raises Stopped while the prompt is
-    read; later it is an event.
+    pair's, unless another is given. Closing the generator leaves both caches usable. Raises CannotPair where the arm
+    lets a head write alone, and Stopped while the prompt is read; later it is an event.
     """
     sampling, length, drafting = sampling or Sampling(), length or Length(), drafting or FixedDrafting()
+    require_writer(pair, arm)
     seconds = yield from read_prompt(pair, prompt, drafting.reads_prompt(pair, arm, sampling))
     policy, sources = drafting.plan(pair, arm, sampling)
     clock = clock or pair.clock
@@ -112,7 +114,7 @@ def generate(
         detail=detail,
     )
     if arm.rule is None:
-        events = sequential(arm, pair.expert, pair.second_model, request, pair.lexicon, clock)
+        events = sequential(arm, pair.expert, pair.drafts, request, pair.lexicon, clock)
     else:
         events = speculate(arm, pair.expert, sources, policy, request, pair.lexicon, clock)
     known = seconds if prefill_seconds is None else prefill_seconds
@@ -126,31 +128,46 @@ def generate(
             yield event
 
 
+def require_writer(pair: Pair, arm: Arm) -> None:
+    """Raises CannotPair where the drafter would have to write by itself, and is a head."""
+    if arm.rule is None and "drafter" in arm.models and pair.head is not None:
+        raise CannotPair(
+            f"{arm.name} lets the drafter write by itself, and {pair.files['drafter'].path.name} is a head: it writes "
+            "nothing without the expert",
+            "leave it out, or take a drafter that is a model",
+        )
+
+
 def read_prompt(pair: Pair, prompt: Prompt, drafter: bool = True) -> Generator[PromptRead, None, dict[str, float]]:
     """Read all of a prompt but its last token on both models; returns the seconds by role. Without `drafter` the
     drafter reads it when it is first asked for a draft. Raises Stopped."""
     ids, total = list(prompt.ids), len(prompt.ids) - 1
-    seconds = {}
-    before = pair.expert.seconds
-    pair.expert.truncate(min(common_prefix(pair.cached, ids), total))
+    expert, drafts = pair.expert, pair.drafts
+    before = {"expert": expert.seconds, "drafter": drafts.seconds}
+    expert.truncate(min(common_prefix(pair.cached, ids), total, drafts.reach(ids)))
     pair.cached = ids
-    for done in extend(pair.expert, ids):
+    if isinstance(drafts, SecondModel):
+        drafts.prompt = prompt.drafter
+    drafts.observe(ids)
+    for done in extend(expert, ids, tell=drafts.note):
         yield PromptRead("expert", done, total)
-    pair.expert.mark()
-    seconds["expert"] = pair.expert.seconds - before
-    before = pair.drafter.seconds
-    pair.second_model.prompt = prompt.drafter
-    pair.second_model.observe(ids)
-    for done, whole in pair.second_model.catch_up(CHUNK) if drafter else ():
+    expert.mark()
+    for done, whole in drafts.catch_up(CHUNK) if drafter else ():
         yield PromptRead("drafter", done, whole)
-    seconds["drafter"] = pair.drafter.seconds - before
-    return seconds
+    return {"expert": expert.seconds - before["expert"], "drafter": drafts.seconds - before["drafter"]}
 
 
-def extend(model: LanguageModel, ids: Sequence[int], chunk: int = CHUNK) -> Iterator[int]:
-    """Read all of a prompt but its last token, in chunks; yields how many tokens the cache holds."""
-    while len(model) < len(ids) - 1:
-        model.extend(ids[len(model) : min(len(model) + chunk, len(ids) - 1)], rows=0)
+def extend(
+    model: LanguageModel,
+    ids: Sequence[int],
+    chunk: int = CHUNK,
+    tell: Callable[[int, Floats | None], None] = lambda first, states: None,
+) -> Iterator[int]:
+    """Read all of a prompt but its last token, in chunks; yields how many tokens the cache holds. `tell` hears from
+    which token on it read, and its hidden states."""
+    while (first := len(model)) < len(ids) - 1:
+        model.extend(ids[first : min(first + chunk, len(ids) - 1)], rows=0)
+        tell(first, model.states)
         yield len(model)
 
 

@@ -27,13 +27,14 @@ from ..decoding.sampling import Floats
 from ..errors import ContextFull, DoesNotFit, IntegrityError, NativeError, RollbackRefused, Stopped
 from ..files.local import hash_file, locate, require_parts, size_of
 from ..files.source import Source
-from ..headers.architecture import require_language_model
 from ..headers.gguf import Header, read_header
+from ..headers.heads import require_model
 from ..machine.build import require_known
 from ..machine.fit import Footprint
 from ..machine.memory import usable_cores
 from .backend import ModelFile
 from .breaks import require_breaks
+from .states import HiddenStates
 from .stop import StopFlag
 
 CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
@@ -165,7 +166,7 @@ class LlamaBackend:
         """A small file whose hash is known is hashed; of a larger one `verify` does that."""
         path = require_parts(locate(source, pull))
         header = read_header(path)
-        require_language_model(header, path)
+        require_model(header, path)
         require_known(header, path)
         if source.sha256 and header.file_bytes <= CHECK_AT_LOAD:
             found = hash_file(path)
@@ -207,9 +208,9 @@ class LlamaWeights:
     def __init__(
         self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
     ) -> None:
-        """Raises CannotPair (no language model), NativeError (llama.cpp's own words), Stopped."""
+        """Raises CannotPair (no language model and no head), NativeError (llama.cpp's own words), Stopped."""
         start()
-        require_language_model(file.header, file.path)
+        require_model(file.header, file.path)
         self.path = file.path
         self.stop = stop
         self.gpu_layers = gpu_layers
@@ -247,14 +248,18 @@ class LlamaWeights:
         self._open.callback(api.llama_model_free, model)
         return model
 
-    def memory(self, length: int, max_rows: int, threads: int | None = None) -> "LlamaContext":
+    def memory(
+        self, length: int, max_rows: int, threads: int | None = None, states: Sequence[int] = ()
+    ) -> "LlamaContext":
         """A cache that goes back as far as llama.cpp does, and not further."""
-        made = LlamaContext(self, length, max_rows, threads or physical_cores())
+        made = LlamaContext(self, length, max_rows, threads or physical_cores(), states)
         self._open.callback(made.close)
         return made
 
-    def context(self, length: int, max_rows: int, threads: int | None = None) -> "LlamaContext | Rewindable":
-        made = self.memory(length, max_rows, threads)
+    def context(
+        self, length: int, max_rows: int, threads: int | None = None, states: Sequence[int] = ()
+    ) -> "LlamaContext | Rewindable":
+        made = self.memory(length, max_rows, threads, states)
         return Rewindable(made) if self.limited else made
 
     def close(self) -> None:
@@ -318,8 +323,10 @@ class LlamaContext:
     """One context with one sequence over a model's weights. See `LanguageModel` for the contract of each method, and
     `LimitedModel` where the model's memory is limited."""
 
-    def __init__(self, weights: LlamaWeights, length: int, max_rows: int, threads: int) -> None:
-        """Raises DoesNotFit."""
+    def __init__(
+        self, weights: LlamaWeights, length: int, max_rows: int, threads: int, states: Sequence[int] = ()
+    ) -> None:
+        """`states`: layers whose input each call is to give, as `HiddenStates`. Raises DoesNotFit, Unavailable."""
         self.weights = weights
         self.context = length
         self.max_rows = max_rows
@@ -335,6 +342,7 @@ class LlamaContext:
         self._open = contextlib.ExitStack()
         self.ctx = self._context()
         self.memory = api.llama_get_memory(self.ctx)
+        self._handed = HiddenStates(self.ctx, weights.model, states) if states else None
         self._batch()
         self.rollback: int | None = int(api.llama_n_rs_seq(self.ctx)) if weights.limited else None
         self._back = 0  # tokens that may be taken back now, of a limited memory
@@ -385,6 +393,15 @@ class LlamaContext:
     def use_clock(self, clock: Callable[[], float]) -> None:
         self.clock = clock
 
+    @property
+    def states_width(self) -> int:
+        """Numbers of a row of its states."""
+        return 0 if self._handed is None else self._handed.width
+
+    @property
+    def states(self) -> Floats | None:
+        return None if self._handed is None else self._handed.rows
+
     def close(self) -> None:
         """Free the context. Views returned by `extend` die with it."""
         self._open.close()
@@ -398,12 +415,14 @@ class LlamaContext:
         if self._length + len(ids) > self.context:
             raise ContextFull(f"the context of {self.context} tokens is full")
         began = self.clock()
+        if self._handed is not None:
+            self._handed.begin(len(ids))
         try:
             head = len(ids) - rows if len(ids) > self.chunk else 0
             for at in range(0, head, self.chunk):
-                self._decode(ids[at : min(at + self.chunk, head)], 0)
+                self._decode(ids[at : min(at + self.chunk, head)], 0, at)
             if head < len(ids):
-                self._decode(ids[head:], rows)
+                self._decode(ids[head:], rows, head)
             if rows == 0:
                 api.llama_synchronize(self.ctx)  # a GPU works on; its time is this call's
                 if len(ids) >= MANY:
@@ -412,7 +431,8 @@ class LlamaContext:
         finally:
             self.seconds += self.clock() - began
 
-    def _decode(self, ids: Sequence[int], rows: int) -> None:
+    def _decode(self, ids: Sequence[int], rows: int, at: int) -> None:
+        """Read tokens, of the call's from `at` on."""
         if self.stop:
             raise Stopped("stopped")
         if self._lost:
@@ -427,6 +447,8 @@ class LlamaContext:
             self._length += n
             self._back = min(self.rollback or 0, n - 1)
             self.evaluated += n
+            if self._handed is not None:
+                self._handed.take(at, n)
             return
         if self.rollback is None:
             self._remove(self._length)  # whatever of this chunk did get in

@@ -7,16 +7,21 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from ..decoding.answer import Lexicon
+from ..decoding.drafts.head import Head
 from ..decoding.drafts.second_model import SecondModel
+from ..decoding.drafts.stepwise import Drafter
 from ..decoding.meter import Clock
+from ..errors import CannotPair
 from ..files.profiles import Profile
 from ..files.source import Source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header
+from ..headers.heads import require_fits
 from ..headers.vocabulary import Tokens, VocabularyMap, compare, require_distinct, require_pair
 from ..headers.weights import step_bytes
-from .backend import ROLES, Backend, Context, LoadOptions, ModelFile, OnLoad, Weights
+from .backend import ROLES, Backend, Context, HeadContext, LoadOptions, ModelFile, OnLoad, Weights
 from .backends import backend_of
+from .heads.load import make_head, states_read
 from .room import fitting_context, rows, stretch
 from .stop import StopFlag
 
@@ -35,11 +40,11 @@ class Pair:
     weights: Mapping[str, Weights]
     """By role. They tokenise, each for its own model."""
     expert: Context
-    drafter: Context
+    drafter: Context | HeadContext
+    drafts: Drafter
+    """The drafter as a source of drafts."""
     stop: StopFlag
     """Set it from another thread, and what runs on this pair ends soon."""
-    second_model: SecondModel = field(init=False)
-    """The drafter as a source of drafts."""
     lexicon: Lexicon = field(init=False)
     cached: list[int] = field(default_factory=list)
     """The expert's cache holds a prefix of these."""
@@ -48,7 +53,6 @@ class Pair:
     opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __post_init__(self) -> None:
-        self.second_model = SecondModel(self.drafter, self.vocabulary, self.drafter.context)
         self.lexicon = self.weights["expert"].lexicon()
 
     def __enter__(self) -> "Pair":
@@ -60,6 +64,19 @@ class Pair:
     def close(self) -> None:
         """Free both models."""
         self.opened.close()
+
+    @property
+    def head(self) -> Head | None:
+        """The drafter where it is a head on the expert's states."""
+        return self.drafts if isinstance(self.drafts, Head) else None
+
+    @property
+    def second_model(self) -> SecondModel:
+        """The drafter as a language model. Raises CannotPair where it is a head."""
+        if not isinstance(self.drafts, SecondModel):
+            file = self.files["drafter"].path.name
+            raise CannotPair(f"{file} is a head: it writes nothing without the expert", "a drafter of its own can")
+        return self.drafts
 
     @property
     def name(self) -> str:
@@ -99,7 +116,7 @@ class Pair:
         """Forget what both caches hold."""
         self.expert.truncate(0)
         self.cached = []
-        self.second_model.observe([])
+        self.drafts.observe([])
 
 
 def load_pair(
@@ -120,11 +137,7 @@ def load_pair(
     pull = profile.name if profile.origin else ""
     backends = {role: backend(source) for role, source in sources.items()}
     files = {role: backends[role].open(source, pull) for role, source in sources.items()}
-    for file in files.values():
-        require_language_model(file.header, file.path)
-        require_distinct(Tokens.of(file.header), file.path.name)
-    vocabulary = compare(*(Tokens.of(files[role].header) for role in ROLES))
-    require_pair(vocabulary, *(files[role].path.name for role in ROLES))
+    vocabulary = _vocabulary(files)
     context = fitting_context({role: (backends[role], files[role]) for role in ROLES}, vocabulary, options)
     with ExitStack() as opened:
         weights: dict[str, Weights] = {}
@@ -132,8 +145,17 @@ def load_pair(
             told = None if on_load is None else lambda share, role=role: on_load(role, share)
             weights[role] = backends[role].load(files[role], options.layers(role), stop, told)
             opened.callback(weights[role].close)
-        longer = {"drafter": int(context * stretch(vocabulary)), "expert": context}
-        models = {role: weights[role].context(longer[role], rows(role), options.threads) for role in ROLES}
+        reads = states_read(files["drafter"].header)
+        expert = weights["expert"].context(context, rows("expert"), options.threads, reads)
+        drafter: Context | HeadContext
+        drafts: Drafter
+        if reads:
+            drafter, drafts = make_head(files["drafter"], weights["drafter"], expert, context, options.threads)
+            opened.callback(drafter.close)
+        else:
+            length = int(context * stretch(vocabulary))
+            drafter = model = weights["drafter"].context(length, rows("drafter"), options.threads)
+            drafts = SecondModel(model, vocabulary, model.context)
         pair = Pair(
             profile=profile,
             files=files,
@@ -141,9 +163,25 @@ def load_pair(
             vocabulary=vocabulary,
             context=context,
             weights=weights,
-            expert=models["expert"],
-            drafter=models["drafter"],
+            expert=expert,
+            drafter=drafter,
+            drafts=drafts,
             stop=stop,
         )
         pair.opened = opened.pop_all()
     return pair
+
+
+def _vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap:
+    """How they go together; a head drafts in the expert's. Raises CannotPair, UsageError, IntegrityError."""
+    drafter, expert = (files[role] for role in ROLES)
+    require_language_model(expert.header, expert.path)
+    if states_read(drafter.header):
+        require_fits(drafter.header, expert.header)
+        drafter = expert
+    for file in (drafter, expert):
+        require_language_model(file.header, file.path)
+        require_distinct(Tokens.of(file.header), file.path.name)
+    found = compare(Tokens.of(drafter.header), Tokens.of(expert.header))
+    require_pair(found, drafter.path.name, expert.path.name)
+    return found

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 
 from ..headers.architecture import DEFAULT_CONTEXT, trained_context
+from ..headers.gguf import Header
 from ..headers.vocabulary import Relation, VocabularyMap
 from ..machine.fit import Footprint, Room, largest_context, require_fit
 from ..machine.memory import memory, resident
 from .backend import MAX_DRAFT, Backend, LoadOptions, ModelFile
+from .heads.load import ROWS as HEAD_ROWS
+from .heads.load import states_read
 
 Files = Mapping[str, tuple[Backend, ModelFile]]
 """By role."""
@@ -17,8 +20,11 @@ def stretch(vocabulary: VocabularyMap) -> float:
     return 1.0 if vocabulary.shared is None else 1.5
 
 
-def rows(role: str) -> int:
-    """Most rows of one call: the expert judges a whole draft and what is behind it, the drafter writes one token."""
+def rows(role: str, header: Header | None = None) -> int:
+    """Most rows of one call: the expert judges a whole draft and what is behind it, the drafter writes one token; a
+    head of this header computes a whole chunk of them."""
+    if header is not None and states_read(header):
+        return HEAD_ROWS
     return MAX_DRAFT + 1 if role == "expert" else 1
 
 
@@ -31,7 +37,7 @@ def footprints(files: Files, vocabulary: VocabularyMap, options: LoadOptions) ->
     """Drafter and expert as they will be loaded."""
     longer = {"drafter": stretch(vocabulary), "expert": 1.0}
     return tuple(
-        backend.footprint(file, rows(role), options.layers(role), longer[role])
+        backend.footprint(file, rows(role, file.header), options.layers(role), longer[role])
         for role, (backend, file) in sorted(files.items())
     )
 
@@ -46,7 +52,7 @@ def fitting_context(files: Files, vocabulary: VocabularyMap, options: LoadOption
     """The context to load with: as asked for, the largest that fits for 0, else the default. Raises DoesNotFit, unless
     that is not to be checked."""
     models, free, apart = footprints(files, vocabulary, options), room(files), differing(vocabulary)
-    trained = min(trained_context(file.header) for _, file in files.values())
+    trained = min(trained_context(file.header) for _, file in files.values() if not states_read(file.header))
     if options.ctx == 0:
         context = largest_context(models, free, trained, apart) or trained
     else:

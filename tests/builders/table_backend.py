@@ -70,7 +70,7 @@ class TableWeights:
     def tokenize(self, text: str, *, special: bool, begin: bool = False, inside: bool = False) -> list[int]:
         return list(text.encode("utf-8", "replace"))
 
-    def context(self, length: int, max_rows: int, threads: int | None = None) -> TableModel:
+    def context(self, length: int, max_rows: int, threads: int | None = None, states: Sequence[int] = ()) -> TableModel:
         row = writer(self.text)
         return TableModel(row, order=10**6, max_rows=max_rows, room=length, cost=self.cost, clock=self.clock)
 

@@ -3,7 +3,6 @@
 The cache is trimmed to what is still right and never rebuilt: each committed token is read once.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,8 +10,9 @@ from typing import Protocol
 from ..length.policy import Policy
 from ..model import LanguageModel
 from ..penalty import NO_PENALTY, Penalty
-from ..sampling import Distribution, Shared
-from .draft_source import LEAST_MASS, Draft, Drawing, ExpertRead, Proposal
+from ..sampling import Distribution, Floats, Shared
+from .draft_source import Draft, Drawing, ExpertRead, Proposal
+from .stepwise import proposal, write
 
 LEAST = 16  # positions, before a mean over them says anything
 
@@ -98,31 +98,14 @@ class SecondModel:
             self.model.truncate(common_prefix(before, self._spelled))
 
     def propose(self, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
-        """Tokens drawn one by one from q, as long as the policy wants a further one."""
-        if not policy.begin(room):
-            return None
-        penalty = drawing.sampling.penalty
-        drafted: list[int] = []
-        proposals: list[Proposal] = []
-        while policy.more(len(drafted), room):
-            if drafted:
-                self.push(drafted[-1])
-            proposal = self.next(penalty)
-            if proposal is None:
-                break
-            proposals.append(proposal)
-            if proposal.mass < LEAST_MASS or not policy.takes(proposal.q1):
-                break
-            drafted.append(drawing.token(proposal.q1, len(drafted)))
-            if drawing.last(proposal.q1):
-                break
-        return Draft(drafted, proposals, lambda: self._behind(drafted, penalty))
+        return write(self, room, policy, drawing)
 
-    def _behind(self, drafted: Sequence[int], penalty: Penalty) -> Proposal | None:
-        """q behind the whole draft; costs a step."""
-        if drafted:
-            self.push(drafted[-1])
-        return self.next(penalty)
+    def reach(self, ids: Sequence[int]) -> int:
+        """All: it reads the text by itself."""
+        return len(ids)
+
+    def note(self, first: int, states: Floats | None) -> None:
+        """Needs nothing."""
 
     def push(self, token: int) -> None:
         """Go on as if `token` (an expert id) came next."""
@@ -151,21 +134,11 @@ class SecondModel:
         row = self.model.extend(self._spelled[len(self.model) :], rows=1)[0]
         assert not isinstance(row, Distribution), "a drafter gives dense rows"
         shared = self.spelling.shared
-        if penalty.on:
-            last = penalty.window(self._ids)
-            row = penalty.of(row, last if shared is None else shared.places(last))
-        elif shared is None:
-            row = row.copy()
-        if shared is None:
-            return Proposal(Distribution(row))
-        mine = Distribution(shared.of(row), shared)
-        if shared.whole:
-            return Proposal(mine)
-        log_mass = Distribution(row).log_mass
-        mass = math.exp(mine.log_mass - log_mass)
-        self._masses[0] += mass
-        self._masses[1] += 1
-        return Proposal(Distribution(mine.logits, shared, log_mass), mass)
+        found = proposal(row, shared, penalty, self._ids)
+        if shared is not None and not shared.whole:
+            self._masses[0] += found.mass
+            self._masses[1] += 1
+        return found
 
     @property
     def mean_mass(self) -> float | None:

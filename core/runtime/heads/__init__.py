@@ -1,0 +1,1 @@
+"""Draft heads over llama.cpp's graphs, each kind in a file."""
