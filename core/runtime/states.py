@@ -21,7 +21,7 @@ MOST_VIEWS = 128
 _CTX, _FLOATS = ctypes.c_void_p, ctypes.POINTER(ctypes.c_float)
 _Function = Callable[..., Any]
 
-_SYMBOLS: dict[str, tuple[str, str, list[Any], Any]] = {
+SYMBOLS: dict[str, tuple[str, str, list[Any], Any]] = {
     "hand_out_layer": (
         "_Z30llama_set_embeddings_layer_inpP13llama_contextjb",
         "?llama_set_embeddings_layer_inp@@YAXPEAUllama_context@@I_N@Z",
@@ -71,7 +71,7 @@ def symbols() -> Symbols:
     library = getattr(api, "_lib", None)
     found: dict[str, _Function] = {}
     for field in fields(Symbols):
-        itanium, msvc, arguments, result = _SYMBOLS[field.name]
+        itanium, msvc, arguments, result = SYMBOLS[field.name]
         plain = itanium.lstrip("_Z0123456789").partition("P13llama_context")[0]
         function = next((f for name in (itanium, msvc, plain) if (f := getattr(library, name, None)) is not None), None)
         if function is None:

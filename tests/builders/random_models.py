@@ -19,7 +19,7 @@ from tests.builders.models import TINY
 WIDTH, FEED, HEADS, CONTEXT = 64, 128, 4, 2048
 INNER, STATE, RANK, KERNEL = 128, 16, 4, 4  # of the recurrent one
 CACHED = 3  # tokens that a short convolution of the hybrid one sees
-F16 = 1  # type of a tensor
+F16, I64 = 1, 27  # types of a tensor
 
 Tensors = dict[str, tuple[tuple[int, ...], Floats]]
 """By name: the shape, fastest dimension first, and the values."""
@@ -27,9 +27,9 @@ Random = Callable[..., tuple[tuple[int, ...], Floats]]
 
 
 @cache
-def vocabulary() -> tuple[tuple[bytes, ...], int]:
-    """The tokenizer's metadata, and how many tokens it has."""
-    found = read_header(TINY).metadata
+def vocabulary(of: Path = TINY) -> tuple[tuple[bytes, ...], int]:
+    """The tokenizer's metadata of a file, and how many tokens it has."""
+    found = read_header(of).metadata
     tokens = found["tokenizer.ggml.tokens"]
     assert isinstance(tokens, StringArray)
     own = {key: value for key, value in found.items() if key.startswith("tokenizer.")}
@@ -193,12 +193,14 @@ def random_model(path: Path, kind: str, seed: int = 1, strength: float = 0.45, l
 
 
 def assembled(pairs: list[bytes], tensors: Tensors) -> bytes:
-    """A whole file: embeddings and output in F16, all else in F32."""
+    """A whole file: embeddings and output in F16, whole numbers in I64, all else in F32."""
     infos, data = [], b""
     for name, (shape, values) in tensors.items():
-        large = name in ("token_embd.weight", "output.weight")
-        infos.append(tensor(name, shape, F16 if large else 0, len(data)))
-        data += values.astype(np.float16 if large else np.float32).tobytes()
+        kind, dtype = (F16, np.float16) if name in ("token_embd.weight", "output.weight") else (0, np.float32)
+        if values.dtype == np.int64:
+            kind, dtype = I64, np.int64
+        infos.append(tensor(name, shape, kind, len(data)))
+        data += values.astype(dtype).tobytes()
         data += bytes(-len(data) % 32)
     head = preamble(len(tensors), len(pairs)) + b"".join(pairs) + b"".join(infos)
     return head + bytes(-len(head) % 32) + data
