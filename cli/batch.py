@@ -87,7 +87,7 @@ def run_batch(settings: "Settings", prompts: Sequence[BatchPrompt], arm: "Arm", 
         if given is not None:
             raise UsageError(f"{flag} is of one answer, and --prompts gives many", "leave one of them out")
     aside = make_console(stderr=True)
-    with opened(settings) as pair:
+    with opened(settings, [arm]) as pair:
         if not output.quiet:
             say_seed(aside, settings)
             say_tuned(aside, pair, settings)

@@ -22,7 +22,7 @@ from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.manifest import Manifest, manifest
 from speccas.core.record.metrics import Fold
 from speccas.core.runtime.backend import LoadOptions
-from speccas.core.runtime.generate import Length, PromptRead, drain, generate, read_prompt
+from speccas.core.runtime.generate import Length, PromptRead, drain, generate, read_prompt, require_writer
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import Prompt, prompt_of, require_room
 from speccas.core.runtime.stop import StopFlag
@@ -71,10 +71,12 @@ def chosen_profile(settings: Settings) -> Profile:
 
 
 @contextlib.contextmanager
-def opened(settings: Settings) -> Iterator[Pair]:
-    """A loaded pair that Ctrl-C can stop at any time."""
+def opened(settings: Settings, arms: Sequence[Arm] = ()) -> Iterator[Pair]:
+    """A loaded pair that Ctrl-C can stop at any time. Raises CannotPair where it cannot play one of the arms."""
     stop = StopFlag()
     with interruptible(stop), load(settings, stop) as pair:
+        for arm in arms:
+            require_writer(pair, arm)
         yield pair
         warn_of_overlap(pair)
 

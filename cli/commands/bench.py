@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from speccas.core.bench.samples import SampleFile
     from speccas.core.bench.suites import Item, Suite
     from speccas.core.bench.summary import ArmSummary
+    from speccas.core.runtime.pair import Pair
 
     from ..settings import Settings
 
@@ -162,12 +163,13 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
     }
     directory, began, stopped = file.path.parent, time.perf_counter(), False
     with hinted(hints), opened(run.settings) as pair:
+        run, notes = playable(run, pair)
         conditions, load_seconds = conditions_of(run.settings), time.perf_counter() - began
         bench = Bench(pair, run.plan, run.items, conditions, run.allow_code, load_seconds)
         facts = bench_facts(conditions, run.suite, run.items, run.plan.arms, run.plan.repeats, run.ks, run.allow_code)
         facts["notes"] += prompt_notes(pair, conditions.system, conditions.raw)
         facts["notes"] += costs_of_going_back(pair.header("drafter"), pair.header("expert"))
-        facts["notes"] += [*load_notes(pair), *made_notes(pair)]
+        facts["notes"] += [*load_notes(pair), *made_notes(pair), *notes]
         if run.peer:
             with_peer(bench, facts)
         manifest = check_manifest(directory, manifest_of(pair, run.settings).as_json(), facts, resume)
@@ -177,6 +179,18 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
             except Stopped:
                 stopped = True
         return build(directory, manifest, file, bench, not stopped)
+
+
+def playable(run: BenchRun, pair: "Pair") -> tuple[BenchRun, list[str]]:
+    """The run without the arms that this pair cannot play, and a line about them."""
+    from dataclasses import replace
+
+    from speccas.core.runtime.generate import can_play
+
+    left = [each.name for each in run.plan.arms if each.arm is not None and not can_play(pair, each.arm)]
+    arms = tuple(each for each in run.plan.arms if each.name not in left)
+    notes = [f"the drafter is a head, which writes nothing by itself: no arm {', '.join(left)}"] if left else []
+    return replace(run, plan=replace(run.plan, arms=arms)), notes
 
 
 def peer_types(texts: Sequence[str]) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ def compare(
     text = read_prompt(prompt, file or ())
 
     from speccas.core.decoding.arms import distinct, every_arm, parse_arm
+    from speccas.core.runtime.generate import can_play
 
     from ..play import Output, opened
     from ..view.arms import check_view
@@ -76,7 +77,8 @@ def compare(
     arms = distinct([*every_arm(), *named] if every else named)
     output = Output(view, why, trace, as_json, not no_live, quiet, force)
     output.require_new()
-    with opened(settings) as pair:
+    with opened(settings, named) as pair:
+        arms = [arm for arm in arms if can_play(pair, arm)]
         folds, compared = play_all(pair, settings, text, arms, output, side_by_side)
         tell(pair, settings, folds, compared, output)
         stopped = bool(pair.stop)

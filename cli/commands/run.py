@@ -75,7 +75,7 @@ def run(
     output.require_new()
     if many is not None:
         raise typer.Exit(run_batch(settings, many, arm, output))
-    with opened(settings) as pair:
+    with opened(settings, [arm]) as pair:
         fold = answer(pair, settings, text, arm, output)
     if interrupted(fold):
         raise typer.Exit(130)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..decoding.answer import Request
 from ..errors import NativeError, NotInstalled, Stopped, UsageError
+from ..headers.heads import is_eagle3
 from ..record.metrics import Figures
 from ..runtime.pair import Pair
 from .protocol import Bench, PlannedArm, Played
@@ -102,7 +103,9 @@ class LlamaCpp:
             kind = self.ngrams[planned].replace("-", "_").upper()
             params.speculative.types = [getattr(x.common_speculative_type, f"COMMON_SPECULATIVE_TYPE_{kind}")]
         elif planned.k is not None:
-            params.speculative.types = [x.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE]
+            kind = "EAGLE3" if is_eagle3(self.pair.header("drafter")) else "SIMPLE"
+            types = x.common_speculative_type
+            params.speculative.types = [getattr(types, f"COMMON_SPECULATIVE_TYPE_DRAFT_{kind}")]
             draft = params.speculative.draft
             draft.mparams.path = str(self.pair.files["drafter"].path)
             draft.n_max, draft.n_min, draft.p_min = planned.k, 0, 0.0

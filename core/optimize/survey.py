@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..errors import CannotPair, DoesNotFit, UsageError
 from ..files.profiles import Profile
-from ..headers.architecture import DEFAULT_CONTEXT, template, trained_context
+from ..headers.architecture import DEFAULT_CONTEXT, require_language_model, template, trained_context
 from ..headers.vocabulary import Tokens, compare, require_pair
 from ..machine.fit import estimate
 from ..runtime.backend import ROLES, Backend, LoadOptions, ModelFile
@@ -71,6 +71,7 @@ def survey(plan: OptimizePlan) -> OptimizeSurvey:
     backends = {role: backend_of(source) for role, source in sources.items()}
     files = {role: backends[role].open(source, pull) for role, source in sources.items()}
     expert, drafter = files["expert"], files["drafter"]
+    require_language_model(drafter.header, drafter.path)  # of a head nothing is made
     kinds: dict[str, list[FileCandidate]] = {}
     left: dict[str, dict[str, str]] = {}
     for name in plan.types:

@@ -128,9 +128,14 @@ def generate(
             yield event
 
 
+def can_play(pair: Pair, arm: Arm) -> bool:
+    """Not where the drafter would have to write by itself, and is a head."""
+    return arm.rule is not None or "drafter" not in arm.models or pair.head is None
+
+
 def require_writer(pair: Pair, arm: Arm) -> None:
-    """Raises CannotPair where the drafter would have to write by itself, and is a head."""
-    if arm.rule is None and "drafter" in arm.models and pair.head is not None:
+    """Raises CannotPair where the pair cannot play an arm."""
+    if not can_play(pair, arm):
         raise CannotPair(
             f"{arm.name} lets the drafter write by itself, and {pair.files['drafter'].path.name} is a head: it writes "
             "nothing without the expert",
