@@ -31,10 +31,12 @@ class LimitedModel(Protocol):
     rollback: int | None
     """How many tokens of its last `extend` `truncate` may take back, once, and always fewer than that one read; None is
     any number of any."""
-    states: Floats | None
     seconds: float
     threads: int
     prefill_token: float
+
+    @property
+    def states(self) -> Floats | None: ...
 
     @property
     def context(self) -> int: ...

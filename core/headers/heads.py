@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ..errors import CannotPair
 from .architecture import require_language_model
-from .gguf import Header
-from .vocabulary import Tokens
+from .gguf import Header, StringArray
 from .weights import number
 
 EAGLE3 = "eagle3"
@@ -55,7 +54,7 @@ def require_fits(head: Header, expert: Header) -> None:
     layers, count = target_layers(head), number(expert, "block_count") - number(expert, "nextn_predict_layers")
     width, wanted = number(expert, "embedding_length"), number(head, "target_hidden_size")
     own = number(head, "embedding_length")
-    mine, theirs = len(Tokens.of(head)), len(Tokens.of(expert))
+    mine, theirs = (len(each.get("tokenizer.ggml.tokens", StringArray, None) or ()) for each in (head, expert))
     what = ""
     if expert.architecture not in LAYER_INPUTS:
         what = f"an expert of architecture {expert.architecture!r} hands out none"

@@ -10,12 +10,14 @@ from pathlib import Path
 from struct import pack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speccas.core.decoding.sampling import Floats
 from speccas.core.headers.gguf import read_header
 from tests.builders.gguf import BOOL, F32, Value, entry, pair, text
 from tests.builders.random_models import FEED, WIDTH, Tensors, assembled, one, vocabulary
 
+Doubles = NDArray[np.float64]
 EPSILON, BASE = 1e-5, 10000.0
 FOCUS = 2.5  # how much of the attention goes to the pair's own token
 
@@ -122,8 +124,8 @@ def forward(head: Eagle, tables: Mapping[str, Floats], tokens: Sequence[int], st
     the expert's for the first so many pairs, then the head's own stands in."""
     weights = {name: values.astype(np.float64) for name, (_, values) in head.tensors.items()}
     tables = {name: each.astype(np.float64) for name, each in {**tables, **head.tables}.items()}
-    rows: list[Floats] = []
-    read: list[tuple[Floats, Floats]] = []
+    rows: list[Doubles] = []
+    read: list[tuple[Doubles, Doubles]] = []
     state = np.zeros(head.width)
     for i, token in enumerate(tokens):
         if i < len(states):
@@ -148,15 +150,15 @@ def forward(head: Eagle, tables: Mapping[str, Floats], tokens: Sequence[int], st
         inner = gate / (1 + np.exp(-gate)) * (weights["blk.0.ffn_up.weight"] @ y)
         state = x + weights["blk.0.ffn_down.weight"] @ inner
         rows.append(tables["output.weight"] @ (normed(state) * weights["output_norm.weight"]))
-    return np.array(rows)
+    return np.array(rows, dtype=np.float32)
 
 
-def normed(x: Floats) -> Floats:
+def normed(x: Doubles) -> Doubles:
     """RMS norm without weights."""
     return np.asarray(x / np.sqrt((x * x).mean() + EPSILON))
 
 
-def turned(x: Floats, position: int, heads: int) -> Floats:
+def turned(x: Doubles, position: int, heads: int) -> Doubles:
     """Rotary position embedding of each head of attention, (heads, size): neighbours are pairs."""
     x = x.reshape(heads, -1).copy()
     size = x.shape[1]

@@ -19,7 +19,8 @@ from tests.builders.models import TINY
 WIDTH, FEED, HEADS, CONTEXT = 64, 128, 4, 2048
 INNER, STATE, RANK, KERNEL = 128, 16, 4, 4  # of the recurrent one
 CACHED = 3  # tokens that a short convolution of the hybrid one sees
-F16, I64 = 1, 27  # types of a tensor
+F32_WEIGHT, F16, I64 = 0, 1, 27  # types of a tensor
+DTYPES = {F32_WEIGHT: "<f4", F16: "<f2", I64: "<i8"}
 
 Tensors = dict[str, tuple[tuple[int, ...], Floats]]
 """By name: the shape, fastest dimension first, and the values."""
@@ -196,11 +197,10 @@ def assembled(pairs: list[bytes], tensors: Tensors) -> bytes:
     """A whole file: embeddings and output in F16, whole numbers in I64, all else in F32."""
     infos, data = [], b""
     for name, (shape, values) in tensors.items():
-        kind, dtype = (F16, np.float16) if name in ("token_embd.weight", "output.weight") else (0, np.float32)
-        if values.dtype == np.int64:
-            kind, dtype = I64, np.int64
+        kind = F16 if name in ("token_embd.weight", "output.weight") else F32_WEIGHT
+        kind = I64 if values.dtype == np.int64 else kind
         infos.append(tensor(name, shape, kind, len(data)))
-        data += values.astype(dtype).tobytes()
+        data += values.astype(DTYPES[kind]).tobytes()
         data += bytes(-len(data) % 32)
     head = preamble(len(tensors), len(pairs)) + b"".join(pairs) + b"".join(infos)
     return head + bytes(-len(head) % 32) + data

@@ -40,8 +40,9 @@ class Eagle3:
         self._own = np.zeros((1, self.size), dtype=np.float32)
         self._features = api.llama_batch_init(CHUNK, width, 1)
         self._features_in = np.ctypeslib.as_array(self._features.embd, shape=(CHUNK, width))
+        self._positions = np.ctypeslib.as_array(self._features.pos, shape=(CHUNK,))
         for i in range(CHUNK):
-            self._features.n_seq_id[i], self._features.seq_id[i][0], self._features.pos[i] = 1, 0, i
+            self._features.n_seq_id[i], self._features.seq_id[i][0] = 1, 0
 
     def close(self) -> None:
         api.llama_batch_free(self._features)
@@ -66,8 +67,10 @@ class Eagle3:
 
     def _fuse(self, states: Floats) -> Floats:
         """What the encoder makes of the expert's states, (rows, size); a copy."""
-        n = self._features.n_tokens = len(states)
+        n, first = len(states), len(self.cache)
+        self._features.n_tokens = n
         self._features_in[:n] = states
+        self._positions[:n] = range(first, first + n)  # not looked at, but they must follow the cache's
         code = api.llama_encode(self.cache.ctx, self._features)
         if code == 2:
             raise Stopped("stopped")

@@ -29,7 +29,7 @@ def test_figures_are_those_of_the_rows(tiny: Pair) -> None:
             rows = []
             for model, read in (
                 (tiny.expert, ids),
-                (tiny.drafter, [each for token in ids for each in tiny.vocabulary.spell(token)]),
+                (tiny.second_model.model, [each for token in ids for each in tiny.vocabulary.spell(token)]),
             ):
                 model.truncate(0)
                 row = distribution(model.extend(read)[0]).logits.astype(np.float64)

@@ -7,6 +7,7 @@ import numpy as np
 
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.drafts.draft_source import DraftSource
 from speccas.core.decoding.drafts.head import Head
 from speccas.core.decoding.drafts.lookup import PromptLookup
 from speccas.core.decoding.engine import speculate
@@ -50,7 +51,8 @@ class TableHead:
         if stopped:
             raise Stopped("stopped")
         state, token, _ = self.pairs[-1]
-        return self.table[(*state, token)[-self.order :]][None].copy()
+        row: Floats = self.table[(*state, token)[-self.order :]][None].copy()
+        return row
 
     def truncate(self, length: int) -> None:
         del self.pairs[length:]
@@ -89,7 +91,7 @@ class HeadToy:
 
     def events(self, arm: str, request: Request, k: int = 4, lookup: PromptLookup | None = None) -> Generator[Event]:
         rule = parse_arm(arm)
-        sources = [*([lookup] if lookup else []), self.head]
+        sources: list[DraftSource] = [*([lookup] if lookup else []), self.head]
         return speculate(rule, self.expert, sources, FixedPolicy(k), request, self.lexicon, self.clock)
 
     def run(self, arm: str, request: Request, k: int = 4) -> Run:

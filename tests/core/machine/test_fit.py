@@ -37,7 +37,7 @@ with load_pair(profile, options) as pair:
     prompt = asked(pair, "Name three colours. " * 40)
     prefill(pair, prompt)
     pair.expert.extend(prompt.ids[:17], rows=17)
-    pair.drafter.extend(prompt.ids[:1], rows=1)
+    pair.second_model.model.extend(prompt.ids[:1], rows=1)
     files = {role: (backend_of(profile.expert), file) for role, file in pair.files.items()}
     found = estimate(footprints(files, pair.vocabulary, options), pair.context, differing(pair.vocabulary))
     print(resident(), found.total)

@@ -74,7 +74,7 @@ def test_loading_tells_of_both_models_and_closing_frees_both(tmp_path: Path) -> 
             1,
             1,
         ]
-        assert (loaded.expert.max_rows, loaded.drafter.max_rows) == (17, 1)
+        assert (loaded.expert.max_rows, loaded.second_model.model.max_rows) == (17, 1)
         assert sys.platform != "linux" or all(map(mapped, files)) or not any(map(mapped, files))
     if sys.platform == "linux":
         assert not any(map(mapped, files))
@@ -115,7 +115,7 @@ def test_the_stop_that_was_given_reaches_both_models() -> None:
     with load_pair(two(TINY, TINY), OPTIONS, stop) as loaded:
         assert loaded.stop is stop
         stop.set()
-        for model in (loaded.expert, loaded.drafter):
+        for model in (loaded.expert, loaded.second_model.model):
             with pytest.raises(Stopped):
                 model.extend([1])
 
