@@ -3,6 +3,7 @@
 The expert and the heads are random; the heads agree with it often, and wrongly where their states are others.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -33,6 +34,7 @@ from speccas.core.session import Asking, Session
 from tests.builders.heads import Eagle, tables_of
 from tests.builders.loaded import llama_model, prefill, row, tokens
 from tests.builders.random_models import random_model
+from tests.core.decoding.toys import Joint, p_value
 
 CONTEXT = 512
 NEAR = 0.05  # of the expert's two best logits: rows of the same text in other batches differ by less
@@ -152,6 +154,28 @@ def test_every_rule(pair: Pair, prompt: Prompt, rule: str, temperature: float) -
         assert written(fold) == written(alone), "with one seed the very same text"
     again = play(pair, prompt, rule, FixedDrafting(4), 40, sampling)
     assert written(again) == written(fold)
+
+
+@pytest.mark.slow
+def test_a_sampled_first_token_has_the_experts_distribution(pair: Pair, prompt: Prompt) -> None:
+    """Chi-square of whole runs with a seed each, against p and against q."""
+    sampling = Sampling(0.8)
+    prefill(pair, prompt)
+    q = Distribution(logits(pair))
+    model = reference(pair.files["expert"].path)
+    model.truncate(0)
+    p = Distribution(row(model, prompt.ids))
+    found: Counter[tuple[int, ...]] = Counter()
+    for seed in range(400):
+        fold = play(pair, prompt, "exact", FixedDrafting(1 + seed % 3), 2, replace(sampling, seed=seed))
+        found[(written(fold)[0],)] += 1
+    assert p_value(found, of_tokens(p, sampling)) > 1e-4
+    if len(q) == len(p):
+        assert p_value(found, of_tokens(q, sampling)) < 1e-6, "the head says something else"
+
+
+def of_tokens(row: Distribution, sampling: Sampling) -> Joint:
+    return {(token,): float(mass) for token, mass in enumerate(row.sampled(sampling))}
 
 
 def test_a_rule_keeps_what_exact_defers(pair: Pair, prompt: Prompt) -> None:
@@ -340,4 +364,3 @@ def test_a_session_asked_again_has_chance_of_its_own(pair: Pair) -> None:
     session.again()
     ask(session, "Name a fruit.")
     assert session.conversation.turns[-1].ids != first
-    assert replace(session.asking, raw=True).raw
