@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CannotPair, UsageError
-from .gguf import Header
+from .gguf import Header, StringArray
+from .head_kind import ARCHITECTURES, HeadKind, guessing_layers, kind_of
 from .weights import number
 
 DEFAULT_CONTEXT = 4096
 
 
-HEADS = frozenset({"dflash", "dspark", "eagle", "eagle2", "eagle3", "gemma4-assistant", "hydra", "medusa", "mtp"})
-"""Architectures that read another model's hidden states: without that model they write nothing."""
+HEADS = frozenset({"dflash", "dspark", "eagle", "eagle2", *ARCHITECTURES, "hydra", "medusa", "mtp"})
+"""Architectures that read another model's hidden states: without that model they write nothing. Which of them can
+draft: `head_kind`."""
 OTHERS = {
     "clip": "reads images for another model",
     "pockettts": "speaks",
@@ -38,13 +40,14 @@ def require_language_model(header: Header, path: Path | str) -> None:
     part, parts = (number(header, f"split.{key}", prefixed=False) for key in ("no", "count"))
     if 0 < part < parts:
         raise UsageError(f"{path} is part {part + 1} of a model split over {parts} files", "give the first of them")
-    layers, guessing = (number(header, key) for key in ("block_count", "nextn_predict_layers"))
     if not kind:
         what = "names no architecture"
     elif header.metadata.get("general.type", "model") != "model":
         what = f"is of type {header.metadata['general.type']!r}"
-    elif kind in HEADS or 0 < layers <= guessing:
+    elif kind_of(header) is not None:
         what = f"({kind}) is a head: it reads the hidden states of the model it was made for"
+    elif kind in HEADS:
+        what = f"({kind}) is a head of a kind that does not run here: EAGLE-3, MTP and Gemma 4's assistant do"
     elif kind in OTHERS:
         what = f"({kind}) {OTHERS[kind]}"
     elif kind in DIFFUSION or header.metadata.get(f"{kind}.attention.causal") is False:
@@ -64,6 +67,11 @@ def trained_context(header: Header) -> int:
     return header.get(f"{header.architecture}.context_length", int, DEFAULT_CONTEXT)
 
 
+def vocabulary_size(header: Header) -> int:
+    """Tokens that the model knows; 0 where the header has no vocabulary."""
+    return len(header.get("tokenizer.ggml.tokens", StringArray, None) or ())
+
+
 def template(header: Header) -> str:
     """The chat template; empty where there is none."""
     return header.get("tokenizer.chat_template", str, "")
@@ -77,7 +85,8 @@ def template_hash(header: Header) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class AttentionShape:
-    """The figures that memory depends on. `kv_heads` has one number for each layer."""
+    """The figures that memory depends on. `kv_heads` has one number for each layer. Of a model without the layers that
+    guess further tokens; of a head those alone."""
 
     layers: int
     embedding: int
@@ -114,13 +123,18 @@ class AttentionShape:
         key, value = (number(f"attention.{kind}_length", width // heads) for kind in ("key", "value"))
         if latent := number("attention.kv_lora_rank"):  # one compressed row a token in place of all heads
             kv_heads, key, value = [1] * len(kv_heads), latent + number("rope.dimension_count"), 0
-        every = number("full_attention_interval")
-        if every > 1:  # a hybrid: only every n-th layer has a cache, the others a state
+        every, guessing = number("full_attention_interval"), guessing_layers(header)
+        feed, state = number("feed_forward_length"), _state(number, width)
+        kind = kind_of(header)
+        if kind is HeadKind.MTP:  # attention, whatever the layers of the model are
+            layers, kv_heads, state = guessing, kv_heads[-guessing:], 0
+        elif every > 1:  # a hybrid: only every n-th layer has a cache, the others a state
             kv_heads = [n if (i + 1) % every == 0 else 0 for i, n in enumerate(kv_heads)]
-        if not number("attention.head_count"):  # no attention anywhere
+        if kind is HeadKind.ASSISTANT or not number("attention.head_count"):  # it reads the expert's, or has none
             kv_heads = [0] * len(kv_heads)
-        feed = number("feed_forward_length")
-        return cls(layers, width, feed, heads, tuple(kv_heads), key, value, _state(number, width))
+        if kind is None:
+            layers, kv_heads = layers - guessing, kv_heads[: max(0, len(kv_heads) - guessing)]
+        return cls(layers, width, feed, heads, tuple(kv_heads), key, value, state)
 
 
 def _state(number: Callable[..., int], width: int) -> int:

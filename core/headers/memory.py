@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .architecture import AttentionShape
 from .gguf import Header
+from .head_kind import kind_of
 
 SNAPSHOTS = frozenset(
     {
@@ -35,9 +36,9 @@ class RunningState:
 
     @classmethod
     def of(cls, header: Header) -> "RunningState | None":
-        """None where the model has a cache alone, and takes back anything."""
+        """None where the model has a cache alone, and takes back anything; so does a head."""
         name = header.architecture
-        if name not in HYBRID | RECURRENT:
+        if name not in HYBRID | RECURRENT or kind_of(header) is not None:
             return None
         kind = "recurrent" if name in RECURRENT else "a hybrid"
         shape = AttentionShape.of(header)

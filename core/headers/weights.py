@@ -48,10 +48,13 @@ def share_read(header: Header, tensor: Tensor, tied: bool) -> float:
     block = _BLOCK.match(tensor.name)
     if block and extra and int(block[1]) >= layers - extra:
         return 0.0
-    if EXPERTS in tensor.name:
-        used, count = number(header, "expert_used_count"), number(header, "expert_count")
-        return min(1.0, used / count) if used and count else 1.0
-    return 1.0
+    return share_of_experts(header, tensor)
+
+
+def share_of_experts(header: Header, tensor: Tensor) -> float:
+    """The share of a tensor that a token reads of it where it holds every expert of a layer; else all of it."""
+    used, count = number(header, "expert_used_count"), number(header, "expert_count")
+    return min(1.0, used / count) if EXPERTS in tensor.name and used and count else 1.0
 
 
 def is_split(header: Header) -> bool:
