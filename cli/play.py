@@ -17,7 +17,7 @@ from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import UsageError
 from speccas.core.files.profiles import Profile, find_profile
-from speccas.core.files.source import parse_source
+from speccas.core.files.source import parse_drafter, parse_source
 from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.manifest import Manifest, manifest
 from speccas.core.record.metrics import Fold
@@ -63,10 +63,12 @@ def chosen_profile(settings: Settings) -> Profile:
     """The pair that the settings name: two files, or a profile. Raises UsageError."""
     if bool(settings.drafter) != bool(settings.expert):
         missing = "--drafter" if settings.expert else "--expert"
-        raise UsageError(f"{missing} is missing", "give both --drafter FILE and --expert FILE, or --pair NAME")
+        hint = "give both --drafter FILE and --expert FILE, or --pair NAME"
+        head = "; --drafter head is the head in the expert's own file" if settings.expert else ""
+        raise UsageError(f"{missing} is missing", hint + head)
     if settings.expert:
         name = " + ".join(Path(each).name.removesuffix(".gguf") for each in (settings.drafter, settings.expert))
-        return Profile(name, parse_source(settings.drafter), parse_source(settings.expert))
+        return Profile(name, parse_drafter(settings.drafter), parse_source(settings.expert))
     return find_profile(settings.pair)
 
 

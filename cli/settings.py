@@ -41,7 +41,13 @@ class Settings:
 
     pair: str = setting("tiny", text, Flag("A pair by name.", "NAME", values="pairs"))
     drafter: str = setting(
-        "", text, Flag("The drafter: a GGUF file or hf:owner/repo[:QUANT].", "FILE", values="models")
+        "",
+        text,
+        Flag(
+            "The drafter: a GGUF file, hf:owner/repo[:QUANT], or head: the one in the expert's file.",
+            "FILE",
+            values="drafters",
+        ),
     )
     expert: str = setting("", text, Flag("The expert: a GGUF file or hf:owner/repo[:QUANT].", "FILE", values="models"))
     rule: tuple[str, ...] = setting(("exact",), rules)

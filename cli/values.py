@@ -54,6 +54,10 @@ def models(begun: str) -> Iterable[Choice]:
     return [*((path, "") for path in files_below(begun, ".gguf")), *pulled]
 
 
+def drafters(begun: str) -> Iterable[Choice]:
+    return [("head", "in the expert's file"), *models(begun)]
+
+
 def pairs_and_models(begun: str) -> Iterable[Choice]:
     return [*pairs(begun), *models(begun)]
 
@@ -91,6 +95,7 @@ VALUES: dict[str, Callable[[str], Iterable[Choice]]] = {
     "rules": rules,
     "pairs": pairs,
     "models": models,
+    "drafters": drafters,
     "pairs and models": pairs_and_models,
     "config keys": config_keys,
     "prompt sets": prompt_sets,

@@ -22,7 +22,7 @@ def check(
         str,
         typer.Argument(
             metavar="DRAFTER",
-            help="A GGUF file, hf:owner/repo[:QUANT], or a pair.",
+            help="A GGUF file, hf:owner/repo[:QUANT], head (in the expert's file), or a pair.",
             autocompletion=completing("pairs and models"),
         ),
     ],
@@ -45,7 +45,7 @@ def check(
     read. Exit code 7 where they cannot be paired, or one is no language model."""
     from speccas.core.errors import CannotPair, UsageError
     from speccas.core.files.profiles import named
-    from speccas.core.files.source import parse_source
+    from speccas.core.files.source import parse_drafter, parse_source
     from speccas.core.inventory.check import check_files
 
     if threads is not None and not measured:
@@ -55,7 +55,7 @@ def check(
         if len(sources) != 2:
             raise UsageError("the expert is missing", "give DRAFTER EXPERT, or the name of a pair")
     else:
-        name, sources = "", {"drafter": parse_source(drafter), "expert": parse_source(expert)}
+        name, sources = "", {"drafter": parse_drafter(drafter), "expert": parse_source(expert)}
     found = check_files(sources["drafter"], sources["expert"], name)
     small, large = found.drafter.file, found.expert.file
     better = None
@@ -133,8 +133,12 @@ def show(
     say(found.reason)
     say(drafter, label="drafter  ")
     say(f"{expert}, {found.ratio:.1f} times as large", label="expert   ")
-    say(f"{found.share:.1%} of the drafter's tokens are tokens of the expert", label="shared   ")
-    say(f"{found.single:.1%} of the expert's tokens are one token of the drafter; it spells the others", label=" " * 9)
+    if found.head is not None:
+        say(f"it can propose {found.single:.1%} of the expert's tokens", label="head     ")
+    else:
+        spelt = "of the expert's tokens are one token of the drafter; it spells the others"
+        say(f"{found.share:.1%} of the drafter's tokens are tokens of the expert", label="shared   ")
+        say(f"{found.single:.1%} {spelt}", label=" " * 9)
     if overlap is not None:
         where = f"{overlap.positions} tokens of the expert's greedy answers to {overlap.prompts} built-in prompts"
         say(f"on {where}:", label="measured ")
@@ -152,7 +156,8 @@ def show(
         wide = max(len(token_text(token.drafter)) for token in found.tokens)
         for token in found.tokens:
             say(f"{token_text(token.drafter):<{wide}}  {token_text(token.expert)}", label=f"  {token.id:>7}  ")
-    for title, differences in (("tokenizer", found.tokenizer), ("template", found.template)):
+    compared = (("tokenizer", found.tokenizer), ("template", found.template)) if found.head is None else ()
+    for title, differences in compared:
         absent = title == "template" and not found.chat_template
         alike = "no chat template" if absent else "the same"
         say(f"{title}: {'they differ; drafter | expert' if differences else alike}", "heading")

@@ -71,6 +71,7 @@ def fetch(
     from ..view.safe import one_line
     from ..view.transfers import Transfers
 
+    sources = {role: source for role, source in sources.items() if not source.head}  # it comes with the expert
     have = {} if update else {role: entry for role, s in sources.items() if s.hf and (entry := find(s)) is not None}
     paths = {role: locate(source) for role, source in sources.items() if not source.hf}
     if all(role in have or role in paths for role in sources) and (dry_run or not have):

@@ -89,6 +89,11 @@ def _print(document: dict[str, Any]) -> None:
             f"{model['architecture']}, {model['layers']} layers, {model['embedding']} wide, {model['heads']} heads "
             f"({model['kv_heads']} in the cache), trained for {model['context']:,} tokens",
         )
+        for label, head in (("head", model["head"]), ("head inside", model["head_inside"])):
+            if head is not None:
+                row(label, head["told"])
+        for name in model["heads_beside"]:
+            row("head beside", name)
         row("vocabulary", f"{model['tokens']:,} tokens, {model['tokenizer']}")
         row("template", model["template_sha256"] or "no chat template")
         row("sha256", model["sha256"])

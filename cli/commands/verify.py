@@ -66,7 +66,7 @@ def asked(names: Sequence[str]) -> "tuple[dict[str, Source], list[IntegrityError
     for name in names:
         made = optimized_of(find_profile(name)) if is_pair(name) else None
         found = named(name)[1] if made is None else card_sources(find_profile(name))
-        sources |= {source.key: source for source in found.values()}
+        sources |= {source.key: source for source in found.values() if not source.head}
     for pair in () if names else map(find_profile, profiles()):
         every = [source for role in ("drafter", "expert") for source in pair.sources(role)]
         try:

@@ -61,7 +61,7 @@ class Removed:
 
 def pulled_for(pair: Profile) -> list[Source]:
     """The pair's two models, and what was pulled for it of those that are for the other processor."""
-    lock, taken = read_lock(), [pair.drafter, pair.expert]
+    lock, taken = read_lock(), [each for each in (pair.drafter, pair.expert) if not each.head]
     others = [each for role in ("drafter", "expert") for each in pair.sources(role) if each not in taken]
     return [*taken, *(each for each in others if each.key in lock and pair.name in lock[each.key].pairs)]
 

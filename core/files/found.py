@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from .cache import cache_dir
-from .listing import SPLIT, is_companion
+from .listing import SPLIT, is_companion, is_head
 from .source import COMMIT, REPOSITORY
 
 MAGIC = b"GGUF"
@@ -26,16 +26,22 @@ OLLAMA, LM_STUDIO, LLAMA_CPP, HUB = "Ollama", "LM Studio", "llama.cpp", "hub cac
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One model: `name` can be typed wherever a GGUF file can; `bytes` of all parts where it is split."""
+    """One model, or draft head: `name` can be typed wherever a GGUF file can; `bytes` of all parts where it is
+    split."""
 
     name: str
     path: Path
     bytes: int
     program: str
 
+    @property
+    def head(self) -> bool:
+        """Whether it is a draft head, by its file's name."""
+        return is_head(self.path.name)
+
 
 def found_files() -> tuple[FoundFile, ...]:
-    """Every model there is, each once, by program and name."""
+    """Every model and every draft head there is, each once, by program and name."""
     looks = (_hub, _lm_studio, _ollama, _llama_cpp)
     by_path: dict[Path, FoundFile] = {}
     for look in looks:
@@ -144,7 +150,7 @@ def _models(root: Path) -> Iterator[tuple[Path, int]]:
     """GGUF files below a folder with their sizes: of a split one the first part, with all parts counted."""
     sizes: dict[Path, int] = {}
     for path in _walk(root):
-        if path.suffix.lower() != ".gguf" or is_companion(path.name):
+        if path.suffix.lower() != ".gguf" or (is_companion(path.name) and not is_head(path.name)):
             continue
         if (size := _gguf_size(path)) is not None:
             split = SPLIT.fullmatch(path.name)

@@ -29,7 +29,7 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers, logging
 from ..errors import AccessRefused, DiskFull, DoesNotFit, IntegrityError, SpeccasError, Unavailable, UsageError
 from ..headers.gguf import MAX_HEADER, Header, Truncated, parse_header
 from .cache import PART, Entry, cache_dir, changing_lock, find, repository_dir
-from .listing import RemoteFile, check_name, choose
+from .listing import RemoteFile, check_name, choose, is_head
 from .local import hash_file
 from .network import proxy_of, refused_by_proxy, silence
 from .patience import asked_for, require_short
@@ -58,6 +58,8 @@ class Remote:
     """SHA-256 of every file of the repository."""
     licence: str = ""
     gated: bool = False
+    heads: tuple[str, ...] = ()
+    """Paths of the draft heads in the repository, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ def look_up(source: Source) -> Remote:
     card = info.card_data
     licence = str(card.get("license") or "") if card is not None else ""
     known = frozenset(file.sha256 for file in files)
-    return Remote(source.hf, source.revision, str(info.sha), chosen, known, licence, bool(info.gated))
+    heads = tuple(sorted(file.path for file in files if is_head(file.path)))
+    return Remote(source.hf, source.revision, str(info.sha), chosen, known, licence, bool(info.gated), heads)
 
 
 def _asked(source: Source) -> ModelInfo:

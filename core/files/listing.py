@@ -14,9 +14,9 @@ from itertools import groupby
 from ..errors import IntegrityError, UsageError
 
 DEFAULT_QUANTS = ("Q4_K_M", "Q4_0", "Q8_0")  # tried in this order when none is named
-COMPANION = re.compile(
-    r"(?:mmproj|imatrix|mtp-|eagle3-|dflash-|dspark-|assistant-)|.*(?:^|[-._])mmproj(?:[-._]|$)", re.IGNORECASE
-)
+HEAD = re.compile(r"(?:mtp|eagle3|dflash|dspark|assistant)-", re.IGNORECASE)
+"""How the names of draft heads begin."""
+COMPANION = re.compile(rf"(?:mmproj|imatrix)|{HEAD.pattern}|.*(?:^|[-._])mmproj(?:[-._]|$)", re.IGNORECASE)
 """Names of files that go with a model. Legal-Assistant and Foo-MTP are models: only the start of a name tells. An image
 projector may be named after its model as well."""
 IMPORTANCE = re.compile(r".*[-._]imatrix(?:[-._]\w+)?\.gguf", re.IGNORECASE)
@@ -117,6 +117,12 @@ def is_companion(path: str) -> bool:
     if COMPANION.match(name):
         return True
     return IMPORTANCE.fullmatch(name) is not None and QUANT.search(name) is None
+
+
+def is_head(path: str) -> bool:
+    """Whether a file is a draft head, by its name."""
+    name = path.rpartition("/")[2]
+    return HEAD.match(name) is not None and name.lower().endswith(".gguf")
 
 
 def _full(path: str, name: str) -> bool:

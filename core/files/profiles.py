@@ -16,7 +16,7 @@ from .fitted import FittedSource
 from .found import find_file
 from .known_pairs import profiles as profiles
 from .known_pairs import user_profiles as user_profiles
-from .source import REPOSITORY, SHA256, Source, parse_source
+from .source import INSIDE, REPOSITORY, SHA256, Source, parse_source
 
 FITTED = ("hf", "quant", "file", "revision", "sha256", "bytes")
 """Keys of a model's file for one processor; `hf` and `revision` are the model's own where they are left out."""
@@ -24,7 +24,7 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)  # of a pair that is sav
 MAX_BYTES = 64 << 10  # a profile is a page of text; a YAML bomb is not
 PROFILE_TYPES = {
     "name": str, "title": str, "licence": str, "gated": bool, "memory_gb": float, "defaults": dict, "tuned": dict,
-    "optimized": dict,
+    "optimized": dict, "untried": bool,
 }  # fmt: skip
 
 
@@ -43,15 +43,20 @@ class Profile:
     tuned: Mapping[str, Any] = field(default_factory=dict)
     optimized: Mapping[str, Any] = field(default_factory=dict)
     """Of files that were made for one machine: of what, for which, and what that lost."""
+    untried: bool = False
+    """Whether nobody of speccas has run it: its names are those that others wrote down."""
     origin: str = ""
     """The file this was read from."""
     fitted: Mapping[str, FittedSource] = field(default_factory=dict)
     """By role: where a file for a CPU and one for a GPU are named, which is taken."""
 
     def sources(self, role: str) -> tuple[Source, ...]:
-        """Every file that may be this model's: the one that is taken, and where there are two the other."""
+        """Every file that may be this model's: the one that is taken, and where there are two the other; none of a head
+        in the expert's file."""
         taken: Source = getattr(self, role)
         pair = self.fitted.get(role)
+        if taken.head:
+            return ()
         return (taken,) if pair is None else tuple(dict.fromkeys((taken, pair.cpu, pair.gpu)))
 
 
@@ -89,7 +94,9 @@ def read_profile(path: Path, processor: str | None = None) -> Profile:
     for child in node.value:
         if child[0].value in ("drafter", "expert"):
             if not isinstance(child[1], yaml.MappingNode):
-                raise UsageError(f"{path}: {child[0].value} is not a model source", "give hf:, path: or package:")
+                raise UsageError(
+                    f"{path}: {child[0].value} is not a model source", "give hf:, path: or package:, or head: inside"
+                )
             _check_keys(path, child[1], {each.name for each in fields(Source)} | {*PROCESSORS})
             for key, value in child[1].value:
                 if key.value in PROCESSORS and isinstance(value, yaml.MappingNode):
@@ -122,6 +129,10 @@ def _model(path: Path, role: str, data: Mapping[str, Any], processor: str | None
 def _source(path: Path, role: str, data: Mapping[str, Any]) -> Source:
     given = {key: _value(path, f"{role}'s {key}", value, int if key == "bytes" else str) for key, value in data.items()}
     source = Source(**given)
+    if source.head:
+        if role != "drafter" or source != Source(head=INSIDE):
+            raise UsageError(f"{path}: {role} is not the head in a model's file", "write drafter: {head: inside}")
+        return source
     if sum(map(bool, (source.path, source.package, source.hf))) != 1:
         raise UsageError(f"{path}: {role} needs one of path, package and hf", "see profiles/tiny.yaml")
     if source.hf and (not REPOSITORY.fullmatch(source.hf) or ".." in source.hf):

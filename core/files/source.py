@@ -20,12 +20,15 @@ PAGE = re.compile(
     r"(?::(?P<quant>[^/?#]+)|/(?:blob|resolve|tree)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]+?))?)?/?(?:[?#].*)?"
 )
 """The address of a repository, or of a file in it."""
+HEAD, INSIDE = "head", "inside"
+"""As a drafter is typed, and where it then is: the head in the expert's own file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a model's file is: `path`, or `package` (an installed Python package) with `file`, or `hf` with `quant` or
-    `file`. `extra` is the speccas extra that installs the package."""
+    `file`; or `head`: a drafter that is the head in the expert's own file. `extra` is the speccas extra that installs
+    the package."""
 
     path: str = ""
     package: str = ""
@@ -36,11 +39,12 @@ class Source:
     revision: str = ""
     sha256: str = ""
     bytes: int = 0
+    head: str = ""
 
     def __str__(self) -> str:
         if self.hf:
             return ":".join(part for part in ("hf", self.hf, self.quant or self.file) if part)
-        return self.path or f"{self.package}/{self.file}"
+        return HEAD if self.head else self.path or f"{self.package}/{self.file}"
 
     @property
     def key(self) -> str:
@@ -64,6 +68,11 @@ def parse_source(text: str) -> Source:
     if rest.lower().endswith(".gguf"):
         return Source(hf=repo, file=rest, revision=pinned)
     return Source(hf=repo, quant=rest, revision=pinned)
+
+
+def parse_drafter(text: str) -> Source:
+    """A drafter as typed: a source, or `head` for the one in the expert's file. Raises UsageError."""
+    return Source(head=INSIDE) if text == HEAD else parse_source(text)
 
 
 def of_hub(text: str) -> str:

@@ -4,14 +4,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import CannotPair
-from .architecture import require_language_model, template, template_hash, trained_context
+from .architecture import require_language_model, template, template_hash, trained_context, vocabulary_size
 from .gguf import Header
+from .heads import HeadFacts, misfit
 from .memory import costs_of_going_back
 from .mixture import never_batches
 from .vocabulary import Relation, Tokens, VocabularyMap, compare, require_distinct, require_pair
 from .weights import active_share, is_split
 
 REFUSED = "cannot be paired"
+HEAD = "head"
 NARROW = 3.0  # an expert fewer times as large leaves little to win
 
 MEANING = {
@@ -65,6 +67,8 @@ class PairCheck:
     remarks: tuple[str, ...]
     chat_template: bool = True
     """Whether the expert has one."""
+    head: HeadFacts | None = None
+    """Of a drafter that is a head."""
 
     @property
     def works(self) -> bool:
@@ -82,9 +86,13 @@ class PairCheck:
 
 def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5) -> PairCheck:
     """The verdict on a pair, with up to `most` differing tokens; `sizes` are the bytes of the two files (of all parts).
+    The drafter may be a head.
 
     Raises CannotPair where one is no language model, IntegrityError where one has two tokens of one text.
     """
+    facts = HeadFacts.of(drafter)
+    if facts is not None:
+        return _judge_head(drafter, expert, facts, sizes)
     for header in (drafter, expert):
         require_language_model(header, header.file)
         require_distinct(Tokens.of(header), header.file)
@@ -102,6 +110,26 @@ def judge(drafter: Header, expert: Header, sizes: tuple[int, int], most: int = 5
         ratio,
         tuple(_remarks(drafter, expert, ratio, vocabulary.relation)),
         bool(template(expert)),
+    )
+
+
+def _judge_head(head: Header, expert: Header, facts: HeadFacts, sizes: tuple[int, int]) -> PairCheck:
+    require_language_model(expert, expert.file)
+    require_distinct(Tokens.of(expert), expert.file)
+    problem, ratio = misfit(head, expert), times_as_large(head, expert, sizes)
+    remarks = [f"what it has not of its own it takes from the expert: {', '.join(facts.borrows)}"] * bool(facts.borrows)
+    return PairCheck(
+        REFUSED if problem else HEAD,
+        problem or f"{facts.told}: every rule works, `exact` is lossless",
+        share=1.0,
+        single=min(1.0, facts.proposes / max(1, vocabulary_size(expert))),
+        tokens=(),
+        tokenizer=(),
+        template=(),
+        ratio=ratio,
+        remarks=(*swapped(ratio), *remarks, *never_batches(expert, "the expert"), *costs_of_going_back(head, expert)),
+        chat_template=bool(template(expert)),
+        head=facts,
     )
 
 

@@ -67,6 +67,8 @@ class HeadFacts:
     it can propose."""
 
     kind: HeadKind
+    told: str
+    """In a line."""
     reads: tuple[int, ...]
     width: int
     layers: int
@@ -86,15 +88,14 @@ class HeadFacts:
             kind, reads, state_width(header), layers, tuple(borrowed(header)), drafted or vocabulary_size(header)
         )
 
-    @property
-    def told(self) -> str:
-        """`an EAGLE-3 head of 1 layer, on the states at layers 2, 15 and 28 of an expert that is 576 wide`."""
-        names = {HeadKind.EAGLE3: "an EAGLE-3 head", HeadKind.MTP: "an MTP head", HeadKind.ASSISTANT: "an assistant"}
-        what = f"{names[self.kind]} of {self.layers} layer{'s' * (self.layers != 1)}"
-        if self.kind is HeadKind.ASSISTANT:
-            what += " that shares its expert's cache"
-        where = f"s at layers {_listed(self.reads)}" if len(self.reads) > 1 else " behind the last layer"
-        return f"{what}, on the state{where} of an expert that is {self.width:,} wide"
+
+def _told(kind: HeadKind, layers: int, reads: Sequence[int], width: int) -> str:
+    names = {HeadKind.EAGLE3: "an EAGLE-3 head", HeadKind.MTP: "an MTP head", HeadKind.ASSISTANT: "an assistant"}
+    what = f"{names[kind]} of {layers} layer{'s' * (layers != 1)}"
+    if kind is HeadKind.ASSISTANT:
+        what += " that shares its expert's cache"
+    where = f"s at layers {_listed(reads)}" if len(reads) > 1 else " behind the last layer"
+    return f"{what}, on the state{where} of an expert that is {width:,} wide"
 
 
 def is_eagle3(header: Header) -> bool:

@@ -33,10 +33,7 @@ def active_share(header: Header) -> float:
     """The share of a model's parameters that a token uses: 1 but for a mixture of experts, of whose experts it uses a
     few. Of a split model as its first part has it."""
     total = header.parameters
-    used = sum(
-        math.prod(tensor.shape) * (share_read(header, tensor, True) if EXPERTS in tensor.name else 1.0)
-        for tensor in header.tensors
-    )
+    used = sum(math.prod(tensor.shape) * share_of_experts(header, tensor) for tensor in header.tensors)
     return used / total if total else 1.0
 
 

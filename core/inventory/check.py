@@ -6,7 +6,7 @@ from typing import Any
 
 from ..bench.overlap import Overlap
 from ..calibration.dear import DearCall
-from ..files.inspect import Inspected, inspect
+from ..files.inspect import Inspected, inspect, inspect_drafter
 from ..files.source import Source
 from ..headers.check import PairCheck, judge
 from ..machine.build import require_known
@@ -41,9 +41,10 @@ class CheckDocument:
 
 
 def check_files(drafter: Source, expert: Source, pull: str) -> CheckDocument:
-    """Read both headers and judge them. Raises every error of `inspect`, and CannotPair where one is no language
-    model, or none that llama.cpp knows; that the two do not fit is part of the document."""
-    small, large = inspect(drafter, pull), inspect(expert, pull)
+    """Read both headers and judge them. Raises every error of `inspect_drafter`, and CannotPair where one is no
+    language model (or head), or none that llama.cpp knows; that the two do not fit is part of the document."""
+    large = inspect(expert, pull)
+    small = inspect_drafter(drafter, large, pull)
     for each in (small, large):
         require_known(each.header, each.file)
     found = judge(small.header, large.header, (small.bytes, large.bytes))

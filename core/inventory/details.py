@@ -5,17 +5,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..files.inspect import Inspected, inspect
+from ..files.inspect import Inspected, inspect, inspect_drafter
 from ..files.profiles import Profile, find_profile, named
 from ..headers.architecture import (
     DEFAULT_CONTEXT,
     AttentionShape,
-    require_language_model,
     template_hash,
     trained_context,
+    vocabulary_size,
 )
 from ..headers.check import PairCheck, judge
-from ..headers.gguf import StringArray
+from ..headers.head_kind import guessing_layers, inside, kind_of
+from ..headers.heads import HeadFacts, require_model
 from ..headers.mixture import Mixture, never_batches
 from ..headers.vocabulary import Tokens, compare
 from ..machine.fit import estimate, largest_context
@@ -23,7 +24,7 @@ from ..machine.processor import cpu_name
 from ..optimize.store import card_files, card_of, optimized_of
 from ..runtime.backend import LoadOptions, ModelFile
 from ..runtime.backends import backend_of
-from ..runtime.room import differing, footprints, room
+from ..runtime.room import differing, footprints, room, trained_together
 
 PARTS = ("weights", "cache", "compute", "tables")
 
@@ -57,6 +58,12 @@ class ModelDetails:
     remarks: tuple[str, ...] = ()
     fitted: str | None = None
     """For which processor the file is, where the profile names another one too."""
+    head: HeadFacts | None = None
+    """Where it is a head."""
+    head_inside: HeadFacts | None = None
+    """Of a model whose file holds one."""
+    heads_beside: tuple[str, ...] = ()
+    """Files of heads in its folder or repository, by their names; each as it can be typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +131,16 @@ class Details:
 
 def details(name: str, context: int | None) -> Details:
     """Of a pair by name, or of one model as it is typed. `context` in tokens as in LoadOptions. Raises every error of
-    `named` and `inspect`, and CannotPair where one is no language model."""
+    `named` and `inspect_drafter`, and CannotPair where one is neither a language model nor a head."""
     label, sources = named(name)
-    models = {role: inspect(source, label) for role, source in sources.items()}
+    if len(sources) == 1:
+        only = inspect(sources["model"], label)
+        require_model(only.header, only.file)
+        return Details(label, {"model": model_details("model", only)})
+    large = inspect(sources["expert"], label)
+    small = inspect_drafter(sources["drafter"], large, label)
+    models = {"drafter": small, "expert": large}
     told = {role: model_details(role, each) for role, each in models.items()}
-    if len(models) == 1:
-        for each in models.values():
-            require_language_model(each.header, each.file)
-        return Details(label, told)
-    small, large = models["drafter"], models["expert"]
     check = judge(small.header, large.header, (small.bytes, large.bytes))
     profile = find_profile(name)
     told |= {role: replace(told[role], fitted=each.told) for role, each in profile.fitted.items()}
@@ -182,24 +190,31 @@ def model_details(role: str, each: Inspected) -> ModelDetails:
         kv_heads=max(shape.kv_heads, default=0),
         context=trained_context(header),
         tokenizer=None if tokenizer is None else str(tokenizer),
-        tokens=len(header.get("tokenizer.ggml.tokens", StringArray, None) or ()),
+        tokens=vocabulary_size(header),
         template_sha256=template_hash(header),
         licence=each.licence or None,
         experts=mixture.count,
         experts_used=mixture.used,
+        head=HeadFacts.of(header),
+        head_inside=HeadFacts.of(inside(header)) if guessing_layers(header) and kind_of(header) is None else None,
+        heads_beside=() if role == "drafter" else each.heads,
         remarks=() if role == "drafter" else tuple(never_batches(header, f"the {role}")),
     )
 
 
 def memory_details(models: Mapping[str, Inspected], asked: int | None) -> MemoryDetails:
     """At the context that was asked for, the largest that fits (0), or the default (None)."""
-    vocabulary = compare(*(Tokens.of(models[role].header) for role in ("drafter", "expert")))
+    small, large = (models[role].header for role in ("drafter", "expert"))
+    vocabulary = compare(Tokens.of(large if kind_of(small) else small), Tokens.of(large))
     files = {
-        role: (backend_of(each.source), ModelFile(each.path or Path(each.file), each.header, each.bytes))
+        role: (
+            backend_of(models["expert"].source if each.source.head else each.source),
+            ModelFile(each.path or Path(each.file), each.header, each.bytes, inside=bool(each.source.head)),
+        )
         for role, each in models.items()
     }
     loaded, free, apart = footprints(files, vocabulary, LoadOptions()), room(files), differing(vocabulary)
-    trained = min(trained_context(each.header) for each in models.values())
+    trained = trained_together(small, large)
     largest = largest_context(loaded, free, trained, apart)
     context = largest if asked == 0 else asked or min(trained, DEFAULT_CONTEXT)
     found = estimate(loaded, context, apart)

@@ -1,7 +1,7 @@
 """Every pair by name, and what of it is on this machine. Asks no network."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,20 @@ class ListedPair:
     drafter: ListedModel
     expert: ListedModel
     optimized: ListedMade | None = None
+    untried: bool = False
+    """Whether nobody of speccas has run it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A GGUF file that is here already: `name` can be typed wherever a file can, `program` keeps it there."""
+    """A GGUF file that is here already: `name` can be typed wherever a file can, `program` keeps it there. `head`: by
+    its name it is a draft head, for a drafter."""
 
     name: str
     path: str
     bytes: int
     program: str
+    head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,14 @@ def list_of_pairs(tell: Callable[[SpeccasError], None]) -> PairList:
             found.append(_listed(path, total))
         except SpeccasError as error:
             tell(error)
-    files = tuple(ListedFile(each.name, str(each.path), each.bytes, each.program) for each in found_files())
+    files = tuple(ListedFile(each.name, str(each.path), each.bytes, each.program, each.head) for each in found_files())
     return PairList(total, tuple(found), files=files)
 
 
 def _listed(path: Path, total: int) -> ListedPair:
     profile = read_profile(path)
-    drafter, expert = local_model(profile.drafter), local_model(profile.expert)
+    expert = local_model(profile.expert)
+    drafter = replace(expert, source=profile.drafter, bytes=0) if profile.drafter.head else local_model(profile.drafter)
     states, made = {drafter.state, expert.state}, optimized_of(profile)
     if made is not None and states == {"have"} and not is_whole(profile):
         states = {"partial"}
@@ -122,6 +127,7 @@ def _listed(path: Path, total: int) -> ListedPair:
         drafter=_model(drafter, profile.fitted.get("drafter")),
         expert=_model(expert, profile.fitted.get("expert")),
         optimized=None if made is None else _made(made),
+        untried=profile.untried,
     )
 
 

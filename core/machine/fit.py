@@ -36,6 +36,8 @@ class Footprint:
     gpu_layers: int = 0
     stretch: float = 1.0
     """Its context in terms of the pair's: a drafter of another vocabulary needs more tokens for the same text."""
+    inside: bool = False
+    """Whether it is the head in the expert's file: its weights and its vocabulary are the expert's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def need(model: Footprint, context: int) -> Need:
     weights = model.file_bytes if model.mapped else max(0, model.file_bytes - header.data_offset)
     if model.mapped:
         weights += sum(tensor.bytes or 0 for tensor in header.tensors if tensor.type_name in model.repacked)
+    weights = 0 if model.inside else weights
     cache = size * sum(shape.kv_heads) * (shape.key_length + shape.value_length) * CACHE_BYTES
     if state := RunningState.of(header):  # a snapshot for each row where there are any, and the copies to go back to
         cache += state.bytes * ((model.rows if state.snapshots else 1) + COPIES)
@@ -68,7 +71,7 @@ def need(model: Footprint, context: int) -> Need:
     # One layer's activations or the logits, whichever is more, the attention mask, and the output rows.
     layer = model.chunk * (3 * shape.feed_forward + 4 * shape.embedding) * 4
     compute = max(outputs, layer) + model.chunk * size * 2 + outputs
-    tables = TABLES * vocabulary + CONTEXT + header.data_offset
+    tables = CONTEXT + (0 if model.inside else TABLES * vocabulary + header.data_offset)
     share = min(1.0, model.gpu_layers / max(1, shape.layers)) if model.gpu_layers >= 0 else 1.0
     return Need(weights, cache, compute, tables, int(share * (weights + cache + compute)))
 

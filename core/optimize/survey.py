@@ -10,6 +10,7 @@ from ..headers.vocabulary import Tokens, compare, require_pair
 from ..machine.fit import estimate
 from ..runtime.backend import ROLES, Backend, LoadOptions, ModelFile
 from ..runtime.backends import backend_of
+from ..runtime.open_files import open_files
 from ..runtime.room import differing, footprints, room
 from .candidates import CANDIDATES, FileCandidate, four_bits, mean_bits, possible, quantised_bytes
 from .store import require_free
@@ -66,10 +67,8 @@ def survey(plan: OptimizePlan) -> OptimizeSurvey:
     UsageError (an expert that nothing can be made of, a vocabulary that cannot be trimmed as asked for, a name that is
     taken); DoesNotFit (no room for the old and the new pair in memory)."""
     require_free(plan.name)
-    sources = dict(zip(ROLES, (plan.profile.drafter, plan.profile.expert), strict=True))
-    pull = plan.profile.name if plan.profile.origin else ""
-    backends = {role: backend_of(source) for role, source in sources.items()}
-    files = {role: backends[role].open(source, pull) for role, source in sources.items()}
+    opened = open_files(plan.profile, backend_of)
+    files = {role: file for role, (_, file) in opened.items()}
     expert, drafter = files["expert"], files["drafter"]
     require_language_model(drafter.header, drafter.path)  # of a head nothing is made
     kinds: dict[str, list[FileCandidate]] = {}
@@ -93,7 +92,7 @@ def survey(plan: OptimizePlan) -> OptimizeSurvey:
         vocabularies=vocabularies,
         untrimmed=why,
         disk=2 * sum(made) + (trimmed_bytes(drafter.header, vocabularies[-1]) if vocabularies else 0),
-        memory=require_both({role: (backends[role], files[role]) for role in ROLES}, plan.options),
+        memory=require_both(opened, plan.options),
         bits=mean_bits(expert.header),
         four_bits=four_bits(expert.header),
     )

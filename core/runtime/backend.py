@@ -51,6 +51,9 @@ class ModelFile:
     bytes: int
     modified_ns: int = 0
     """When the file was changed last; with its name and size it stands for its content."""
+    inside: bool = False
+    """Whether it is the head in the expert's file: it has no weights of its own to load. `header` and `bytes` are of
+    the head alone."""
 
 
 class Context(LanguageModel, Protocol):

@@ -16,12 +16,14 @@ from ..files.profiles import Profile
 from ..files.source import Source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header
-from ..headers.heads import require_fits
+from ..headers.head_kind import kind_of
+from ..headers.heads import head_step_bytes, require_fits
 from ..headers.vocabulary import Tokens, VocabularyMap, compare, require_distinct, require_pair
 from ..headers.weights import step_bytes
 from .backend import ROLES, Backend, Context, HeadContext, LoadOptions, ModelFile, OnLoad, Weights
 from .backends import backend_of
 from .heads.load import make_head, states_read
+from .open_files import open_files
 from .room import fitting_context, rows, stretch
 from .stop import StopFlag
 
@@ -95,8 +97,12 @@ class Pair:
     @property
     def step_cost(self) -> float | None:
         """Bytes of weights that a step of the drafter reads, over the expert's; None where a header does not say."""
-        drafter, expert = (step_bytes(self.files[role].header, self.files[role].bytes) for role in ROLES)
-        return drafter / expert if drafter is not None and expert else None
+        drafter, expert = (self.files[role] for role in ROLES)
+        every = step_bytes(expert.header, expert.bytes)
+        step = step_bytes(drafter.header, drafter.bytes)
+        if kind_of(drafter.header) is not None:
+            step = head_step_bytes(drafter.header, expert.header)
+        return step / every if step is not None and every else None
 
     def header(self, role: str) -> Header:
         return self.files[role].header
@@ -133,17 +139,15 @@ def load_pair(
     """
     options = options or LoadOptions()
     stop = StopFlag() if stop is None else stop
-    sources = dict(zip(ROLES, (profile.drafter, profile.expert), strict=True))
-    pull = profile.name if profile.origin else ""
-    backends = {role: backend(source) for role, source in sources.items()}
-    files = {role: backends[role].open(source, pull) for role, source in sources.items()}
+    found = open_files(profile, backend)
+    files = {role: file for role, (_, file) in found.items()}
     vocabulary = _vocabulary(files)
-    context = fitting_context({role: (backends[role], files[role]) for role in ROLES}, vocabulary, options)
+    context = fitting_context(found, vocabulary, options)
     with ExitStack() as opened:
         weights: dict[str, Weights] = {}
         for role in reversed(ROLES):  # the expert first: it is the one that may not fit
             told = None if on_load is None else lambda share, role=role: on_load(role, share)
-            weights[role] = backends[role].load(files[role], options.layers(role), stop, told)
+            weights[role] = found[role][0].load(files[role], options.layers(role), stop, told)
             opened.callback(weights[role].close)
         reads = states_read(files["drafter"].header)
         expert = weights["expert"].context(context, rows("expert"), options.threads, reads)

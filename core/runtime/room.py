@@ -1,18 +1,16 @@
 """The context that a pair is loaded with: asked for, or as much as this machine has room for. Loads nothing."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from ..headers.architecture import DEFAULT_CONTEXT, trained_context
 from ..headers.gguf import Header
+from ..headers.head_kind import kind_of
 from ..headers.vocabulary import Relation, VocabularyMap
 from ..machine.fit import Footprint, Room, largest_context, require_fit
 from ..machine.memory import memory, resident
-from .backend import MAX_DRAFT, Backend, LoadOptions, ModelFile
+from .backend import MAX_DRAFT, LoadOptions
 from .heads.load import ROWS as HEAD_ROWS
-from .heads.load import states_read
-
-Files = Mapping[str, tuple[Backend, ModelFile]]
-"""By role."""
+from .open_files import Files
 
 
 def stretch(vocabulary: VocabularyMap) -> float:
@@ -23,7 +21,7 @@ def stretch(vocabulary: VocabularyMap) -> float:
 def rows(role: str, header: Header | None = None) -> int:
     """Most rows of one call: the expert judges a whole draft and what is behind it, the drafter writes one token; a
     head of this header computes a whole chunk of them."""
-    if header is not None and states_read(header):
+    if header is not None and kind_of(header) is not None:
         return HEAD_ROWS
     return MAX_DRAFT + 1 if role == "expert" else 1
 
@@ -37,7 +35,9 @@ def footprints(files: Files, vocabulary: VocabularyMap, options: LoadOptions) ->
     """Drafter and expert as they will be loaded."""
     longer = {"drafter": stretch(vocabulary), "expert": 1.0}
     return tuple(
-        backend.footprint(file, rows(role, file.header), options.layers(role), longer[role])
+        replace(
+            backend.footprint(file, rows(role, file.header), options.layers(role), longer[role]), inside=file.inside
+        )
         for role, (backend, file) in sorted(files.items())
     )
 
@@ -48,11 +48,16 @@ def room(files: Files) -> Room:
     return Room(memory().available + resident(), max(gpus, default=None))
 
 
+def trained_together(*headers: Header) -> int:
+    """Tokens that every model of a pair was trained to see. A head goes as far as its expert."""
+    return min(trained_context(each) for each in headers if kind_of(each) is None)
+
+
 def fitting_context(files: Files, vocabulary: VocabularyMap, options: LoadOptions) -> int:
     """The context to load with: as asked for, the largest that fits for 0, else the default. Raises DoesNotFit, unless
     that is not to be checked."""
     models, free, apart = footprints(files, vocabulary, options), room(files), differing(vocabulary)
-    trained = min(trained_context(file.header) for _, file in files.values() if not states_read(file.header))
+    trained = trained_together(*(file.header for _, file in files.values()))
     if options.ctx == 0:
         context = largest_context(models, free, trained, apart) or trained
     else:

@@ -1,0 +1,31 @@
+"""The files of a pair, opened: what they say, and what runs them. Loads nothing."""
+
+from collections.abc import Callable, Mapping
+
+from ..files.profiles import Profile
+from ..files.source import Source
+from ..headers.head_kind import inside, inside_bytes
+from ..headers.heads import require_inside
+from .backend import Backend, ModelFile
+
+Files = Mapping[str, tuple[Backend, ModelFile]]
+"""By role."""
+
+
+def open_files(profile: Profile, backend: Callable[[Source], Backend]) -> Files:
+    """Both files of a profile. Raises Unavailable, UsageError, IntegrityError, and CannotPair where one holds no model,
+    or not the head that it was to hold."""
+    pull = profile.name if profile.origin else ""
+    runs = backend(profile.expert)
+    if profile.drafter.head:
+        expert = runs.open(profile.expert, pull)
+        return {"drafter": (runs, head_inside(expert)), "expert": (runs, expert)}
+    drafts = backend(profile.drafter)
+    return {"drafter": (drafts, drafts.open(profile.drafter, pull)), "expert": (runs, runs.open(profile.expert, pull))}
+
+
+def head_inside(expert: ModelFile) -> ModelFile:
+    """The head in an expert's file. Raises CannotPair where there is none that could draft."""
+    require_inside(expert.header)
+    header = inside(expert.header)
+    return ModelFile(expert.path, header, inside_bytes(expert.header), expert.modified_ns, inside=True)
