@@ -56,7 +56,7 @@ def what(row: "ListedPair") -> str:
     """What a pair is; of made files, of what and for which machine."""
     made = row.optimized
     if made is None:
-        return row.title
+        return f"{row.title} (not run by us)" if row.untried else row.title
     where = "this processor" if made.here else f"another processor, {made.processor}"
     return f"made of {made.of} for {where}; {max(0.0, made.loss):.3f} nats from it"
 
@@ -72,7 +72,8 @@ def show_files(console: "Console", found: "PairList") -> None:
     width = max(len(one_line(each.program)) for each in found.files)
     for each in found.files:
         size = f"{each.bytes / 1e9:.2f} GB"
-        console.print(Text(f"{size:>10}  {each.program:<{width}}  {one_line(each.name)}"), soft_wrap=True)
+        kind = "  (a draft head)" if each.head else ""
+        console.print(Text(f"{size:>10}  {each.program:<{width}}  {one_line(each.name)}{kind}"), soft_wrap=True)
     console.print()
 
 

@@ -75,6 +75,8 @@ def _print(document: dict[str, Any]) -> None:
     if "licence" in document:
         row("licence", f"{document['licence']}{' (gated)' if document['gated'] else ''}")
         row("profile", document["origin"])
+        if document["untried"]:
+            row("note", "not run by us: names and sizes are from files of others")
     for label, value in made_rows(document.get("optimized")):
         row(label, value)
     for role, model in document["models"].items():

@@ -39,7 +39,8 @@ def inspect_drafter(source: Source, expert: Inspected, pull: str = "") -> Inspec
     except CannotPair as error:
         error.hint = f"name the head that lies beside it: {expert.heads[0]}" if expert.heads else error.hint
         raise
-    return replace(expert, source=source, header=inside(expert.header), bytes=inside_bytes(expert.header))
+    name, header = f"the head in {expert.file}", inside(expert.header)
+    return replace(expert, source=source, file=name, header=header, bytes=inside_bytes(expert.header))
 
 
 def inspect(source: Source, pull: str = "") -> Inspected:

@@ -117,7 +117,7 @@ class Details:
     def as_json(self) -> dict[str, Any]:
         of_pair = {}
         if self.profile is not None:
-            of_pair = {key: getattr(self.profile, key) for key in ("title", "licence", "gated", "origin")}
+            of_pair = {key: getattr(self.profile, key) for key in ("title", "licence", "gated", "untried", "origin")}
         return {
             "schema": self.schema,
             "name": self.name,
