@@ -181,7 +181,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
     "show": (
         "show --json",
         thing(
-            ("title", "licence", "gated", "origin"),
+            ("title", "licence", "gated", "untried", "origin"),
             **FIRST,
             name=STRING,
             models=table(schema_of(ModelDetails)),
@@ -191,6 +191,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
             title=STRING,
             licence=STRING,
             gated=BOOLEAN,
+            untried=BOOLEAN,
             origin=STRING,
         ),
     ),

@@ -11,7 +11,7 @@ from speccas.core.files import known_pairs
 from speccas.core.files import profiles as pairs
 from speccas.core.files.local import locate
 from speccas.core.files.profiles import Profile, find_profile, profiles, read_profile
-from speccas.core.files.source import Source
+from speccas.core.files.source import Source, parse_drafter
 
 WHOLE = """\
 name: mine
@@ -55,12 +55,37 @@ def test_the_shipped_profiles() -> None:
     for name in profiles():
         found = find_profile(name)
         assert isinstance(found, Profile) and found.name == name and found.title and found.licence
-        for source in (found.drafter, found.expert):
+        named = [each for each in (found.drafter, found.expert) if not each.head]
+        for source in named:
             assert source.path == "", "a shipped profile names no path of somebody's machine"
-            assert source.bytes > 0
-            assert len(source.sha256) == 64 or (source.hf and source.quant), "the hub has the hash of a download"
-        files = found.drafter.bytes + found.expert.bytes
-        assert files * 1.1 < found.memory_gb * 1e9 < files * 2 + 1e9, "both files, caches and tables"
+            assert source.bytes > 0 or found.untried
+            assert len(source.sha256) == 64 or (source.hf and (source.quant or found.untried)), "the hub has the hash"
+        files = sum(each.bytes for each in named)
+        if all(each.bytes for each in named):
+            assert files * 1.1 < found.memory_gb * 1e9 < files * 2 + 1e9, "both files, caches and tables"
+
+
+def test_a_drafter_may_be_the_head_in_the_experts_file(tmp_path: Path) -> None:
+    found = read_profile(
+        write(tmp_path, "name: mine\ndrafter: {head: inside}\nexpert: {path: b.gguf}\nuntried: true\n")
+    )
+    assert found.drafter == Source(head="inside") == parse_drafter("head") and str(found.drafter) == "head"
+    assert found.untried and not read_profile(write(tmp_path, "name: x\n" + FILES)).untried
+    assert found.sources("drafter") == () and found.sources("expert") == (found.expert,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "drafter: {head: outside}\nexpert: {path: b}",
+        "drafter: {head: inside, path: a}\nexpert: {path: b}",
+        "drafter: {path: a}\nexpert: {head: inside}",
+    ],
+)
+def test_a_head_is_inside_and_nothing_else(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read_profile(write(tmp_path, f"name: x\n{text}\n"))
+    assert "write drafter: {head: inside}" in raised.value.hint
 
 
 SCHEMA = {
