@@ -10,6 +10,7 @@ from speccas.core.files.source import Source
 from speccas.core.headers.architecture import HEADS, require_language_model
 from speccas.core.headers.check import judge
 from speccas.core.headers.gguf import Header
+from speccas.core.headers.head_kind import kind_of
 from speccas.core.headers.vocabulary import Tokens, require_distinct
 from speccas.core.inventory.check import check_files
 from speccas.core.machine.build import require_known
@@ -56,9 +57,13 @@ def test_what_it_is_instead(header: Header, said: str) -> None:
     with pytest.raises(CannotPair, match=said) as raised:
         require_language_model(header, "x.gguf")
     assert "no language model" in raised.value.message
-    for pair in ((header, made("llama")), (made("llama"), header)):
+    with pytest.raises(CannotPair, match=said):
+        judge(made("llama"), header, (1, 1))
+    if kind_of(header) is None:
         with pytest.raises(CannotPair, match=said):
-            judge(*pair, (1, 1))
+            judge(header, made("llama"), (1, 1))
+    else:  # a head of that kind may draft, but not for this expert
+        assert not judge(header, made("llama"), (1, 1)).works
 
 
 @pytest.mark.parametrize(
