@@ -59,8 +59,9 @@ def inside_bytes(header: Header) -> int:
 def _of_last(header: Header, layers: int, count: int) -> Iterator[tuple[str, Value]]:
     """The metadata, and of arrays with an entry for each layer those of the last few."""
     for key, value in header.metadata.items():
-        per_layer = isinstance(value, array) and len(value) == layers and key.startswith(f"{header.architecture}.")
-        yield key, value[layers - count :] if per_layer else value  # type: ignore[index]
+        if isinstance(value, array) and len(value) == layers and key.startswith(f"{header.architecture}."):
+            value = value[layers - count :]
+        yield key, value
 
 
 def _guesses(header: Header, tensor: Tensor) -> bool:

@@ -84,9 +84,8 @@ class HeadFacts:
         drafted = next((each.shape[0] for each in header.tensors if each.name == VOCABULARY and each.shape), 0)
         reads = target_layers(header) if kind is HeadKind.EAGLE3 else ()
         layers = number(header, "block_count") if kind is HeadKind.EAGLE3 else guessing_layers(header)
-        return cls(
-            kind, reads, state_width(header), layers, tuple(borrowed(header)), drafted or vocabulary_size(header)
-        )
+        width, proposes = state_width(header), drafted or vocabulary_size(header)
+        return cls(kind, _told(kind, layers, reads, width), reads, width, layers, tuple(borrowed(header)), proposes)
 
 
 def _told(kind: HeadKind, layers: int, reads: Sequence[int], width: int) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speccas.core.headers.gguf import Header
-from speccas.core.headers.heads import NEEDED, HeadKind
+from speccas.core.headers.head_kind import HeadKind
+from speccas.core.headers.heads import NEEDED
 from tests.builders.gguf import T_F32, Value, build, entry, parsed, tensor
 
 TOKENS = ["a", "b", "c", "d"]
@@ -13,7 +14,7 @@ WIDTH, SIZE = 64, 32  # of a state; bytes of each tensor
 
 def whole(architecture: str, names: Sequence[str] = (), **metadata: Value) -> bytes:
     """A file of that architecture with tensors of these names; two underscores in a key stand for a dot."""
-    keys = {
+    keys: dict[str, Value] = {
         "general.architecture": architecture,
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.tokens": TOKENS,
