@@ -17,6 +17,7 @@ from .commands.chat import chat
 from .commands.check import check
 from .commands.compare import compare
 from .commands.config import config
+from .commands.distill import distill
 from .commands.doctor import doctor
 from .commands.list import list_pairs
 from .commands.optimize import optimize
@@ -73,7 +74,9 @@ def root(
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Ask": {"compare": compare, "run": run, "chat": chat, "replay": replay, "rules": rules},
-    "Measure, and make faster": {"bench": bench, "tune": tune, "optimize": optimize, "doctor": doctor},
+    "Measure, and make faster": {
+        "bench": bench, "tune": tune, "optimize": optimize, "distill": distill, "doctor": doctor,
+    },
     "Pairs and files": {
         "list": list_pairs, "pull": pull, "show": show, "check": check, "verify": verify, "rm": rm,
         "config": config,

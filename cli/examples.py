@@ -9,6 +9,7 @@ SHORT = {
     "bench": "speed and quality on a set of prompts, with a report",
     "tune": "find the fastest rule, alpha and draft length, and save them",
     "optimize": "make the files of a pair fit this machine, and prove it",
+    "distill": "train a drafter for an expert: a head, or a small model",
     "doctor": "what this machine and build can do, and what is wrong",
     "list": "the pairs: size, what is here, memory, licence",
     "pull": "download a pair, or one model",
@@ -55,6 +56,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "tune": (
         ("What it would try", "speccas tune --pair qwen3-4b --dry-run"),
         ("Lossless settings only", "speccas tune --pair qwen3-4b --max-quality-loss 0"),
+    ),
+    "distill": (
+        ("What it would make, and how much of it", "speccas distill --dry-run"),
+        ("A head for what you ask", "speccas distill llama.gguf --prompts asked.txt --out llama-head.gguf"),
     ),
     "optimize": (
         ("What it would make", "speccas optimize qwen3-4b --dry-run"),

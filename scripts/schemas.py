@@ -18,6 +18,7 @@ from speccas.core.bench.samples import Sample
 from speccas.core.calibration.dear import DearCall
 from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.events import Finish, Status
+from speccas.core.distill.card import DistillDocument
 from speccas.core.headers.check import Difference, PairCheck
 from speccas.core.inventory.check import CheckedFile
 from speccas.core.inventory.details import MadeDetails, MemoryDetails, ModelDetails
@@ -241,6 +242,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
         "optimize --json, and card.json beside made files",
         dataclass_of(OptimizeDocument, **FIRST, confirmed=nullable(schema_of(ConfirmedSpeed))),
     ),
+    "distill": ("distill --json", dataclass_of(DistillDocument, **FIRST)),
     "trace": ("a line of a trace", {"oneOf": [STARTED, ROUND, FINISHED]}),
     "sample": (
         "a line of samples.jsonl",

@@ -67,7 +67,8 @@ def optimize(
     from speccas.core.optimize.survey import survey
 
     from ..interrupt import interruptible
-    from ..view.optimize import Stages, show_outcome, show_survey
+    from ..view.optimize import show_outcome, show_survey
+    from ..view.stages import Stages
     from ..view.theme import make_console
     from .bench import needs_extra
 

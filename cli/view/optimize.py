@@ -1,8 +1,5 @@
 """What `speccas optimize` shows: the stages as they go, a table of the files that were judged, and the proof."""
 
-import time
-from types import TracebackType
-
 from rich.console import Console
 from rich.text import Text
 
@@ -17,7 +14,6 @@ from speccas.core.runtime.backend import ROLES
 from speccas.core.runtime.llama import repacked_types
 
 from .bench import show_notes, show_table
-from .progress import Waiting
 from .safe import one_line, visible
 from .theme import STYLES, make_console
 
@@ -29,34 +25,6 @@ NOTES = (
 )
 SECONDS_A_GB = 350
 """Of a pair's files, for one type and the proof: measured once, on two slow cores (docs/optimize.md)."""
-
-
-class Stages:
-    """Tells what is being done: a bar on a terminal, a line a stage elsewhere."""
-
-    def __init__(self, console: Console, quiet: bool) -> None:
-        self.console = console
-        self.quiet = quiet
-        self._waiting = Waiting(console)
-        self._stage = ""
-        self._began = time.monotonic()
-
-    def __enter__(self) -> "Stages":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._waiting.close()
-
-    def tell(self, stage: str, share: float) -> None:
-        if self.quiet:
-            return
-        if stage != self._stage:
-            self._stage = stage
-            self._waiting.close()
-            if not self.console.is_interactive:
-                spent = time.monotonic() - self._began
-                self.console.print(Text(f"{spent:5.0f} s  {one_line(stage)}"), soft_wrap=True)
-        self._waiting.tell(stage, share)
 
 
 def show_survey(console: Console, plan: OptimizePlan, found: OptimizeSurvey) -> None:

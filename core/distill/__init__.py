@@ -1,1 +1,1 @@
-"""The recipe of the tiny drafter: data, training, export. Nothing of speccas imports it; its steps alone need torch."""
+"""The recipe of drafters, heads and small models: data, training, export. Its steps alone need torch."""

@@ -1,4 +1,4 @@
-"""The recipe's three steps as a command: `python -m speccas.core.distill data|train|export`."""
+"""The recipe's three steps, one at a time and over several processes: `python -m speccas.core.distill STEP`."""
 
 import argparse
 import itertools
@@ -54,12 +54,29 @@ def _data(options: argparse.Namespace) -> None:
 
     part, parts = _part(options)
     numbers = itertools.islice(range(options.waves), part, None, parts)
-    settings = DataSettings(options.texts, options.length, options.seed, not options.float32)
+    states = tuple(int(layer) for layer in options.states.split(",") if layer)
+    settings = DataSettings(options.texts, options.length, options.seed, not options.float32, states)
     write_waves(_expert(options), options.work / "data", settings, numbers, options.device, _say)
 
 
+def _train_head(options: argparse.Namespace) -> None:
+    from .head_train import HeadSettings, train_head
+    from .steps import Span
+
+    settings = HeadSettings(
+        options.vocabulary, options.depth, options.batch, options.rate, options.muon_rate, options.waves, options.seed,
+        not options.float32, options.greedy,
+    )  # fmt: skip
+    span = Span(options.steps, options.stop or options.steps, options.every)
+    folder = options.work / options.run_name
+    train_head(_expert(options), options.work / "data", folder, settings, span, _part(options), options.device, _say)
+
+
 def _train(options: argparse.Namespace) -> None:
-    from .train import Span, TrainSettings, train
+    if options.kind == "head":
+        return _train_head(options)
+    from .steps import Span
+    from .train import TrainSettings, train
 
     settings = TrainSettings(
         tuple(int(layer) for layer in options.layers.split(",") if layer),
@@ -86,6 +103,13 @@ def _export(options: argparse.Namespace) -> None:
     from .export import Types, export
 
     types = Types(options.matrices, options.embedding)
+    if options.kind == "head":
+        from .head_export import export_head
+
+        run = options.work / options.run_name
+        _say(export_head(_expert(options), options.work / "data", run, options.out, types, options.checkpoint))
+        _say(f"sha256: {hash_file(options.out)}")
+        return
     for line in export(_expert(options), options.work / options.run_name, options.out, types, options.checkpoint):
         _say(line)
     _say(f"sha256: {hash_file(options.out)}")
@@ -100,12 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--device", default="cpu", help="cpu, cuda or mps (%(default)s)")
     common.add_argument("--seed", type=int, default=0)
     common.add_argument("--part", default="0/1", metavar="I/N", help="this is process I of N that share the work")
+    common.add_argument("--kind", choices=("model", "head"), default="model", help="what is made (%(default)s)")
     common.add_argument("--label", help="ignored: a word to find the process by")
 
     data = steps.add_parser("data", parents=[common], help="the expert writes conversations")
     data.add_argument("--waves", type=int, default=64, help="files to write (%(default)s)")
     data.add_argument("--texts", type=int, default=192, help="conversations a file (%(default)s)")
     data.add_argument("--length", type=int, default=256, help="tokens a conversation (%(default)s)")
+    data.add_argument("--states", default="", metavar="LAYERS", help="also keep what goes into these: a head reads it")
     data.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")
     data.set_defaults(run=_data)
 
@@ -123,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--greedy", type=float, default=0.0, help="share of the expert's likeliest token in what is learnt"
     )
+    train.add_argument("--depth", type=int, default=3, help="steps of a draft that a head learns (%(default)s)")
     train.add_argument("--waves", type=int, default=0, help="learn from the first N files only (0: all)")
     train.add_argument("--quantised", action="store_true", help="learn with weights rounded as Q4_0 rounds them")
     train.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")

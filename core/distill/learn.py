@@ -117,7 +117,7 @@ class Student:
 
 def is_matrix(name: str) -> bool:
     """Whether a tensor is a layer's matrix: those are what Q4_0 rounds and Muon turns."""
-    return name.startswith("blk.") and not name.endswith("norm.weight")
+    return name.startswith("blk.") and "norm" not in name
 
 
 def through(weight: torch.Tensor) -> torch.Tensor:

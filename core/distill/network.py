@@ -6,7 +6,8 @@ Weights have the names of GGUF. There the rows of Q and K are ordered for a rota
 rope); here a head's even rows come first, so that halves are rotated. `to_network` and `from_network` change places.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,10 @@ from ..errors import UsageError
 from ..headers.gguf import Header
 
 Weights = dict[str, torch.Tensor]
+KNOWN = re.compile(
+    r"(token_embd|output|output_norm|blk\.\d+\.(attn_(norm|q|k|v|output)|ffn_(norm|gate|up|down)))\.weight"
+)
+"""Tensors of a plain Llama."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,14 @@ class NetworkShape:
 
     @classmethod
     def of(cls, header: Header) -> "NetworkShape":
-        """UsageError where the file is not of llama.cpp's architecture "llama"."""
+        """UsageError where the file is no plain Llama: of another architecture, or with tensors that `read` does not
+        know (scaled ropes, biases, experts)."""
         if header.architecture != "llama":
             raise UsageError(f"{header.file} is of architecture {header.architecture!r}", "the expert is to be a Llama")
         heads = header.get("llama.attention.head_count", int, 0)
+        strange = [each.name for each in header.tensors if not KNOWN.fullmatch(each.name)]
+        if strange:
+            raise UsageError(f"{header.file} has {strange[0]}", "the expert is to be a Llama without such tensors")
         return cls(
             header.get("llama.block_count", int, 0),
             header.get("llama.embedding_length", int, 0),
@@ -133,10 +142,22 @@ class Writer:
     `step` reads one token a text and gives their final hidden states; the cache has room for `length` positions.
     """
 
-    def __init__(self, weights: Weights, shape: NetworkShape, texts: int, length: int, kind: torch.dtype) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        shape: NetworkShape,
+        texts: int,
+        length: int,
+        kind: torch.dtype,
+        inputs: Sequence[int] = (),
+    ) -> None:
+        """`inputs`: layers whose input of each step is to stand in `inputs`, (texts, those layers times width)."""
         self.shape, self.kind, self.at = shape, kind, 0
+        self.wanted = tuple(inputs)
+        self.inputs = torch.empty(texts, 0)
         device = weights["token_embd.weight"].device
         self.embedding = weights["token_embd.weight"].to(kind)
+        self.head = weights.get("output.weight", weights["token_embd.weight"]).to(kind)
         self.cos, self.sin = rope(shape, length, device)
         self.out_norm = weights["output_norm.weight"].float()
         self.layers: list[Weights] = []
@@ -161,7 +182,9 @@ class Writer:
         heads = shape.heads + shape.kv_heads
         cos, sin = self.cos[at].to(self.kind), self.sin[at].to(self.kind)
         x = self.embedding[ids].float()
+        inputs: list[torch.Tensor] = []
         for layer, cache in zip(self.layers, self.cache, strict=True):
+            inputs.append(x)
             h = norm(x, layer["attn_norm"], shape.epsilon).to(self.kind)
             qkv = F.linear(h, layer["qkv"]).view(texts, -1, shape.head)
             qk = turn(qkv[:, :heads], cos, sin)
@@ -175,4 +198,6 @@ class Writer:
             gate, up = F.linear(h, layer["gate_up"]).chunk(2, -1)
             x = x + F.linear(F.silu(gate) * up, layer["down"]).float()
         self.at += 1
+        if self.wanted:
+            self.inputs = torch.cat([inputs[i] for i in self.wanted], -1)
         return norm(x, self.out_norm, shape.epsilon)

@@ -287,3 +287,18 @@ class Openers:
 
     def _summary(self) -> Opener:
         return Opener(self._one(SUMMARISE) + "\n\n" + self._one(PASSAGES), whole=False, most=80)
+
+
+class GivenOpeners:
+    """Draws from requests that were given; every tenth is for held-out conversations alone."""
+
+    def __init__(self, requests: Sequence[str], random: Random, *, held_out: bool) -> None:
+        """`requests`: at least HELD_OUT."""
+        self._random = random
+        self._requests = share_of(requests, held_out)
+
+    def first(self) -> Opener:
+        return Opener(self._random.choice(self._requests), whole=True)
+
+    def next(self) -> Opener:
+        return self.first()

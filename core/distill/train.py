@@ -1,13 +1,9 @@
 """Step 2, training: the drafter learns the expert's distribution from the waves. Resumes where it was cut off.
 
 Needs torch when it runs, not before.
-
-The rate rises over the first steps, stays, and falls to nothing over the last third. A checkpoint holds weights,
-optimiser and step; the held-out score decides which weights are the best.
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,22 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import atomic_file
 from ..errors import UsageError
 from ..headers.gguf import Header
 from ..headers.kept import Kept, choose, of_drafter, restore, spelling
 from ..headers.vocabulary import Tokens
 from .data import is_held_out, remember, waves
-from .lessons import Lessons, Texts, order
+from .lessons import Texts
+from .steps import SCORED, Pace, Span, take_steps
 from .weights import Array, beginning, continued, read_weights
 
 if TYPE_CHECKING:
-    from .learn import Optimiser, Score, Student
-
-WARM = 10  # steps
-SCORED = 48  # held-out texts that a score is taken on
-PORT = 29517  # where processes of one run meet
-MIXED = 10  # steps between two means of the processes' weights
+    from .learn import Student
 
 
 @dataclass(frozen=True)
@@ -55,11 +46,6 @@ class TrainSettings:
     greedy: float = 0.0
 
 
-def share(step: int, steps: int) -> float:
-    """The rate at `step` of `steps` as a share of the highest."""
-    return min(1.0, (step + 1) / WARM, 3 * (steps - step) / steps)
-
-
 def kept_tokens(folder: Path, expert: Tokens, counts: NDArray[np.int64], size: int, base: Sequence[int]) -> Kept:
     """The run's vocabulary: as remembered, or chosen by `counts` and remembered."""
     path = folder / "vocabulary.json"
@@ -68,24 +54,6 @@ def kept_tokens(folder: Path, expert: Tokens, counts: NDArray[np.int64], size: i
     kept = choose(expert, counts, size, base)
     path.write_text(json.dumps(kept.ids) + "\n")
     return kept
-
-
-@dataclass(frozen=True)
-class Span:
-    """How far a call goes: to `stop` of `steps`, with a score and a checkpoint every `every` steps."""
-
-    steps: int
-    stop: int
-    every: int
-
-
-def mean(drafter: "Student", parts: Sequence[Lessons]) -> "Score":
-    """The score over all of the held-out parts."""
-    scores: list[Score] = [drafter.score(part) for part in parts]
-    count = max(1, sum(score.positions for score in scores))
-    loss = sum(score.loss * score.positions for score in scores) / count
-    agreement = sum(score.agreement * score.positions for score in scores) / count
-    return replace(scores[0], loss=loss, agreement=agreement, positions=count)
 
 
 def train(
@@ -98,9 +66,11 @@ def train(
     quantised: bool,
     device: str,
     say: Callable[[str], None],
+    tell: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Trains, as process `part` of so many. Unavailable without torch, UsageError without data."""
-    from .learn import Optimiser, Peers
+    """Trains, as process `part` of so many; `tell` hears how far it is. ModuleNotFoundError without torch, UsageError
+    without data."""
+    from .learn import Optimiser
 
     held_out = [number for number in waves(data) if is_held_out(number)]
     seen = [number for number in waves(data) if not is_held_out(number)]
@@ -125,40 +95,9 @@ def train(
     drafter = student(header, arrays, settings, kept, base, earlier, device)
     drafter.quantise = quantised
     optimiser = Optimiser(drafter.weights, settings.rate, settings.muon_rate)
-    peers = Peers(*part, PORT)
-    step, best = restored(folder, drafter, optimiser, device)
-    if step:
-        say(f"goes on at step {step}")
     parts = [test.lessons(range(start, min(start + 12, len(test)))) for start in range(0, min(len(test), SCORED), 12)]
-    if step == 0:
-        say("begins with " + shown(asdict(mean(drafter, parts))))
-    began, begun, losses = time.monotonic(), step, []
-    number, count = part
-    for batch in order(len(texts), settings.batch * count, settings.seed, step):
-        if step >= span.stop:
-            break
-        losses.append(
-            optimiser.step(drafter.learn(texts.lessons(batch[number::count]), settings.greedy), share(step, span.steps))
-        )
-        step += 1
-        ends = step % span.every == 0 or step == span.stop
-        if ends or step % MIXED == 0:
-            peers.mix(drafter.weights)
-        if not ends or number > 0:
-            continue
-        score = mean(drafter, parts)
-        minutes = (time.monotonic() - began) / 60
-        read = (step - begun) * settings.batch * count * parts[0].ids.shape[1]
-        line = {
-            "step": step, "loss": sum(losses) / len(losses), "held_out": score.loss, "agreement": score.agreement,
-            "tokens": texts.tokens, "minutes": minutes, "a_second": round(read / minutes / 60),
-        }  # fmt: skip
-        losses = []
-        with (folder / "curve.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        say(shown(line))
-        best = checkpoint(folder, drafter, optimiser, step, score.loss, best)
-    peers.part()
+    pace = Pace(settings.batch, settings.seed, settings.greedy)
+    take_steps(drafter, optimiser, texts, parts, pace, span, part, folder, say, tell)
 
 
 def student(
@@ -186,38 +125,3 @@ def student(
     kind = torch.bfloat16 if settings.bfloat16 else torch.float32
     rows = torch.from_numpy(arrays["token_embd.weight"][list(kept.ids)])
     return Student(first, shape, rows, kept.ids, device, kind)
-
-
-def restored(folder: Path, drafter: "Student", optimiser: "Optimiser", device: str) -> tuple[int, float]:
-    """The step and the least loss of the last checkpoint, which is loaded; 0 and infinity where there is none."""
-    import torch
-
-    last = folder / "last.pt"
-    if not last.exists():
-        return 0, float("inf")
-    saved = torch.load(last, map_location=device, weights_only=True)
-    for name, weight in drafter.weights.items():
-        weight.data.copy_(saved["weights"][name])
-    if saved["optimiser"]:
-        optimiser.load(saved["optimiser"])
-    return int(saved["step"]), float(saved["best"])
-
-
-def checkpoint(folder: Path, drafter: "Student", optimiser: "Optimiser", step: int, loss: float, best: float) -> float:
-    """Keep the weights, apart where they are the best so far; the least loss."""
-    import torch
-
-    weights = {name: weight.detach().cpu() for name, weight in drafter.weights.items()}
-    if loss < best:
-        best = loss
-        with atomic_file(folder / "best.pt") as out:
-            torch.save(weights, out)
-    with atomic_file(folder / "last.pt") as out:
-        torch.save({"weights": weights, "optimiser": optimiser.state(), "step": step, "best": best}, out)
-    return best
-
-
-def shown(values: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )

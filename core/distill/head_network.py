@@ -1,0 +1,119 @@
+"""An EAGLE-3 head in torch (llama.cpp: src/models/eagle3.cpp): its shape, what it starts from, and drafting with it.
+
+Imported only by the steps that need torch.
+
+Pair p is the expert's state behind its token p, with token p + 1; what the head makes of it says what token p + 2 is.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .network import NetworkShape, Weights, norm, to_network, turn
+from .weights import Array
+
+STATES = 3
+"""Layers of the expert that a head reads."""
+BLOCK = "blk.0."
+
+
+def state_layers(layers: int) -> tuple[int, ...]:
+    """Which layers' input a head reads unless told: those that llama.cpp's converter takes."""
+    return min(2, layers - 1), layers // 2, max(0, layers - 3)
+
+
+def first_head(arrays: Mapping[str, Array], states: Sequence[int], kept: Sequence[int], shape: NetworkShape) -> Weights:
+    """A head before its first step, made of the expert's own parts.
+
+    What is fused is the last of its states. The half of the attention that sees a token's embedding is the expert's
+    first layer's, which saw just that; the other half, and the rest, is that of the layer whose input it reads last.
+    """
+    last = f"blk.{states[-1]}."
+    width = shape.width
+    fused = np.zeros((width, STATES * width), np.float32)
+    fused[:, -width:] = np.eye(width, dtype=np.float32)
+    found: dict[str, Array] = {"fc.weight": fused, "output_norm.weight": arrays["output_norm.weight"]}
+    table = arrays.get("output.weight", arrays["token_embd.weight"])
+    found["output.weight"] = table[list(kept)]
+    found[f"{BLOCK}attn_norm.weight"] = arrays["blk.0.attn_norm.weight"]
+    found[f"{BLOCK}attn_norm_2.weight"] = arrays[f"{last}attn_norm.weight"]
+    for part in ("attn_q", "attn_k", "attn_v"):
+        halves = [arrays[f"{layer}{part}.weight"] for layer in ("blk.0.", last)]
+        found[f"{BLOCK}{part}.weight"] = np.hstack(halves) / math.sqrt(2)
+    for part in ("attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"):
+        found[f"{BLOCK}{part}.weight"] = arrays[f"{last}{part}.weight"]
+    return to_network(found, shape.head)
+
+
+def draft(
+    weights: Weights,
+    shape: NetworkShape,
+    embedded: torch.Tensor,
+    states: torch.Tensor,
+    steps: int,
+    angles: tuple[torch.Tensor, torch.Tensor],
+    kind: torch.dtype,
+) -> list[torch.Tensor]:
+    """The head's own state before the last norm at each of `steps` of a draft, (rows, n, width) float32 each.
+
+    `embedded` (rows, n, width) are the tokens of the pairs 0 to n - 1, `states` (rows, n, 3 times width) the expert's.
+    At step j, place p is the j-th pair that the head reads with its own state, of a draft that began at pair p - j:
+    before that stand pairs read with the expert's. Places below j mean nothing.
+    """
+    layer = {name.removeprefix(BLOCK).removesuffix(".weight"): each for name, each in weights.items()}
+    cos, sin = (each[: embedded.shape[1]].to(kind) for each in angles)
+    e = norm(embedded.float(), layer["attn_norm"], shape.epsilon).to(kind)
+    g = F.linear(states.to(kind), layer["fc"].to(kind)).float()
+    keys: list[torch.Tensor] = []
+    values: list[torch.Tensor] = []
+    found: list[torch.Tensor] = []
+    for step in range(steps):
+        if step:
+            g = behind(found[-1], 1, 1)
+        x = torch.cat([e, norm(g, layer["attn_norm_2"], shape.epsilon).to(kind)], -1)
+        q, k, v = (parted(F.linear(x, layer[f"attn_{name}"].to(kind)), shape.head) for name in "qkv")
+        keys.append(turn(k, cos, sin))
+        values.append(v)
+        seen = attend(turn(q, cos, sin), keys, values).transpose(1, 2).flatten(2)
+        x = g + F.linear(seen, layer["attn_output"].to(kind)).float()
+        h = norm(x, layer["ffn_norm"], shape.epsilon).to(kind)
+        h = F.silu(F.linear(h, layer["ffn_gate"].to(kind))) * F.linear(h, layer["ffn_up"].to(kind))
+        found.append(x + F.linear(h, layer["ffn_down"].to(kind)).float())
+    return found
+
+
+def parted(x: torch.Tensor, head: int) -> torch.Tensor:
+    """(rows, n, heads times size) as (rows, heads, n, size)."""
+    return x.unflatten(-1, (-1, head)).transpose(1, 2)
+
+
+def behind(x: torch.Tensor, places: int, axis: int) -> torch.Tensor:
+    """What stood so many places before, along an axis; zeros where nothing did."""
+    if not places:
+        return x
+    n = x.shape[axis]
+    empty = torch.zeros_like(x.narrow(axis, 0, min(places, n)))
+    return torch.cat([empty, x.narrow(axis, 0, max(0, n - places))], axis)
+
+
+def attend(q: torch.Tensor, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Attention of a draft's last step: over pairs read with the expert's states, before the draft began, and over the
+    draft's own. `q` (rows, heads, n, size); `keys` and `values` of each step, with as many or fewer heads."""
+    rows, heads, n, size = q.shape
+    step, kv = len(keys) - 1, keys[0].shape[1]
+    grouped = q.view(rows, kv, heads // kv, n, size)
+    scores = (grouped.flatten(2, 3) @ keys[0].transpose(-1, -2)).view(rows, kv, heads // kv, n, n)
+    place = torch.arange(n, device=q.device)
+    hidden = place[None, :] > place[:, None] - step
+    parts = [scores.masked_fill(hidden, float("-inf"))]
+    for i in range(1, step + 1):
+        own = behind(keys[i], step - i, 2)
+        parts.append((grouped * own[:, :, None]).sum(-1, keepdim=True))
+    shares = torch.softmax(torch.cat(parts, -1).float() / math.sqrt(size), -1).to(q.dtype)
+    seen = (shares[..., :n].flatten(2, 3) @ values[0]).view_as(grouped)
+    for i in range(1, step + 1):
+        seen = seen + shares[..., n + i - 1, None] * behind(values[i], step - i, 2)[:, :, None]
+    return seen.reshape(rows, heads, n, size)

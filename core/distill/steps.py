@@ -1,0 +1,167 @@
+"""Steps of training, whatever learns: the rate, the held-out score, checkpoints. Resumes where it was cut off.
+
+Needs torch when it runs, not before.
+
+The rate rises over the first steps, stays, and falls to nothing over the last third. A checkpoint holds weights,
+optimiser and step; the held-out score decides which weights are the best.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..atomic import atomic_file
+from ..errors import UsageError
+from .lessons import order
+
+if TYPE_CHECKING:
+    from .learn import Gradient, Optimiser
+
+WARM = 10  # steps
+SCORED = 48  # held-out texts that a score is taken on
+PORT = 29517  # where processes of one run meet
+MIXED = 10  # steps between two means of the processes' weights
+
+
+class Learner(Protocol):
+    """What learns: a small drafter or a head. Its lessons are those that its texts give."""
+
+    weights: dict[str, Any]
+
+    def learn(self, lessons: Any, greedy: float) -> "Gradient": ...
+    def score(self, lessons: Any) -> Any:
+        """A frozen dataclass with `positions`, over which the other fields are means; `loss` is one of them."""
+
+
+class Taught(Protocol):
+    """Texts to learn from."""
+
+    def __len__(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    def lessons(self, which: Sequence[int]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Span:
+    """How far a call goes: to `stop` of `steps`, with a score and a checkpoint every `every` steps."""
+
+    steps: int
+    stop: int
+    every: int
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a step reads: `batch` texts a process, in the order of `seed`; and the share of the expert's most likely
+    token in what is learnt."""
+
+    batch: int
+    seed: int
+    greedy: float
+
+
+def share(step: int, steps: int) -> float:
+    """The rate at `step` of `steps` as a share of the highest."""
+    return min(1.0, (step + 1) / WARM, 3 * (steps - step) / steps)
+
+
+def mean(learner: Learner, parts: Sequence[Any]) -> Any:
+    """The score over all of the held-out parts. UsageError where there is nothing to score."""
+    scores = [learner.score(part) for part in parts]
+    count = sum(score.positions for score in scores)
+    if not count:
+        raise UsageError("no answer at temperature 0 is among the held-out conversations", "write longer ones, or more")
+    names = [name for name in asdict(scores[0]) if name != "positions"]
+    means = {name: sum(getattr(s, name) * s.positions for s in scores) / count for name in names}
+    return replace(scores[0], positions=count, **means)
+
+
+def take_steps(
+    learner: Learner,
+    optimiser: "Optimiser",
+    texts: Taught,
+    parts: Sequence[Any],
+    pace: Pace,
+    span: Span,
+    part: tuple[int, int],
+    folder: Path,
+    say: Callable[[str], None],
+    tell: Callable[[float], None],
+) -> None:
+    """Steps from the last checkpoint in `folder` on, as process `part` of so many. `parts` are the held-out lessons;
+    `tell` hears how far it is."""
+    from .learn import Peers
+
+    peers = Peers(*part, PORT)
+    step, best = restored(folder, learner, optimiser)
+    if step:
+        say(f"goes on at step {step}")
+    if step == 0:
+        say("begins with " + shown(asdict(mean(learner, parts))))
+    began, begun, losses = time.monotonic(), step, []
+    number, count = part
+    for batch in order(len(texts), pace.batch * count, pace.seed, step):
+        if step >= span.stop:
+            break
+        lessons = texts.lessons(batch[number::count])
+        losses.append(optimiser.step(learner.learn(lessons, pace.greedy), share(step, span.steps)))
+        step += 1
+        tell(step / span.steps)
+        ends = step % span.every == 0 or step == span.stop
+        if ends or step % MIXED == 0:
+            peers.mix(learner.weights)
+        if not ends or number > 0:
+            continue
+        score = asdict(mean(learner, parts))
+        minutes = (time.monotonic() - began) / 60
+        read = (step - begun) * pace.batch * count * texts.tokens // len(texts)
+        line = {
+            "step": step, "loss": sum(losses) / len(losses), "held_out": score.pop("loss"), **score,
+            "tokens": texts.tokens, "minutes": minutes, "a_second": round(read / minutes / 60),
+        }  # fmt: skip
+        losses = []
+        with (folder / "curve.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        say(shown(line))
+        best = checkpoint(folder, learner, optimiser, step, line["held_out"], best)
+    peers.part()
+
+
+def restored(folder: Path, learner: Learner, optimiser: "Optimiser") -> tuple[int, float]:
+    """The step and the least loss of the last checkpoint, which is loaded; 0 and infinity where there is none."""
+    import torch
+
+    last = folder / "last.pt"
+    if not last.exists():
+        return 0, float("inf")
+    device = next(iter(learner.weights.values())).device
+    saved = torch.load(last, map_location=device, weights_only=True)
+    for name, weight in learner.weights.items():
+        weight.data.copy_(saved["weights"][name])
+    if saved["optimiser"]:
+        optimiser.load(saved["optimiser"])
+    return int(saved["step"]), float(saved["best"])
+
+
+def checkpoint(folder: Path, learner: Learner, optimiser: "Optimiser", step: int, loss: float, best: float) -> float:
+    """Keep the weights, apart where they are the best so far; the least loss."""
+    import torch
+
+    weights = {name: weight.detach().cpu() for name, weight in learner.weights.items()}
+    if loss < best:
+        best = loss
+        with atomic_file(folder / "best.pt") as out:
+            torch.save(weights, out)
+    with atomic_file(folder / "last.pt") as out:
+        torch.save({"weights": weights, "optimiser": optimiser.state(), "step": step, "best": best}, out)
+    return best
+
+
+def shown(values: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
+    )

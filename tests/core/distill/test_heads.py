@@ -1,0 +1,192 @@
+"""A head while it is trained: held against llama.cpp's graph of the file that is written, and against differences."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from speccas.core.distill.data import DataSettings
+from speccas.core.distill.export import Types
+from speccas.core.distill.head_lessons import HeadLessons
+from speccas.core.distill.recipe import Recipe, distill
+from speccas.core.distill.weights import read_weights
+from speccas.core.errors import UsageError
+from speccas.core.files.profiles import Profile
+from speccas.core.files.source import Source
+from speccas.core.runtime.backend import LoadOptions
+from speccas.core.runtime.pair import load_pair
+from tests.builders.random_models import random_model
+
+TOKENS = [5, 900, 17, 4000, 17, 250, 3, 77, 1200, 9]
+BEGUN = 5  # pairs that are read with the expert's states; those behind are drafted
+STATES = (0, 1, 1)
+KEPT = range(0, 14336, 7)
+
+
+@pytest.fixture(scope="module")
+def torch() -> Any:
+    return pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[distill]'")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers."""
+    return random_model(tmp_path_factory.mktemp("expert") / "expert.gguf", "plain")
+
+
+def stirred(weights: dict[str, Any], torch: Any) -> dict[str, Any]:
+    """Weights of which none is what it began as, so that each matters."""
+    random = torch.Generator().manual_seed(3)
+    return {name: w + 0.3 * w.std() * torch.randn(w.shape, generator=random) for name, w in weights.items()}
+
+
+@pytest.mark.slow
+def test_it_drafts_in_training_what_its_file_drafts_in_llama_cpp(torch: Any, plain: Path, tmp_path: Path) -> None:
+    """The first token of a draft, and the next ones by its own states: the same logits."""
+    from speccas.core.distill.head_export import write_head
+    from speccas.core.distill.head_network import draft, first_head
+    from speccas.core.distill.network import NetworkShape, from_network, norm, rope
+
+    header, arrays = read_weights(plain)
+    shape = NetworkShape.of(header)
+    weights = stirred(first_head(arrays, STATES, KEPT, shape), torch)
+    file = tmp_path / "head.gguf"
+    write_head(file, plain, from_network(weights, shape.head), KEPT, STATES, Types("F32", "F32"))
+    profile = Profile("x", Source(path=str(file)), Source(path=str(plain)))
+    with load_pair(profile, LoadOptions(ctx=256, threads=1)) as pair:
+        assert pair.head is not None
+        pair.expert.extend(TOKENS, rows=0)
+        assert pair.expert.states is not None
+        states, model = pair.expert.states.copy(), pair.head.model
+        found = [np.array(model.extend(TOKENS[1 : BEGUN + 1], states[:BEGUN])[0])]
+        found += [np.array(model.extend([token], None)[0]) for token in TOKENS[BEGUN + 1 :]]
+    embedded = torch.from_numpy(arrays["token_embd.weight"][TOKENS[1:]])[None]
+    read = torch.from_numpy(states[:-1])[None]
+    angles = rope(shape, 64, torch.device("cpu"))
+    steps = draft(weights, shape, embedded, read, len(found), angles, torch.float32)
+    for step, row in enumerate(found):
+        state = norm(steps[step][0, BEGUN - 1 + step], weights["output_norm.weight"], shape.epsilon)
+        mine = (weights["output.weight"] @ state).numpy()
+        np.testing.assert_allclose(row[list(KEPT)], mine, rtol=0.02, atol=0.05 * mine.std())
+        assert np.isneginf(np.delete(row, list(KEPT))).all()
+
+
+def small(torch: Any) -> tuple[Any, HeadLessons]:
+    """A head of width 32 with random weights that drafts 20 of 30 tokens, and two texts of six pairs."""
+    from speccas.core.distill.head_learn import HeadStudent
+    from speccas.core.distill.network import NetworkShape, to_network
+
+    g = np.random.default_rng(0)
+    shape = NetworkShape(1, 32, 2, 1, 64, 1e4, 1e-5)
+    sizes = {"blk.0.attn_q": (32, 64), "blk.0.attn_k": (16, 64), "blk.0.attn_v": (16, 64), "fc": (32, 96)}
+    sizes |= {"blk.0.attn_output": (32, 32), "blk.0.ffn_gate": (64, 32), "blk.0.ffn_up": (64, 32)}
+    sizes |= {"blk.0.ffn_down": (32, 64), "output": (20, 32)}
+    arrays = {f"{name}.weight": g.normal(0, 0.2, size).astype(np.float32) for name, size in sizes.items()}
+    norms = ("blk.0.attn_norm", "blk.0.attn_norm_2", "blk.0.ffn_norm", "output_norm")
+    arrays |= {f"{name}.weight": np.ones(32, np.float32) for name in norms}
+    embedding, rows = (torch.from_numpy(g.normal(0, 0.5, (n, 32)).astype(np.float32)) for n in (30, 20))
+    head = HeadStudent(to_network(arrays, 16), shape, embedding, rows, range(20), 3, "cpu", torch.float32)
+
+    def kept(*sizes: int) -> Any:
+        return torch.randn(*sizes, generator=torch.Generator().manual_seed(1)).bfloat16().view(torch.int16).numpy()
+
+    worth = np.array([[0, 0.25, 1, 1, 0, 1], [1, 1, 0, 1, 1, 0.25]], np.float32)
+    lessons = HeadLessons(
+        g.integers(0, 30, (2, 6)), kept(2, 6, 96).view(np.uint16), kept(2, 6, 32).view(np.uint16),
+        g.integers(0, 30, (2, 6)), worth, worth == 1,
+    )  # fmt: skip
+    return head, lessons
+
+
+@pytest.mark.slow
+def test_its_gradients_are_those_of_the_divergence_over_all_steps(torch: Any) -> None:
+    head, lessons = small(torch)
+    found = head.learn(lessons)
+    places = lessons.worth * [[1, 1.8, 2.44, 2.44, 2.44, 2.44]]  # steps of 1, 0.8 and 0.64 from the place j on
+    assert found.worth == pytest.approx(float(places.sum()), rel=1e-6) and found.loss > 0
+    for name in (
+        "output.weight",
+        "fc.weight",
+        "blk.0.attn_k.weight",
+        "blk.0.ffn_down.weight",
+        "blk.0.attn_norm_2.weight",
+    ):
+        slope = found.slopes[name]
+        place = tuple(int(i) for i in np.unravel_index(int(slope.abs().argmax()), slope.shape))
+        weight, step, losses = head.weights[name], 1e-2, []
+        for sign in (1, -1):
+            with torch.no_grad():
+                weight[place] += sign * step
+            losses.append(head.learn(lessons).loss)
+            with torch.no_grad():
+                weight[place] -= sign * step
+        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(float(slope[place]), rel=0.05), name
+
+
+@pytest.mark.slow
+def test_a_score_counts_what_a_run_would_accept(torch: Any) -> None:
+    from speccas.core.distill.head_learn import walked
+
+    greedy = np.array([[False, True, True, True, True, True, True, True, True, False]])
+    matches = np.zeros((3, 1, 10), bool)
+    matches[0, 0, [0, 1, 6, 9]] = matches[1, 0, [2, 7]] = matches[2, 0, 3] = True
+    # from place 1 three are right, and the next is the expert's own; at 5 none; from 6 two
+    assert walked(matches, greedy) == (3 + 0 + 2, 3 + 1 + 3)
+    matches[0, 0, 5] = True
+    assert walked(matches, greedy) == (3 + 1, 3 + 2 + 1 + 1)
+    head, lessons = small(torch)
+    score = head.score(lessons)
+    assert score.positions == 7 and 0 <= score.acceptance <= 1 and score.loss > 0
+
+
+REQUESTS = tuple(f"Say number {n}." for n in range(20))
+SMALL = DataSettings(texts=4, length=64, bfloat16=False)
+
+
+def recipe(expert: Path, folder: Path, kind: str = "head", **changes: Any) -> Recipe:
+    made = Recipe(kind, expert, folder / "work", folder / f"{kind}.gguf", REQUESTS, SMALL, 2, 800, 2, batch=2, every=30)
+    return replace(made, **changes)
+
+
+def silent(*_: object) -> None:
+    pass
+
+
+@pytest.mark.slow
+def test_training_goes_on_and_makes_a_head_better(torch: Any, plain: Path, tmp_path: Path) -> None:
+    """What was begun with few steps goes on with more; other conversations are another folder's."""
+    first = distill(recipe(plain, tmp_path), silent, silent)
+    told: list[tuple[str, float]] = []
+    made = distill(recipe(plain, tmp_path, steps=40), silent, lambda stage, share: told.append((stage, share)))
+    assert [row["step"] for row in made.curve] == [2, 30, 40] and first.curve == made.curve[:1]
+    assert made.curve[-1]["held_out"] < 0.9 * made.curve[0]["held_out"] and made.sha256 != first.sha256
+    assert made.best["held_out"] == min(row["held_out"] for row in made.curve)
+    assert ("the head learns", 1.0) in told and "the expert writes conversations" not in dict(told)
+    for changes in ({"data": replace(SMALL, length=65)}, {"requests": REQUESTS[:15]}, {"vocabulary": 700}):
+        with pytest.raises(UsageError, match="was begun with other settings"):
+            distill(recipe(plain, tmp_path, **changes), silent, silent)
+
+
+@pytest.mark.slow
+def test_a_small_model_learns_from_the_same_data(torch: Any, plain: Path, tmp_path: Path) -> None:
+    """A folder that a head was begun in serves a model too, and the other way round."""
+    head = distill(recipe(plain, tmp_path), silent, silent)
+    waves = {path: path.stat().st_mtime_ns for path in (tmp_path / "work/data").glob("wave-*")}
+    model = distill(recipe(plain, tmp_path, "model"), silent, silent)
+    assert (head.kind, model.kind) == ("head", "model") and len(waves) == 4
+    assert waves == {path: path.stat().st_mtime_ns for path in (tmp_path / "work/data").glob("wave-*")}
+    assert read_weights(tmp_path / "model.gguf")[0].architecture == "llama"
+    assert "20 prompts that were given" in (tmp_path / "model.md").read_text()
+
+
+@pytest.mark.slow
+def test_too_few_prompts_and_no_llama_are_refused(torch: Any, plain: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="9 prompts are too few"):
+        distill(recipe(plain, tmp_path, requests=REQUESTS[:9]), silent, silent)
+    assert not list(tmp_path.iterdir())
+    other = random_model(tmp_path / "other.gguf", "hybrid")
+    with pytest.raises(UsageError, match="of architecture 'lfm2'"):
+        distill(recipe(other, tmp_path), silent, silent)
+    assert not (tmp_path / "work").exists()
