@@ -1,9 +1,10 @@
 """llama.cpp's own speculation, through the package xllamacpp, as arms of a bench.
 
-Two models: a server for each k and one without a drafter, since llama.cpp takes the draft length when it loads. Each
-may hold a copy of the weights of its own (8 GiB for two k and 1.6 GB of files, measured). Its n-gram types need no
-drafter; some remember earlier answers, and would draft a repeat from the answer before it, so each answer has a fresh
-server, loaded outside its time. Rounds are not seen, only their counts, so acceptance and gaps stay empty.
+Two models, or an expert and a head: a server for each k and one without a drafter, since llama.cpp takes the draft
+length when it loads. Each may hold a copy of the weights of its own (8 GiB for two k and 1.6 GB of files, measured).
+Its n-gram types need no drafter; some remember earlier answers, and would draft a repeat from the answer before it, so
+each answer has a fresh server, loaded outside its time. Rounds are not seen, only their counts, so acceptance and gaps
+stay empty.
 """
 
 import json

@@ -81,7 +81,7 @@ def test_bench_leaves_the_head_alone_out_and_says_so(speccas: Run, files: Files,
     flags = (*files.flags, "--prompts", str(prompts), "--repeats", "1", "-n", "12", "-k", "auto,3")
     found = document(speccas("bench", *flags, "--report", str(tmp_path / "out"), "--json"))
     assert {each["name"] for each in found["arms"]} == {"expert", "exact", "token", "confidence"}
-    assert any("the drafter is a head" in note for note in found["manifest"]["notes"])
+    assert any("the drafter is a head" in note for note in found["manifest"]["bench"]["notes"])
 
 
 def test_a_head_for_another_expert_is_refused(speccas: Run, files: Files, tmp_path: Path) -> None:

@@ -16,10 +16,16 @@ from speccas.core.decoding.events import Judged
 from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import UsageError
+from speccas.core.files.profiles import Profile
+from speccas.core.files.source import Source
+from speccas.core.record.metrics import Fold
+from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.generate import Length
-from speccas.core.runtime.pair import Pair
+from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import prompt_of
+from tests.builders.heads import Eagle
 from tests.builders.loaded import answered
+from tests.builders.random_models import random_model
 
 
 def names(*texts: str) -> list[tuple[str, object]]:
@@ -108,3 +114,28 @@ def test_its_repetition_penalty_is_ours(tiny: Pair) -> None:
         same += min(len(own), len(theirs)) if first is None else first
         texts.add(tuple(token.id for token in own))
     assert same > 16 and len(texts) == 2
+
+
+@pytest.mark.slow
+def test_a_head_drafts_there_what_it_drafts_here(tmp_path: Path) -> None:
+    """The same text in as many calls of the expert: llama.cpp's own loop feeds the head the very same states."""
+    pytest.importorskip("xllamacpp")
+    expert = random_model(tmp_path / "expert.gguf", "plain")
+    head = Eagle().write(tmp_path / "head.gguf", expert)
+    profile, ids, planned = (
+        Profile("x", Source(path=str(head)), Source(path=str(expert))),
+        (5, 900, 17, 4000, 250),
+        (1, 3, 6),
+    )
+    with load_pair(profile, LoadOptions(ctx=512, threads=1)) as pair:
+        arms = [PlannedArm("llama.cpp", None, k) for k in planned]
+        peer = LlamaCpp(pair, arms)
+        for arm, k in zip(arms, planned, strict=True):
+            there = peer.play(arm, Request(ids, Sampling(), 60, ignore_eos=True))
+            fold = Fold()
+            for event in answered(pair, ids, "exact", 60, k, ignore_eos=True):
+                fold(event)
+            here = fold.figures()
+            assert tuple(token.id for token in fold.tokens) == there.ids
+            assert here.expert_calls == there.figures.expert_calls and here.expert_calls is not None
+            assert here.expert_calls < 50, "some drafts were accepted"
