@@ -54,6 +54,8 @@ class ModelFile:
     inside: bool = False
     """Whether it is the head in the expert's file: it has no weights of its own to load. `header` and `bytes` are of
     the head alone."""
+    with_head: bool = False
+    """Whether the head in it is loaded too."""
 
 
 class Context(LanguageModel, Protocol):

@@ -28,13 +28,14 @@ from ..errors import ContextFull, DoesNotFit, IntegrityError, NativeError, Rollb
 from ..files.local import hash_file, locate, require_parts, size_of
 from ..files.source import Source
 from ..headers.gguf import Header, read_header
+from ..headers.head_kind import HeadKind, kind_of
 from ..headers.heads import require_model
 from ..machine.build import require_known
 from ..machine.fit import Footprint
 from ..machine.memory import usable_cores
 from .backend import ModelFile
 from .breaks import require_breaks
-from .states import HiddenStates
+from .states import HiddenStates, symbols
 from .stop import StopFlag
 
 CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
@@ -215,7 +216,7 @@ class LlamaWeights:
         self.stop = stop
         self.gpu_layers = gpu_layers
         self._open = contextlib.ExitStack()
-        self.model = self._load(file.header, gpu_layers, on_load)
+        self.model = self._load(file, gpu_layers, on_load)
         self.vocab = api.llama_model_get_vocab(self.model)
         self.size: int = api.llama_vocab_n_tokens(self.vocab)
         self.limited = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
@@ -223,7 +224,7 @@ class LlamaWeights:
         self._pieces: dict[int, bytes] = {}
         self._tokenizer = tuple(file.header.get(f"tokenizer.ggml.{key}", str, "") for key in ("model", "pre"))
 
-    def _load(self, header: Header, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
+    def _load(self, file: ModelFile, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
         def progress(share: float, _data: object) -> bool:
             if on_load is not None:
                 on_load(share)
@@ -233,9 +234,12 @@ class LlamaWeights:
         params = fill(
             api.llama_model_default_params(),
             n_gpu_layers=gpu_layers,
-            load_mode=NO_MMAP if repacks(header) else AUTO,
+            load_mode=NO_MMAP if repacks(file.header) else AUTO,
             progress_callback=callback,
         )
+        if file.with_head or kind_of(file.header) is HeadKind.MTP:
+            symbols()  # a build that lacks them cannot load these layers either
+            fill(params, load_mtp=True)
         _log.clear()
         model = api.llama_model_load_from_file(os.fsencode(self.path), params)
         if not model:

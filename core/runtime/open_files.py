@@ -1,6 +1,7 @@
 """The files of a pair, opened: what they say, and what runs them. Loads nothing."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ..files.profiles import Profile
 from ..files.source import Source
@@ -19,7 +20,7 @@ def open_files(profile: Profile, backend: Callable[[Source], Backend]) -> Files:
     runs = backend(profile.expert)
     if profile.drafter.head:
         expert = runs.open(profile.expert, pull)
-        return {"drafter": (runs, head_inside(expert)), "expert": (runs, expert)}
+        return {"drafter": (runs, head_inside(expert)), "expert": (runs, replace(expert, with_head=True))}
     drafts = backend(profile.drafter)
     return {"drafter": (drafts, drafts.open(profile.drafter, pull)), "expert": (runs, runs.open(profile.expert, pull))}
 

@@ -146,10 +146,13 @@ def load_pair(
     with ExitStack() as opened:
         weights: dict[str, Weights] = {}
         for role in reversed(ROLES):  # the expert first: it is the one that may not fit
+            if files[role].inside:
+                weights[role] = weights["expert"]
+                continue
             told = None if on_load is None else lambda share, role=role: on_load(role, share)
             weights[role] = found[role][0].load(files[role], options.layers(role), stop, told)
             opened.callback(weights[role].close)
-        reads = states_read(files["drafter"].header)
+        reads = states_read(*(files[role].header for role in ROLES))
         expert = weights["expert"].context(context, rows("expert"), options.threads, reads)
         drafter: Context | HeadContext
         drafts: Drafter
@@ -180,7 +183,7 @@ def _vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap:
     """How they go together; a head drafts in the expert's. Raises CannotPair, UsageError, IntegrityError."""
     drafter, expert = (files[role] for role in ROLES)
     require_language_model(expert.header, expert.path)
-    if states_read(drafter.header):
+    if kind_of(drafter.header) is not None:
         require_fits(drafter.header, expert.header)
         drafter = expert
     for file in (drafter, expert):

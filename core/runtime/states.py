@@ -109,7 +109,10 @@ class HiddenStates:
         self.ctx = ctx
         self.layers = tuple(layers)
         self.count: int = api.llama_model_n_layer(model)
-        self.size: int = api.llama_model_n_embd(model)
+        self._sizes = [
+            int(api.llama_model_n_embd(model) if layer < self.count else api.llama_model_n_embd_out(model))
+            for layer in self.layers
+        ]
         self.rows: Floats = np.empty((0, self.width), dtype=np.float32)
         """Of the call that is being made: (tokens, width)."""
         self._symbols, self._views = symbols(), Views()
@@ -122,7 +125,7 @@ class HiddenStates:
     @property
     def width(self) -> int:
         """Numbers of one row."""
-        return self.size * len(self.layers)
+        return sum(self._sizes)
 
     def begin(self, tokens: int) -> None:
         """Room for the states of so many tokens."""
@@ -130,7 +133,9 @@ class HiddenStates:
 
     def take(self, at: int, tokens: int) -> None:
         """Copy the rows of the last decode, which read so many tokens, to the place of token `at`."""
-        for i, layer in enumerate(self.layers):
+        first = 0
+        for layer, size in zip(self.layers, self._sizes, strict=True):
             inside = layer < self.count
             pointer = self._symbols.layer(self.ctx, layer) if inside else self._symbols.last(self.ctx)
-            self.rows[at : at + tokens, i * self.size : (i + 1) * self.size] = self._views(pointer, tokens, self.size)
+            self.rows[at : at + tokens, first : first + size] = self._views(pointer, tokens, size)
+            first += size

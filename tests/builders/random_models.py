@@ -4,10 +4,12 @@ All of one seed share embeddings and output layer, and their layers add as much 
 many next tokens, and still each one's text depends on all that it has read.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from struct import pack
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from tests.builders.models import TINY
 WIDTH, FEED, HEADS, CONTEXT = 64, 128, 4, 2048
 INNER, STATE, RANK, KERNEL = 128, 16, 4, 4  # of the recurrent one
 CACHED = 3  # tokens that a short convolution of the hybrid one sees
+SCALED = 1.0  # of what a layer of the one with a shared cache adds
+GATES = 4, 2, 16  # of a gated delta net: heads of values, of keys, numbers of each
 F32_WEIGHT, F16, I64 = 0, 1, 27  # types of a tensor
 DTYPES = {F32_WEIGHT: "<f4", F16: "<f2", I64: "<i8"}
 
@@ -121,6 +125,50 @@ def recurrent(r: Random) -> Tensors:
     return found
 
 
+def gated(r: Random) -> Tensors:
+    """A gated delta net and a layer of attention (qwen35)."""
+    heads, groups, size = GATES
+    keys, values = groups * size, heads * size
+    found = {"output_norm.weight": one(WIDTH)}
+    for b in range(2):
+        feed = {name: each for name, each in feed_forward(b, r).items() if "norm" not in name}
+        found |= {f"blk.{b}.attn_norm.weight": one(WIDTH), f"blk.{b}.post_attention_norm.weight": one(WIDTH)} | feed
+    found |= {
+        "blk.0.attn_qkv.weight": r(WIDTH, 2 * keys + values),
+        "blk.0.attn_gate.weight": r(WIDTH, values),
+        "blk.0.ssm_conv1d.weight": r(KERNEL, 2 * keys + values, scale=1.0),
+        "blk.0.ssm_dt.bias": r(heads),
+        "blk.0.ssm_a": ((heads,), -np.linspace(0.1, 1, heads, dtype=np.float32)),
+        "blk.0.ssm_beta.weight": r(WIDTH, heads),
+        "blk.0.ssm_alpha.weight": r(WIDTH, heads),
+        "blk.0.ssm_norm.weight": one(size),
+        "blk.0.ssm_out.weight": r(values, WIDTH),
+    }
+    return found | gated_attention(1, r)
+
+
+def gated_attention(b: int, r: Random) -> Tensors:
+    found = attention(b, r) | {f"blk.{b}.attn_q.weight": r(WIDTH, 2 * WIDTH)}
+    return found | {f"blk.{b}.attn_{each}_norm.weight": one(WIDTH // HEADS) for each in "qk"}
+
+
+def mixture(r: Random) -> Tensors:
+    """Two layers of attention of a family whose MTP layer is a mixture of experts (glm4moe)."""
+    found = plain(r)
+    return {name.replace("ffn_norm", "post_attention_norm"): each for name, each in found.items()}
+
+
+def shared_cache(r: Random) -> Tensors:
+    """Two layers of attention, the first of a sliding window (gemma4)."""
+    found: Tensors = {"output_norm.weight": one(WIDTH), "rope_freqs.weight": one(WIDTH // HEADS // 2)}
+    for b in range(2):
+        found |= {f"blk.{b}.attn_norm.weight": one(WIDTH)} | attention(b, r) | feed_forward(b, r)
+        found |= {f"blk.{b}.attn_{each}_norm.weight": one(WIDTH // HEADS) for each in "qk"}
+        full = (WIDTH,), np.full(WIDTH, SCALED, dtype=np.float32)  # of embeddings that are scaled by sqrt(WIDTH)
+        found |= {f"blk.{b}.{each}.weight": full for each in ("post_attention_norm", "post_ffw_norm")}
+    return found
+
+
 KINDS: dict[str, tuple[str, Callable[[Random], Tensors], dict[str, int | list[int] | float]]] = {
     "plain": ("llama", plain, {"attention.head_count": HEADS, "attention.head_count_kv": HEADS // 2}),
     "windowed": (
@@ -151,13 +199,70 @@ KINDS: dict[str, tuple[str, Callable[[Random], Tensors], dict[str, int | list[in
             "ssm.time_step_rank": RANK,
         },
     ),
+    "gated": (
+        "qwen35",
+        gated,
+        {
+            "attention.head_count": HEADS,
+            "attention.head_count_kv": HEADS // 2,
+            "attention.key_length": WIDTH // HEADS,
+            "attention.value_length": WIDTH // HEADS,
+            "rope.dimension_sections": [4, 2, 2, 0],
+            "full_attention_interval": 2,
+            "ssm.conv_kernel": KERNEL,
+            "ssm.inner_size": GATES[0] * GATES[2],
+            "ssm.state_size": GATES[2],
+            "ssm.time_step_rank": GATES[0],
+            "ssm.group_count": GATES[1],
+        },
+    ),
+    "mixture": (
+        "glm4moe",
+        mixture,
+        {
+            "attention.head_count": HEADS,
+            "attention.head_count_kv": HEADS // 2,
+            "expert_count": 2,
+            "expert_used_count": 1,
+            "expert_shared_count": 1,
+            "expert_feed_forward_length": FEED // 2,
+            "leading_dense_block_count": 2,
+        },
+    ),
+    "shared cache": (
+        "gemma4",
+        shared_cache,
+        {
+            "attention.head_count": HEADS,
+            "attention.head_count_kv": HEADS // 2,
+            "attention.key_length": WIDTH // HEADS,
+            "attention.value_length": WIDTH // HEADS,
+            "attention.key_length_swa": WIDTH // HEADS,
+            "attention.value_length_swa": WIDTH // HEADS,
+            "attention.sliding_window": 8,
+            "attention.sliding_window_pattern": [1, 0],
+            "attention.shared_kv_layers": 0,
+            "embedding_length_per_layer_input": 0,
+        },
+    ),
 }
 """By name: the architecture, its layers, and the metadata of its own."""
 
 
-def random_model(path: Path, kind: str, seed: int = 1, strength: float = 0.45, layers: int = 0) -> Path:
+def random_model(
+    path: Path,
+    kind: str,
+    seed: int = 1,
+    strength: float = 0.45,
+    layers: int = 0,
+    head: Callable[[Random], Tensors] = lambda r: {},
+    changes: Mapping[str, int | list[int]] = MappingProxyType({}),
+    without: str = "none",
+    rank: int = WIDTH,
+) -> Path:
     """Write a model. Those of one `seed` share embeddings and output layer; `layers` is the seed of what lies between,
-    `strength` scales it."""
+    `strength` scales it. `head`: further tensors, with their `changes` of the metadata; `without`: a pattern of tensors
+    that are left out; `rank` of the embeddings."""
     entries, size = vocabulary()
     architecture, make, own = KINDS[kind]
     shared, g = np.random.default_rng(seed), np.random.default_rng(layers)
@@ -172,7 +277,13 @@ def random_model(path: Path, kind: str, seed: int = 1, strength: float = 0.45, l
         "token_embd.weight": values((WIDTH, size), shared, 1.0),
         "output.weight": values((WIDTH, size), shared, 0.5),
         **make(r),
+        **head(r),
     }
+    if rank < WIDTH:
+        shape, table = tensors["token_embd.weight"]
+        basis = shared.standard_normal((rank, WIDTH)) / np.sqrt(rank)
+        tensors["token_embd.weight"] = shape, (table[:, :rank] @ basis).astype(np.float32)
+    tensors = {name: each for name, each in tensors.items() if not re.match(without, name)}
     metadata = {
         "context_length": CONTEXT,
         "embedding_length": WIDTH,
@@ -180,6 +291,7 @@ def random_model(path: Path, kind: str, seed: int = 1, strength: float = 0.45, l
         "feed_forward_length": 0 if kind == "recurrent" else FEED,
         "vocab_size": size,
         **own,
+        **changes,
     }
     pairs = [
         entry("general.architecture", architecture),

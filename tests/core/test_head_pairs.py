@@ -6,7 +6,7 @@ The expert and the heads are random; the heads agree with it often, and wrongly 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,16 @@ from speccas.core.runtime.prompt import Prompt
 from speccas.core.session import Asking, Session
 from tests.builders.heads import Eagle, tables_of
 from tests.builders.loaded import llama_model, prefill, row, tokens
+from tests.builders.mtp import assistant, assisted, head_alone, with_head
 from tests.builders.random_models import random_model
 from tests.core.decoding.toys import Joint, p_value
 
 CONTEXT = 512
 NEAR = 0.05  # of the expert's two best logits: rows of the same text in other batches differ by less
 HALF = 7168  # of the tokens
+
+Files = tuple[Source, Path]
+"""The drafter, and the expert's file."""
 
 
 def borrowing(folder: Path, expert: Path) -> Path:
@@ -50,21 +54,40 @@ def own_vocabulary(folder: Path, expert: Path) -> Path:
     return Eagle(draft_tokens=HALF, tables={"output.weight": output}).write(folder / "half.gguf", expert)
 
 
-KINDS: dict[str, tuple[str, Callable[[Path, Path], Path]]] = {
-    "eagle3": ("plain", borrowing),
-    "eagle3 with a vocabulary of its own": ("plain", own_vocabulary),
-    "eagle3 on a hybrid": ("hybrid", borrowing),
+def eagle3(kind: str, write: Callable[[Path, Path], Path], folder: Path) -> Files:
+    expert = random_model(folder / "expert.gguf", kind)
+    return Source(path=str(write(folder, expert))), expert
+
+
+def mtp_inside(kind: str, folder: Path) -> Files:
+    return Source(head="inside"), with_head(folder / "expert.gguf", kind)
+
+
+def mtp_beside(kind: str, folder: Path) -> Files:
+    return Source(path=str(head_alone(folder / "mtp-x.gguf", kind))), random_model(folder / "expert.gguf", kind)
+
+
+def sharing(folder: Path) -> Files:
+    expert = assisted(folder / "expert.gguf")
+    return Source(path=str(assistant(folder / "assistant-x.gguf", expert))), expert
+
+
+KINDS: dict[str, Callable[[Path], Files]] = {
+    "eagle3": partial(eagle3, "plain", borrowing),
+    "eagle3 with a vocabulary of its own": partial(eagle3, "plain", own_vocabulary),
+    "eagle3 on a hybrid": partial(eagle3, "hybrid", borrowing),
+    "mtp inside a hybrid": partial(mtp_inside, "gated"),
+    "mtp beside a mixture": partial(mtp_beside, "mixture"),
+    "assistant": sharing,
 }
-"""By name: the kind of expert, and what writes the head."""
+"""By name, what writes a head and its expert."""
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Loaded once; a test may leave anything in its caches."""
-    kind, write = KINDS[request.param]
-    folder = tmp_path_factory.mktemp("head")
-    expert = random_model(folder / "expert.gguf", kind)
-    profile = Profile("head", Source(path=str(write(folder, expert))), Source(path=str(expert)))
+    drafter, expert = KINDS[request.param](tmp_path_factory.mktemp("head"))
+    profile = Profile("head", drafter, Source(path=str(expert)))
     with load_pair(profile, LoadOptions(threads=1, ctx=CONTEXT)) as loaded:
         yield loaded
 

@@ -55,11 +55,13 @@ class Head:
     gives_q = True
     mean_mass: float | None = None
 
-    def __init__(self, model: HeadModel, room: int, shared: Shared | None = None) -> None:
-        """`room`: the most pairs its cache holds. `shared`: which entries of a row it ever proposes; None is all."""
+    def __init__(self, model: HeadModel, room: int, shared: Shared | None = None, ahead: bool = False) -> None:
+        """`room`: the most pairs its cache holds. `shared`: which entries of a row it ever proposes; None is all.
+        `ahead`: it cannot be asked any more once the expert has read the draft."""
         self.model = model
         self.room = room
         self.shared = shared
+        self.ahead = ahead
         self.steps = 0
         """Calls of the model so far, whatever they read."""
         self._ids: list[int] = []
@@ -109,7 +111,10 @@ class Head:
             self._read(self._known())
 
     def propose(self, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
-        return write(self, room, policy, drawing)
+        draft = write(self, room, policy, drawing)
+        if self.ahead and draft is not None and not drawing.rule.lossless:
+            draft.q1(len(draft.tokens), ask=True)  # such a rule asks for q behind the draft
+        return draft
 
     def catch_up(self, chunk: int = 512) -> Iterator[tuple[int, int]]:
         """All but the last pair, whose row will be wanted."""

@@ -3,16 +3,24 @@
 from ...decoding.drafts.head import Head
 from ...decoding.rewind import Rewindable
 from ...headers.gguf import Header
-from ...headers.heads import is_eagle3, target_layers
+from ...headers.head_kind import HeadKind, guessing_layers, kind_of
+from ...headers.heads import target_layers
+from ...headers.weights import number
 from ..backend import Context, HeadContext, ModelFile, Weights
 
 ROWS = 32
 """Rows of logits that a call of a head computes at most, wanted or not."""
 
 
-def states_read(head: Header) -> tuple[int, ...]:
-    """The layers of the expert whose input a file's head reads; () for a language model."""
-    return target_layers(head) if is_eagle3(head) else ()
+def states_read(head: Header, expert: Header) -> tuple[int, ...]:
+    """The layers of the expert whose input a file's head reads, the number of all its layers for the state behind the
+    last; () for a language model."""
+    kind = kind_of(head)
+    if kind is None:
+        return ()
+    if kind is HeadKind.EAGLE3:
+        return target_layers(head)
+    return (number(expert, "block_count") - guessing_layers(expert),)
 
 
 def make_head(
@@ -20,10 +28,20 @@ def make_head(
 ) -> tuple[HeadContext, Head]:
     """A head's cache of `length` pairs, and the source that drafts from it. Raises DoesNotFit, Unavailable."""
     from ..llama import LlamaContext, LlamaWeights, physical_cores
+    from .assistant import Assistant
     from .eagle3 import Eagle3, draft_vocabulary
+    from .mtp import Mtp
 
     bare = expert.model if isinstance(expert, Rewindable) else expert
     assert isinstance(weights, LlamaWeights) and isinstance(bare, LlamaContext), "heads run on llama.cpp alone"
+    threads = threads or physical_cores()
+    kind = kind_of(file.header)
+    if kind is HeadKind.MTP:
+        mtp = Mtp(weights, bare.states_width, length, threads)
+        return mtp, Head(mtp, length)
+    if kind is HeadKind.ASSISTANT:
+        assistant = Assistant(weights, bare, length, threads)
+        return assistant, Head(assistant, length, ahead=True)
     shared = draft_vocabulary(file.header, file.path, weights.size)
-    made = Eagle3(weights, bare.ctx, bare.states_width, length, threads or physical_cores())
-    return made, Head(made, length, shared)
+    eagle = Eagle3(weights, bare.ctx, bare.states_width, length, threads)
+    return eagle, Head(eagle, length, shared)

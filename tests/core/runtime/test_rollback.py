@@ -46,7 +46,7 @@ def model(request: pytest.FixtureRequest, models: dict[str, LlamaContext]) -> Ll
     return models[request.param]
 
 
-@pytest.fixture(params=["hybrid", "recurrent"])
+@pytest.fixture(params=["hybrid", "recurrent", "gated"])
 def limited(request: pytest.FixtureRequest, models: dict[str, LlamaContext]) -> LlamaContext:
     return models[request.param]
 
@@ -71,6 +71,7 @@ def test_what_it_says_it_takes_back(files: dict[str, Path]) -> None:
         ("windowed", None, None),
         ("hybrid", ROWS - 1, 0),
         ("recurrent", 0, 0),
+        ("gated", ROWS - 1, 0),
     ):
         for rows, said in ((ROWS, expert), (1, drafter)):
             made = llama_model(files[kind], context=64, max_rows=rows)
