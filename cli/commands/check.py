@@ -45,13 +45,13 @@ def check(
     read. Exit code 7 where they cannot be paired, or one is no language model."""
     from speccas.core.errors import CannotPair, UsageError
     from speccas.core.files.profiles import named
-    from speccas.core.files.source import parse_drafter, parse_source
+    from speccas.core.files.source import HEAD, parse_drafter, parse_source
     from speccas.core.inventory.check import check_files
 
     if threads is not None and not measured:
         raise UsageError("--threads goes with --measure", "write speccas check --measure, or leave it out")
     if expert is None:
-        name, sources = named(drafter)
+        name, sources = ("", {}) if drafter == HEAD else named(drafter)
         if len(sources) != 2:
             raise UsageError("the expert is missing", "give DRAFTER EXPERT, or the name of a pair")
     else:

@@ -33,7 +33,7 @@ ASKED = {
     "speccas chat --view ": {"tokens", "numbers", "rounds", "off"},
     "speccas bench --prompts ": {"builtin", "copying", "languages", "gsm8k", "humaneval", "spec-bench", "own.jsonl"},
     "speccas run --lookup o": {"on", "off"},
-    "speccas run --drafter ": {"a.gguf", "below/b.gguf"},
+    "speccas run --drafter ": {"head", "a.gguf", "below/b.gguf"},
     "speccas check below/": {"below/b.gguf"},
     "speccas replay ": {"own.jsonl"},
     "speccas rules bi": {"bild"},

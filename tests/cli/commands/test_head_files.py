@@ -58,6 +58,8 @@ def test_an_expert_without_a_head_inside_is_refused_by_check_and_at_load(model: 
     for words in (["check", "head", str(model)], ["run", "x", "--drafter", "head", "--expert", str(model)]):
         found = speccas(*words)
         assert found.returncode == 7 and "expert.gguf holds no head" in found.stderr, found.stderr
+    missing = speccas("check", "head")
+    assert missing.returncode == 2 and "the expert is missing" in missing.stderr
     alone = speccas("run", "x", "--expert", str(model))
     assert alone.returncode == 2 and "--drafter head" in alone.stderr
 
