@@ -147,7 +147,7 @@ def test_many_states_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("speccas.core.decoding.drafts.head.PENDING_BYTES", 100 * 2 * 4)
     pair, prompt = toy(), [i % SIZE for i in range(700)]
     pair.prefill(prompt, catch_up=False)
-    assert len(pair.small) == 698 or len(pair.small) > 500
+    assert len(pair.small) > 500
     pair.holds(prompt)
 
 

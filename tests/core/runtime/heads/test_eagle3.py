@@ -1,12 +1,13 @@
 """EAGLE-3 heads over llama.cpp's graph, held against the same sums in numpy; and which files are none for an expert."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from speccas.core.decoding.events import Event, Judged, Token
 from speccas.core.decoding.model import Rows
 from speccas.core.decoding.sampling import Floats
 from speccas.core.errors import CannotPair, IntegrityError
@@ -15,6 +16,8 @@ from speccas.core.files.source import Source
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.heads import Eagle, forward, tables_of
+from tests.builders.loaded import answered, asked, prefill
+from tests.builders.models import smollm2
 from tests.builders.random_models import random_model
 
 TOKENS = [5, 900, 17, 4000, 17, 250, 3, 77, 1200, 9]
@@ -165,3 +168,29 @@ def test_a_head_is_no_expert_and_no_model_alone(expert: Path, tmp_path: Path) ->
     file = Eagle().write(tmp_path / "head.gguf", expert)
     with pytest.raises(CannotPair, match="is a head"):
         load_pair(Profile("x", Source(path=str(expert)), Source(path=str(file))), LoadOptions(ctx=256, threads=1))
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
+def test_a_real_expert_writes_its_own_text_whatever_the_head_says(tmp_path: Path) -> None:
+    """SmolLM2, whose tables of quantised numbers the head borrows; its states are those of a text read at once."""
+    path = smollm2()
+    assert path is not None
+    head = Eagle(layers=(2, 15, 28), hidden=576, width=576, heads=9)
+    with loaded(head, path, tmp_path) as pair:
+        prompt = asked(pair, "Name three colours of the sky.")
+        alone = [each.id for each in tokens_of(answered(pair, prompt, "expert", 16))]
+        found = tokens_of(answered(pair, prompt, "exact", 16, k=3))
+        assert [each.id for each in found] == alone
+        text = [*prompt.ids, *alone]
+        prefill(pair, text)
+        used = pair.drafts.next()
+        pair.clear()
+        prefill(pair, text)
+        fresh = pair.drafts.next()
+        assert used is not None and fresh is not None
+        np.testing.assert_allclose(used.q1.logits, fresh.q1.logits, atol=0.05)
+
+
+def tokens_of(events: Sequence[Event]) -> list[Token]:
+    return [token for event in events if isinstance(event, Judged) for token in event.tokens]
