@@ -41,7 +41,7 @@ MTP_GRAPHS = frozenset(
 )  # fmt: skip
 """Architectures whose MTP layers have a graph (llama.cpp: LLM_GRAPH_TYPE_DECODER_MTP)."""
 CHAINED = frozenset({"hy_v3", "mimo2", "step35"})
-"""Of those, where a model may have several such layers; the first is run."""
+"""Of those, where a model may have several such layers, one a drafted token."""
 SHARES_CACHE = "gemma4"  # the expert of an assistant
 OUTPUT, VOCABULARY = "output.weight", "d2t"  # tensors: the output layer, the tokens of a smaller vocabulary
 

@@ -46,6 +46,12 @@ SYMBOLS: dict[str, tuple[str, str, list[Any], Any]] = {
         [_CTX],
         _FLOATS,
     ),
+    "choose_layer": (
+        "_Z28llama_set_nextn_layer_offsetP13llama_contexti",
+        "?llama_set_nextn_layer_offset@@YAXPEAUllama_context@@H@Z",
+        [_CTX, ctypes.c_int32],
+        None,
+    ),
 }
 """By field of `Symbols`: the name as GCC and Clang mangle it, as MSVC does, and its types."""
 
@@ -63,6 +69,8 @@ class Symbols:
     state."""
     last: _Function
     """(context): its rows of the last call."""
+    choose_layer: _Function
+    """(context, i): which of several MTP layers calls run."""
 
 
 @cache

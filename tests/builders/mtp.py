@@ -3,7 +3,7 @@
 A head writes what its token's embedding says, as a random model nearly does, with some of the state beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from struct import pack
 
@@ -31,21 +31,22 @@ from tests.builders.random_models import (
 
 LAYER = 2  # of the head, behind the model's own
 SHARE = 0.3  # of the state in what a head reads
-INSIDE = {"block_count": LAYER + 1, "nextn_predict_layers": 1}
+INSIDE: dict[str, int | list[int]] = {"block_count": LAYER + 1, "nextn_predict_layers": 1}
+CHAIN = 2  # layers of the head of several
 NARROW = 32  # width of an assistant
 QUIET = 0.15  # what each part of its layers adds
 
 
-def joined(r: Random) -> Tensors:
+def joined(r: Random, b: int = LAYER) -> Tensors:
     """Where an MTP layer takes token and state in."""
     _, state = r(WIDTH, WIDTH, scale=SHARE / np.sqrt(WIDTH))
     both = np.hstack([np.eye(WIDTH, dtype=np.float32), state])
     return {
-        f"blk.{LAYER}.nextn.eh_proj.weight": ((2 * WIDTH, WIDTH), both),
-        f"blk.{LAYER}.nextn.enorm.weight": one(WIDTH),
-        f"blk.{LAYER}.nextn.hnorm.weight": one(WIDTH),
-        f"blk.{LAYER}.attn_norm.weight": one(WIDTH),
-        f"blk.{LAYER}.post_attention_norm.weight": one(WIDTH),
+        f"blk.{b}.nextn.eh_proj.weight": ((2 * WIDTH, WIDTH), both),
+        f"blk.{b}.nextn.enorm.weight": one(WIDTH),
+        f"blk.{b}.nextn.hnorm.weight": one(WIDTH),
+        f"blk.{b}.attn_norm.weight": one(WIDTH),
+        f"blk.{b}.post_attention_norm.weight": one(WIDTH),
     }
 
 
@@ -62,18 +63,40 @@ def gated_head(r: Random) -> Tensors:
     return joined(r) | gated_attention(LAYER, r) | feed
 
 
-MTP: dict[str, Callable[[Random], Tensors]] = {"mixture": mixture_head, "gated": gated_head}
-"""By the kind of random model."""
+def chained_head(r: Random) -> Tensors:
+    found: Tensors = {}
+    for b in range(LAYER, LAYER + CHAIN):
+        layer = joined(r, b) | feed_forward(b, r)
+        layer |= {f"blk.{b}.attn_qkv.weight": r(WIDTH, 2 * WIDTH), f"blk.{b}.attn_output.weight": r(WIDTH, WIDTH)}
+        found |= {name: each for name, each in layer.items() if "post_attention" not in name}
+    return found
+
+
+MTP: dict[str, tuple[Callable[[Random], Tensors], Mapping[str, int | list[int]]]] = {
+    "mixture": (mixture_head, INSIDE),
+    "gated": (gated_head, INSIDE),
+    "chained": (
+        chained_head,
+        {
+            "block_count": LAYER + CHAIN,
+            "nextn_predict_layers": CHAIN,
+            "attention.sliding_window_pattern": [1, 0, 1, 0],
+        },
+    ),
+}
+"""By the kind of random model, and what changes of its metadata."""
 
 
 def with_head(path: Path, kind: str) -> Path:
     """A model with an MTP head in its file."""
-    return random_model(path, kind, head=MTP[kind], changes=INSIDE)
+    head, changes = MTP[kind]
+    return random_model(path, kind, head=head, changes=changes)
 
 
 def head_alone(path: Path, kind: str) -> Path:
     """The same head in a file of its own."""
-    return random_model(path, kind, head=MTP[kind], changes=INSIDE, without=r"blk\.[01]\.")
+    head, changes = MTP[kind]
+    return random_model(path, kind, head=head, changes=changes, without=r"blk\.[01]\.")
 
 
 def assisted(path: Path) -> Path:

@@ -158,6 +158,11 @@ def mixture(r: Random) -> Tensors:
     return {name.replace("ffn_norm", "post_attention_norm"): each for name, each in found.items()}
 
 
+def chained(r: Random) -> Tensors:
+    """Two layers of attention, the first of a sliding window, of a family with several MTP layers (mimo2)."""
+    return plain(r)
+
+
 def shared_cache(r: Random) -> Tensors:
     """Two layers of attention, the first of a sliding window (gemma4)."""
     found: Tensors = {"output_norm.weight": one(WIDTH), "rope_freqs.weight": one(WIDTH // HEADS // 2)}
@@ -227,6 +232,19 @@ KINDS: dict[str, tuple[str, Callable[[Random], Tensors], dict[str, int | list[in
             "expert_shared_count": 1,
             "expert_feed_forward_length": FEED // 2,
             "leading_dense_block_count": 2,
+        },
+    ),
+    "chained": (
+        "mimo2",
+        chained,
+        {
+            "attention.head_count": HEADS,
+            "attention.head_count_kv": HEADS // 2,
+            "attention.key_length": WIDTH // HEADS,
+            "attention.value_length": WIDTH // HEADS,
+            "attention.sliding_window": 8,
+            "attention.sliding_window_pattern": [1, 0],
+            "expert_feed_forward_length": 0,
         },
     ),
     "shared cache": (

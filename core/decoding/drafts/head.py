@@ -55,13 +55,22 @@ class Head:
     gives_q = True
     mean_mass: float | None = None
 
-    def __init__(self, model: HeadModel, room: int, shared: Shared | None = None, ahead: bool = False) -> None:
+    def __init__(
+        self,
+        model: HeadModel,
+        room: int,
+        shared: Shared | None = None,
+        ahead: bool = False,
+        longest: int | None = None,
+    ) -> None:
         """`room`: the most pairs its cache holds. `shared`: which entries of a row it ever proposes; None is all.
-        `ahead`: it cannot be asked any more once the expert has read the draft."""
+        `ahead`: it cannot be asked any more once the expert has read the draft. `longest`: tokens of a draft at most;
+        None is any number."""
         self.model = model
         self.room = room
         self.shared = shared
         self.ahead = ahead
+        self.longest = longest
         self.steps = 0
         """Calls of the model so far, whatever they read."""
         self._ids: list[int] = []
@@ -132,7 +141,7 @@ class Head:
     def next(self, penalty: Penalty = NO_PENALTY) -> Proposal | None:
         """None where the expert's states are not there, or there is no pair yet."""
         pairs = len(self._ids) - 1
-        if not 0 < pairs <= self.room:
+        if not 0 < pairs <= self.room or (self.longest is not None and pairs >= self._committed - 1 + self.longest):
             return None
         row = None
         if len(self.model) >= pairs or self._true < self._committed - 1:  # or its row was asked for before

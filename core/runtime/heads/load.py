@@ -38,7 +38,7 @@ def make_head(
     kind = kind_of(file.header)
     if kind is HeadKind.MTP:
         mtp = Mtp(weights, bare.states_width, length, threads)
-        return mtp, Head(mtp, length)
+        return mtp, Head(mtp, length, longest=mtp.layers if mtp.layers > 1 else None)
     if kind is HeadKind.ASSISTANT:
         assistant = Assistant(weights, bare, length, threads)
         return assistant, Head(assistant, length, ahead=True)

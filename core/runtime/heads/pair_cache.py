@@ -21,17 +21,13 @@ CHUNK = ROWS  # pairs a decode reads at most: a head's graph computes logits beh
 class PairCache:
     """One sequence of pairs. Rows and own states are those of the last call that was to give them."""
 
-    def __init__(
-        self, weights: LlamaWeights, length: int, width: int, threads: int, *, gathers: bool = False, **context: Any
-    ) -> None:
-        """`length` pairs; `width` of a state that the graph reads beside a token; `gathers`: the graph computes logits
-        only where they are wanted, and own states everywhere; `context`: further parameters of llama.cpp's context.
-        Raises DoesNotFit, Unavailable."""
+    def __init__(self, weights: LlamaWeights, length: int, width: int, threads: int, **context: Any) -> None:
+        """`length` pairs; `width` of a state that the graph reads beside a token; `context`: further parameters of
+        llama.cpp's context. Raises DoesNotFit, Unavailable."""
         self.weights = weights
         self.context = length
         self.width = width
         self.threads = threads
-        self.gathers = gathers
         self.stop = weights.stop
         self.clock: Callable[[], float] = time.perf_counter
         self.seconds = 0.0
@@ -42,7 +38,7 @@ class PairCache:
         self._open = contextlib.ExitStack()
         self.ctx = self._context(context)
         self.memory = api.llama_get_memory(self.ctx)
-        self._symbols.hand_out_last(self.ctx, True, not gathers)
+        self._symbols.hand_out_last(self.ctx, True, True)
         self._batch()
 
     def _context(self, more: dict[str, Any]) -> Any:
@@ -108,8 +104,9 @@ class PairCache:
             self.prefill_token = min(self.prefill_token, spent / tokens)
 
     def decode(self, tokens: Sequence[int], states: Floats, outputs: bool, position: int | None = None) -> None:
-        """Read up to CHUNK pairs, `states` (len(tokens), width), with a row behind the last or with none; a graph that
-        does not gather computes it behind each. `position`: of the first, where that is not the cache's length.
+        """Read up to CHUNK pairs, `states` (len(tokens), width), with rows behind each of them or behind none: some
+        graphs gather the rows that are wanted, some not, and llama.cpp copies states as if all did. `position`: of the
+        first, where that is not the cache's length.
         Raises Stopped, ContextFull; nothing of the call is in the cache then."""
         if self.stop:
             raise Stopped("stopped")
@@ -120,8 +117,7 @@ class PairCache:
         self._tokens[:n] = tokens
         self._states[:n] = states
         self._positions[:n] = range(first, first + n)
-        self._flags[:n] = outputs and not self.gathers
-        self._flags[n - 1] = outputs
+        self._flags[:n] = outputs
         code = api.llama_decode(self.ctx, self.batch)
         if code == 0:
             self._length += n

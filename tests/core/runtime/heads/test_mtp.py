@@ -1,6 +1,6 @@
 """MTP heads over llama.cpp's graph, and an assistant over the expert's cache: which state meets which token."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from speccas.core.files.source import Source
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.pair import Pair, load_pair
 from tests.builders.heads import normed, tables_of
-from tests.builders.mtp import INSIDE, LAYER, MTP, assistant, assisted
+from tests.builders.mtp import CHAIN, LAYER, MTP, assistant, assisted
 from tests.builders.random_models import WIDTH, Random, Tensors, random_model
 
 TOKENS = [5, 900, 17, 4000, 17, 250, 3, 77, 1200, 9]
@@ -22,17 +22,18 @@ ADDED = ("attn_output", "ffn_down", "ffn_down_exps", "ffn_down_shexp")
 
 
 def still(kind: str, token: float, state: float) -> Callable[[Random], Tensors]:
-    """A head whose layer adds nothing: it writes what its token's embedding says, or its state."""
+    """A head whose layer adds nothing: it writes what its token's embedding says, or its state; of two the second the
+    other."""
 
     def made(r: Random) -> Tensors:
-        found = MTP[kind](r)
-        added: Mapping[str, Floats] = {
-            name: np.zeros_like(values) for name, (_, values) in found.items() if name.split(".")[2] in ADDED
-        }
-        for name, zeros in added.items():
-            found[name] = found[name][0], zeros
-        both = np.hstack([token * np.eye(WIDTH), state * np.eye(WIDTH)]).astype(np.float32)
-        found[f"blk.{LAYER}.nextn.eh_proj.weight"] = (2 * WIDTH, WIDTH), both
+        found = MTP[kind][0](r)
+        for name, (shape, values) in found.items():
+            if name.split(".")[2] in ADDED:
+                found[name] = shape, np.zeros_like(values)
+        for b in range(LAYER, LAYER + CHAIN if kind == "chained" else LAYER + 1):
+            shares = (token, state) if b == LAYER else (state, token)
+            both = np.hstack([share * np.eye(WIDTH) for share in shares]).astype(np.float32)
+            found[f"blk.{b}.nextn.eh_proj.weight"] = (2 * WIDTH, WIDTH), both
         return found
 
     return made
@@ -43,7 +44,7 @@ def loaded(drafter: Source, expert: Path) -> Pair:
 
 
 def inside(folder: Path, kind: str, token: float, state: float) -> Pair:
-    file = random_model(folder / "expert.gguf", kind, head=still(kind, token, state), changes=INSIDE)
+    file = random_model(folder / "expert.gguf", kind, head=still(kind, token, state), changes=MTP[kind][1])
     return loaded(Source(head="inside"), file)
 
 
@@ -72,7 +73,8 @@ def test_a_state_is_that_behind_the_expert_s_last_layer(kind: str, tmp_path: Pat
             found = dense(model.extend(TOKENS[len(model) + 1 : pairs + 1], states[len(model) : pairs]))
             np.testing.assert_allclose(found[0], rows[pairs - 1], atol=0.05)
         found = dense(model.extend([TOKENS[8]], None))
-        np.testing.assert_allclose(found[0], rows[6], atol=0.05)
+        handed = rows[6] if kind != "chained" else token_says(pair, TOKENS[8])
+        np.testing.assert_allclose(found[0], handed, atol=0.1)
         model.truncate(2)
         found = dense(model.extend(TOKENS[3:4], states[2:3]))
         np.testing.assert_allclose(found[0], rows[2], atol=0.05)
@@ -83,10 +85,18 @@ def test_its_token_is_the_one_that_came_next(kind: str, tmp_path: Path) -> None:
     with inside(tmp_path, kind, 1.0, 0.0) as pair:
         assert pair.head is not None
         _, states = read(pair)
-        tables = tables_of(pair.files["expert"].path)
         found = dense(pair.head.model.extend(TOKENS[1:6], states[:5]))
-        wanted = tables["output.weight"] @ normed(tables["token_embd.weight"][TOKENS[5]].astype(np.float64))
-        np.testing.assert_allclose(found[0], wanted, atol=0.1)
+        np.testing.assert_allclose(found[0], token_says(pair, TOKENS[5]), atol=0.1)
+        if kind == "chained":
+            handed = dense(pair.head.model.extend(TOKENS[6:7], None))
+            np.testing.assert_allclose(handed, found, atol=0.1)
+
+
+def token_says(pair: Pair, token: int) -> Floats:
+    """What a model whose layers add nothing writes behind a token."""
+    tables = tables_of(pair.files["expert"].path)
+    said = tables["output.weight"] @ normed(tables["token_embd.weight"][token].astype(np.float64))
+    return np.asarray(said, dtype=np.float32)
 
 
 def test_a_head_in_the_expert_s_file_is_loaded_once(tmp_path: Path) -> None:
