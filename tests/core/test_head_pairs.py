@@ -158,7 +158,7 @@ def test_fifty_prompts_at_every_length(pair: Pair) -> None:
     judged, accepted = 0, 0
     for i in range(50):
         prompt = Prompt(tuple(int(each) for each in g.integers(5, 8000, 4 + i % 9)))
-        fold = play(pair, prompt, "exact", FixedDrafting(1 + i % 8), 24)
+        fold = play(pair, prompt, "exact", FixedDrafting(1 + i % 8), 16)
         own_text(pair, prompt.ids, written(fold))
         figures = fold.figures()
         judged, accepted = judged + (figures.judged or 0), accepted + (figures.agreed or 0) + (figures.kept or 0)
@@ -169,15 +169,15 @@ def test_fifty_prompts_at_every_length(pair: Pair) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule(pair: Pair, prompt: Prompt, rule: str, temperature: float) -> None:
     sampling = Sampling(temperature, seed=3)
-    fold = play(pair, prompt, rule, FixedDrafting(4), 40, sampling)
+    fold = play(pair, prompt, rule, FixedDrafting(4), 20, sampling)
     figures = fold.figures()
-    assert figures.tokens == 40 and figures.drafted and figures.drafter_steps
+    assert figures.tokens == 20 and figures.drafted and figures.drafter_steps
     assert figures.judged == (figures.agreed or 0) + (figures.kept or 0) + (figures.deferred or 0)
     if rule == "exact":
-        alone = play(pair, prompt, "expert", FixedDrafting(4), 40, sampling)
+        alone = play(pair, prompt, "expert", FixedDrafting(4), 20, sampling)
         assert written(fold) == written(alone), "with one seed the very same text"
-    again = play(pair, prompt, rule, FixedDrafting(4), 40, sampling)
-    assert written(again) == written(fold)
+    elif temperature:
+        assert written(play(pair, prompt, rule, FixedDrafting(4), 20, sampling)) == written(fold)
 
 
 @pytest.mark.slow
@@ -344,7 +344,7 @@ def test_an_answer_ends_with_the_context(pair: Pair, prompt: Prompt) -> None:
     own_text(pair, prompt.ids, written(fold))
 
 
-@pytest.mark.parametrize("events", [1, 2, 5, 9])
+@pytest.mark.parametrize("events", [2, 5])
 def test_closed_at_any_event_it_goes_on(pair: Pair, prompt: Prompt, events: int) -> None:
     pair.clear()
     running = generate(pair, prompt, parse_arm("exact"), Sampling(), Length(40), FixedDrafting(4))

@@ -222,11 +222,10 @@ def test_a_few_answers_follow_the_rule(rule: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("test", ["coupled", "token"])
-@pytest.mark.parametrize("rule", ["exact", "token", "comparative:-0.1"])
+@pytest.mark.parametrize(("rule", "test"), [("exact", "token"), ("token", "coupled"), ("comparative:-0.1", "token")])
 def test_answers_follow_the_rule(rule: str, test: str) -> None:
     sampling = Sampling(0.8, test=test)
-    assert p_value(answers(rule, sampling, 6_000, toy()), promised(rule, sampling)) > 1e-4
+    assert p_value(answers(rule, sampling, 3_000, toy()), promised(rule, sampling)) > 1e-4
 
 
 def test_a_vocabulary_of_its_own_keeps_exact_lossless() -> None:
