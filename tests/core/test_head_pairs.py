@@ -300,8 +300,9 @@ def ask(session: Session, text: str, stop_after: int | None = None) -> list[Even
     return events
 
 
-@pytest.mark.parametrize("rule", ["exact", "token"])
-def test_undone_and_stopped_turns_leave_no_trace(pair: Pair, rule: str) -> None:
+def test_undone_and_stopped_turns_leave_no_trace(pair: Pair) -> None:
+    """Under a rule whose text depends on what the head says."""
+    rule = "token"
     asked = ["Name a fruit.", "Name another one.", "Which is sweeter?"]
     plain = chat(pair, rule)
     for text in asked:
