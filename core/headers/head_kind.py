@@ -1,11 +1,9 @@
 """What kind of draft head a file holds, if any; and the head in a model's own file, as a header of its own."""
 
-from array import array
-from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 
-from .gguf import Header, Tensor, Value
+from .gguf import Header, Tensor
 from .weights import is_split, number
 
 
@@ -45,23 +43,14 @@ def has_no_trunk(header: Header) -> bool:
 def inside(header: Header) -> Header:
     """The head in a model's file as if it were alone there: its layers, and the model's vocabulary. Without layers
     where the model has none that guess."""
-    layers, guessing = number(header, "block_count"), guessing_layers(header)
     tensors = tuple(each for each in header.tensors if _guesses(header, each))
-    metadata = dict(_of_last(header, layers, guessing)) | {f"{header.architecture}.block_count": guessing}
+    metadata = {**header.metadata, f"{header.architecture}.block_count": guessing_layers(header)}
     return replace(header, metadata=metadata, tensors=tensors, places={})
 
 
 def inside_bytes(header: Header) -> int:
     """Bytes of the head in a model's file; 0 where it lies in another part of a split one."""
     return 0 if is_split(header) else sum(each.bytes or 0 for each in inside(header).tensors)
-
-
-def _of_last(header: Header, layers: int, count: int) -> Iterator[tuple[str, Value]]:
-    """The metadata, and of arrays with an entry for each layer those of the last few."""
-    for key, value in header.metadata.items():
-        if isinstance(value, array) and len(value) == layers and key.startswith(f"{header.architecture}."):
-            value = value[layers - count :]
-        yield key, value
 
 
 def _guesses(header: Header, tensor: Tensor) -> bool:

@@ -134,7 +134,7 @@ def test_a_file_that_holds_no_head_that_could_draft(model: bytes, reason: str, t
         check_files(Source(head=INSIDE), file, "")
     assert "beside" not in told.value.hint
     beside = written(tmp_path, "MTP/mtp-m.gguf", mtp())
-    written(tmp_path, "smtp-m.gguf", mtp())
+    written(tmp_path, "A-mtp-m.gguf", mtp())
     with pytest.raises(CannotPair) as told:
         check_files(Source(head=INSIDE), file, "")
     assert told.value.hint == f"name the head that lies beside it: {beside}"
