@@ -25,6 +25,8 @@ ADVICE = {
     "top-k": "keep the expert's first few choices",
     "lossy": "the exact test, made lenient",
     "bild": "keep unless the two models differ too much",
+    "ensemble": "the exact test against a mixture of both models",
+    "typical": "as token, looser where the expert hesitates",
     "expert": "the expert alone",
     "drafter": "the drafter alone",
     "token-cascade": "token by token: the drafter where it is sure",

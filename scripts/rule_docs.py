@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 
 from speccas.core.decoding.arms import BASELINES
-from speccas.core.decoding.rules import RULES, Dial, Rule
+from speccas.core.decoding.rules import RULES, Dial, Rule, lossless_where
 
 PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
 READS = {
@@ -33,8 +33,8 @@ else the expert's first choice takes its place.
 Decisions use the distributions at temperature 1; sampling uses the scaled and filtered ones. A rule that reads q cannot
 judge a draft that was looked up in the text, since no drafter gave a q for it.
 
-Where a rule is *lossless*, pi is p: the output is distributed as the expert's own. Only `exact` is for
-certain. At one end of alpha others may be too; below, each rule says what the ends of its alpha do.
+Where a rule is *lossless*, pi is p: the output is distributed as the expert's own. `exact` always is, others at one end
+of alpha, some of them at temperature 0 only; below, each rule says where.
 
 | name | keeps the drafted token v when | default alpha | in the paper |
 |---|---|---|---|
@@ -63,7 +63,7 @@ def section(name: str, kind: type[Rule]) -> str:
         f"ends of alpha: {kind.ends}",
         f"reads: {READS[kind.reads_q, kind.reads_p]}",
         f"pi: {kind.samples}",
-        f"lossless: {'yes' if kind.lossless else 'no'}",
+        f"lossless: {lossless_where(kind)}",
         f"source: {kind.paper}",
     )
     return f"\n### `{name}`\n\n{inspect.getdoc(kind)}\n\n" + "".join(f"- {line}\n" for line in lines)

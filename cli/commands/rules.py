@@ -16,7 +16,7 @@ READS = {(False, False): "p", (True, False): "q, while drafting", (False, True):
 """By whether the decision needs q, and whether it needs p."""
 TERMS = (
     "A rule keeps the drafted token v where its inequality holds; any other one gets the exact test.",
-    "q: drafter, p: expert, both at temperature 1; larger alpha: fewer deferrals. Only `exact` is lossless.",
+    "q: drafter, p: expert, both at temperature 1; larger alpha: fewer deferrals. Only `exact` is always lossless.",
 )
 LABEL = 11
 """Cells of a label."""
@@ -71,7 +71,7 @@ def about(name: str) -> "Iterator[tuple[str, str]]":
     import inspect
 
     from speccas.core.decoding.arms import BASELINES, parse_arm
-    from speccas.core.decoding.rules import RULES
+    from speccas.core.decoding.rules import RULES, lossless_where
 
     from ..choosing import ADVICE
 
@@ -83,7 +83,7 @@ def about(name: str) -> "Iterator[tuple[str, str]]":
         if dial is not None:
             yield "range", f"{'whole numbers, ' * dial.whole}{dial.range}; {dial.default:g} unless given"
         yield "writes", kind.samples
-        yield "lossless", "yes" if kind.lossless else "no"
+        yield "lossless", lossless_where(kind)
         yield "in short", f"{ADVICE[method]}. {' '.join((inspect.getdoc(kind) or '').split())}"
     else:
         yield "in short", ADVICE[method]

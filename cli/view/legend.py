@@ -46,7 +46,7 @@ def possible(
     found = {model for arm in arms if arm.rule is None for model in arm.models}
     if ruled:
         found |= {"agreed", "deferred", "bonus"} | ({"expert"} if k == "auto" else set())
-        found |= {"kept"} if any(not arm.lossless for arm in ruled) else set()
+        found |= {"kept"} if any(not arm.lossless() for arm in ruled) else set()
         found |= {"copied"} if lookup == "on" or (lookup == "auto" and k == "auto") else set()
     return found | drafts(bool(ruled), rounds, live)
 

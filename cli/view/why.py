@@ -56,7 +56,7 @@ def inequality(opinion: Opinion, best: float | None) -> str:
         [f"alpha {dial}"] * bool(dial) + [f"max p {best:.3g}"] * ("max p" in formula and best is not None)
     )
     given = f"; {given}" * bool(given)
-    if kind.lossless:
+    if named_lossless(opinion.rule):
         verdict = "accepted" if opinion.keeps else "left to chance, or at temperature 0 turned down"
         formula = "p(v) against q(v), or against max p at temperature 0"
     return f"{opinion.left:.3g} {sign} {opinion.right:.3g}: {verdict}   ({formula}{given})"

@@ -137,7 +137,7 @@ class AutoDrafting:
 def careful(arm: Arm, sampling: Sampling) -> bool:
     """Whether what is drafted decides what is written, with chance that later drafts share."""
     chance = not sampling.greedy and sampling.test == "coupled"
-    return chance and arm.rule is not None and not arm.rule.lossless
+    return chance and arm.rule is not None and not arm.rule.lossless(sampling)
 
 
 def name_of(arm: Arm, sampling: Sampling) -> str:

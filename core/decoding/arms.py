@@ -1,11 +1,13 @@
 """An arm is one way to write the answer: a rule, or a baseline without one. Reads what was typed."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import NoDial, UnknownRule, UsageError
 from ..nearest import did_you_mean, nearest
 from .rules import RULES, Dial, Rule, rule_of
+from .sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ BASELINES = {
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """`name` as typed (`token:0.5`); `method` the rule's or baseline's name; `rule` None for a baseline."""
+    """`name` as typed (`token:0.5`); `method` the rule's or baseline's name; `alpha` None where there is none, and for
+    -inf, for which JSON has no number; `rule` None for a baseline."""
 
     name: str
     method: str
@@ -68,10 +71,9 @@ class Arm:
         """Whether one model writes everything."""
         return len(self.models) == 1
 
-    @property
-    def lossless(self) -> bool:
-        """Whether the answer is the expert's own."""
-        return self.reference if self.rule is None else self.rule.lossless
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        """Whether the answer is the expert's own, at this sampling (None: at any)."""
+        return self.reference if self.rule is None else self.rule.lossless(sampling)
 
 
 def parse_arm(text: str) -> Arm:
@@ -88,7 +90,7 @@ def parse_arm(text: str) -> Arm:
         raise UnknownRule(f"there is no rule {method!r}", did_you_mean(method, RULES, cutoff=0.4).strip())
     kind = RULES[method]
     rule = rule_of(kind, parse_alpha(method, typed, kind.dial))
-    return Arm(name, method, rule.alpha, rule)
+    return Arm(name, method, None if rule.alpha == -math.inf else rule.alpha, rule)
 
 
 def distinct(arms: Iterable[Arm]) -> list[Arm]:

@@ -49,7 +49,7 @@ class Positions:
     def __call__(self, i: int) -> Position:
         if i not in self.made:
             p1 = self.p1(i)
-            q1 = self.draft.q1(i, ask=not self.rule.lossless)
+            q1 = self.draft.q1(i, ask=not self.rule.lossless(self.request.sampling))
             known = q1 is not None
             if self.draft.proposals is None:
                 q1 = self._point_mass(i, p1)

@@ -69,21 +69,21 @@ class Dial:
     """alpha is a whole number."""
 
     def allows(self, alpha: float) -> bool:
-        """Whether alpha is a finite number within the range."""
+        """Whether alpha is a number within the range; of infinite ones only the end below."""
         inside = self.low <= alpha < self.high if self.below else self.low <= alpha <= self.high
-        return inside and math.isfinite(alpha) and (not self.whole or alpha == int(alpha))
+        return inside and alpha < math.inf and (not self.whole or alpha == int(alpha))
 
     @property
     def range(self) -> str:
         """The range in words, such as "0 to 1"."""
         if self.high == math.inf:
-            return f"from {self.low:g}"
+            return "of any size, or -inf" if self.low == -math.inf else f"from {self.low:g}"
         return f"{self.low:g} to {'below ' * self.below}{self.high:g}"
 
 
 class Rule(ABC):
-    """What each rule says of itself. This base is for the two that compare p with q by the exact test or a more lenient
-    one; the others are a PositionRule or a TokenRule, which have their pi."""
+    """What each rule says of itself. This base is for the three that compare p with q by the exact test or a more
+    lenient one; the others are a PositionRule or a TokenRule, which have their pi."""
 
     __slots__ = ()
     alpha: float | None
@@ -103,8 +103,11 @@ class Rule(ABC):
     """Whether the decision needs q: then it cannot judge a draft that no drafter gave a distribution for."""
     reads_p: ClassVar[bool] = False
     """Whether the decision needs p. One that needs q alone is known while drafting."""
-    lossless: ClassVar[bool] = False
-    """Whether pi is p whatever alpha is: nothing is kept, and the exact test decides."""
+
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        """Whether pi is p at this alpha and this temperature and filter (None: at any): nothing is kept, and the exact
+        test decides."""
+        return False
 
     @abstractmethod
     def sides(self, v: int, at: Position) -> tuple[float, float]:
@@ -113,6 +116,10 @@ class Rule(ABC):
     @abstractmethod
     def pi(self, at: Position) -> Probabilities:
         """The distribution the rule samples from, dense over the expert's vocabulary."""
+
+    def first(self, at: Position) -> int:
+        """At temperature 0 the token in place of one that is turned down."""
+        return at.p1.argmax
 
     @property
     def min_p(self) -> float | None:
@@ -163,7 +170,12 @@ class TokenRule(Rule):
 
 def keeps(rule: Rule, v: int, at: Position) -> bool:
     """Whether the rule's inequality holds for v: then v is accepted whatever the exact test says."""
-    return not rule.lossless and bool(STANDS[rule.sense](*rule.sides(v, at)))
+    return not rule.lossless(at.sampling) and bool(STANDS[rule.sense](*rule.sides(v, at)))
+
+
+def only_first(first: bool, sampling: Sampling | None) -> bool:
+    """Whether a list that holds `first` choice alone is lossless: at temperature 0, where that is what exact keeps."""
+    return first and sampling is not None and sampling.greedy
 
 
 def tested(accept: Probabilities, at: Position) -> Probabilities:
@@ -188,8 +200,10 @@ class Exact(Rule):
     paper = "SpecDecode, Alg. 1"
     ends = "takes no alpha; the output is the expert's own"
     dial = None
-    lossless = True
     samples = "p, the expert's own distribution"
+
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return True
 
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         if at.sampling.greedy:
@@ -243,6 +257,9 @@ class Comparative(PositionRule):
     reads_q = True
     reads_p = True
 
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return self.alpha <= -1  # max q would have to be above 1
+
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         return at.q1.max, at.p1.max - self.alpha
 
@@ -254,14 +271,24 @@ class CostBenefit(PositionRule):
     alpha: float
     formula = "max q >= max p - alpha * TV(p, q)"
     paper = "OPT, eq. 10"
-    ends = "0: as comparative:0 (not lossless); from 1: keeps nearly every draft; at temperature 0: comparative"
-    dial = Dial(0.5, high=math.inf)
+    ends = (
+        "-inf: exact; below -1: lossless at temperature 0 and 1; 0: as comparative:0 (not lossless); from 1: keeps "
+        "nearly every draft; at temperature 0: comparative"
+    )
+    dial = Dial(0.5, low=-math.inf, high=math.inf)
     reads_q = True
     reads_p = True
 
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        """max q - max p is at most TV of the distributions at temperature 1, so below -1 it keeps only where p is q,
+        as long as TV is of those; greedy TV is 1 wherever it matters."""
+        if sampling is None or self.alpha >= -1 or self.alpha == -math.inf:
+            return self.alpha == -math.inf
+        return sampling.greedy or (sampling.temperature == 1 and not sampling.filters)
+
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         scale = 1.0 if at.sampling.greedy else at.total_variation  # where the argmaxes agree v is accepted anyway
-        return at.q1.max, at.p1.max - self.alpha * scale
+        return at.q1.max, at.p1.max - (self.alpha * scale if scale else 0.0)  # -inf times 0 is no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +306,9 @@ class TokenList(TokenRule):
     def min_p(self) -> float:
         return 1 - self.alpha
 
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return only_first(self.alpha <= 0, sampling)
+
     def limit(self, at: Position) -> float:
         return (1 - self.alpha) * at.p1.max
 
@@ -294,6 +324,9 @@ class TokenQ(TokenRule):
     dial = Dial(0.2, low=-1.0)
     reads_q = True
     reads_p = True
+
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return self.alpha <= -1  # q(v) would have to be above 1
 
     def judged(self, at: Position) -> Distribution:
         return at.q1
@@ -313,6 +346,9 @@ class TokenMargin(TokenRule):
     dial = Dial(0.2, low=-1.0)
     reads_p = True
 
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return self.alpha < 0 or only_first(self.alpha <= 0, sampling)
+
     def limit(self, at: Position) -> float:
         return at.p1.max - self.alpha
 
@@ -329,6 +365,9 @@ class TokenSafe(TokenRule):
     ends = "0: exact, but the expert's first choice is free; 1: keeps every draft"
     dial = Dial(0.5)
     reads_p = True
+
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return only_first(self.alpha <= 0, sampling)
 
     def limit(self, at: Position) -> float:
         return (1 - self.alpha) * at.p1.max
@@ -348,6 +387,9 @@ class TopK(TokenRule):
     dial = Dial(5.0, low=1.0, high=math.inf, whole=True)
     sense = "<="
     reads_p = True
+
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return only_first(self.alpha <= 1, sampling)
 
     def limit(self, at: Position) -> float:
         return self.alpha
@@ -370,6 +412,9 @@ class Lossy(Rule):
     dial = Dial(0.3, below=True)
     reads_q = True
     reads_p = True
+
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return self.alpha == 0
 
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         if at.sampling.greedy:  # one-hot distributions leave nothing to scale (method.md 3.4)
@@ -401,6 +446,55 @@ class Bild(PositionRule):
         return -float((q1 * np.where(q1 > 0, log_p1, 0.0)).sum()), self.alpha
 
 
+@dataclass(frozen=True, slots=True)
+class Ensemble(Rule):
+    """The exact test against a mixture of both models: a drafted token is turned down (1 - alpha) times as often."""
+
+    alpha: float
+    formula = "accepted with probability min(1, pi(v) / q(v)), pi = (1 - alpha) p + alpha q"
+    paper = "DIVERSED, arXiv 2604.07622"
+    samples = "(1 - alpha) p + alpha q; at temperature 0 its most likely token"
+    ends = "0: exact; 1: keeps every draft"
+    dial = Dial(0.3)
+    reads_q = True
+    reads_p = True
+
+    def lossless(self, sampling: Sampling | None = None) -> bool:
+        return self.alpha == 0
+
+    def sides(self, v: int, at: Position) -> tuple[float, float]:
+        if at.sampling.greedy:
+            mixed = self.mixed(at)
+            return float(mixed[v]), float(mixed.max())
+        return float(self.pi(at)[v]), float(at.q[v])
+
+    def mixed(self, at: Position) -> Probabilities:
+        """The mixture of the distributions at temperature 1."""
+        return np.asarray((1 - self.alpha) * at.p1.all() + self.alpha * at.q1.all())
+
+    def first(self, at: Position) -> int:
+        return int(self.mixed(at).argmax())
+
+    def pi(self, at: Position) -> Probabilities:
+        return np.asarray((1 - self.alpha) * at.p + self.alpha * at.q)
+
+
+@dataclass(frozen=True, slots=True)
+class Typical(TokenRule):
+    """Keep a token that the expert holds likely enough, the less the more it hesitates: a baseline."""
+
+    alpha: float
+    formula = "p(v) >= min(e, sqrt(e) * exp(-H(p))), e = 1 - alpha"
+    paper = "typical acceptance, Medusa, arXiv 2401.10774"
+    ends = "0: only what is likelier than exp(-H(p)) (not lossless); 1: keeps every draft"
+    dial = Dial(0.91)
+    reads_p = True
+
+    def limit(self, at: Position) -> float:
+        least = 1 - self.alpha
+        return min(least, math.sqrt(least) * math.exp(-at.p1.entropy))
+
+
 RULES: dict[str, type[Rule]] = {
     "exact": Exact,
     "confidence": Confidence,
@@ -414,13 +508,30 @@ RULES: dict[str, type[Rule]] = {
     "top-k": TopK,
     "lossy": Lossy,
     "bild": Bild,
+    "ensemble": Ensemble,
+    "typical": Typical,
 }
 
 
-def named_lossless(name: str) -> bool:
-    """Whether a record's `NAME` or `NAME:ALPHA` is a lossless rule; one that is not known here is not."""
-    kind = RULES.get(name.partition(":")[0])
-    return kind is not None and kind.lossless
+def named_lossless(name: str, sampling: Sampling | None = None) -> bool:
+    """Whether a record's `NAME` or `NAME:ALPHA` is a lossless rule at this sampling (None: at any); one that is not
+    known here is not."""
+    method, _, alpha = name.partition(":")
+    kind = RULES.get(method)
+    try:
+        return kind is not None and rule_of(kind, float(alpha) if alpha else None).lossless(sampling)
+    except ValueError:
+        return False
+
+
+def lossless_where(kind: type[Rule]) -> str:
+    """At which end of its alpha, and at which temperature, a rule is lossless."""
+    if kind.dial is None:
+        return "always" if rule_of(kind).lossless() else "never"
+    low = rule_of(kind, kind.dial.low)
+    if low.lossless():
+        return f"at alpha {kind.dial.low:g}"
+    return f"at alpha {kind.dial.low:g} and temperature 0" if low.lossless(Sampling(0.0)) else "never"
 
 
 def rule_of(kind: type[Rule], alpha: float | None = None) -> Rule:

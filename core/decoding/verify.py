@@ -80,13 +80,15 @@ class GreedyVerifier:
 
     def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
         agreed = v == at.p1.argmax
-        return Verdict(agreed or keeps(rule, v, at), agreed, at.p1.argmax)
+        return Verdict(agreed or keeps(rule, v, at), agreed, self._own(rule, at))
 
     def extra(self, rule: Rule, at: Position, position: int) -> int:
-        expert = at.p1.argmax
-        if rule.lossless:
-            return expert
-        return at.q1.argmax if keeps(rule, at.q1.argmax, at) else expert
+        if rule.lossless(at.sampling):
+            return at.p1.argmax
+        return at.q1.argmax if keeps(rule, at.q1.argmax, at) else self._own(rule, at)
+
+    def _own(self, rule: Rule, at: Position) -> int:
+        return at.p1.argmax if rule.lossless(at.sampling) or not at.asked else rule.first(at)
 
     def gap(self, p1: Distribution, token: int, position: int) -> float | None:
         return p1.gap
@@ -106,7 +108,7 @@ class CoupledVerifier:
     def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
         own = self.noise.first(at.p, position)
         chosen = own
-        if not rule.lossless:
+        if not rule.lossless(at.sampling):
             # pi is q: v is the first of its race already
             kept = isinstance(rule, PositionRule) and keeps(rule, v, at)
             chosen = v if kept else self.noise.first(rule.pi(at), position)

@@ -121,7 +121,7 @@ class Head:
 
     def propose(self, room: int, policy: Policy, drawing: Drawing) -> Draft | None:
         draft = write(self, room, policy, drawing)
-        if self.ahead and draft is not None and not drawing.rule.lossless:
+        if self.ahead and draft is not None and not drawing.rule.lossless(drawing.sampling):
             draft.q1(len(draft.tokens), ask=True)  # such a rule asks for q behind the draft
         return draft
 

@@ -30,7 +30,7 @@ class Gap(PositionRule):
 def test_a_new_rule_runs_and_follows_its_pi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULES, "gap", Gap)
     arm = parse_arm("gap:2.2")
-    assert arm.rule == Gap(2.2) and not arm.lossless
+    assert arm.rule == Gap(2.2) and not arm.lossless()
     large = table(3, 3, 1)
     small = near(large, 4)
     toy = Toy(TableModel(large), TableModel(small), (b"a", b"b", b"c"))

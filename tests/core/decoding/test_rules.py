@@ -20,6 +20,7 @@ from speccas.core.decoding.rules import (
     Comparative,
     Confidence,
     CostBenefit,
+    Ensemble,
     Entropy,
     Exact,
     Lossy,
@@ -30,7 +31,9 @@ from speccas.core.decoding.rules import (
     TokenQ,
     TokenSafe,
     TopK,
+    Typical,
     keeps,
+    named_lossless,
     rule_of,
 )
 from speccas.core.decoding.sampling import (
@@ -101,6 +104,11 @@ VECTORS = [
     (TopK(3), *LIST_3),
     (Lossy(0.2), [0.4344, 0.375, 0.1281, 0.0625], [1, 0.6818, 1, 0.3125], 0.3125, [0.75, 0, 0.25, 0]),
     (Lossy(0.5), [0.275, 0.55, 0.075, 0.1], [1, 1, 1, 0.5], 0.1, [0.75, 0, 0.25, 0]),
+    (Ensemble(0.5), [0.35, 0.425, 0.1, 0.125], [1, 0.7727, 1, 0.625], 0.2, [0.75, 0, 0.25, 0]),
+    (Ensemble(0.0), *EXACT),
+    (Typical(0.8), *LIST_3),  # sqrt(0.2) exp(-H(p)) = 0.1427
+    (CostBenefit(-0.5), *EXACT),
+    (CostBenefit(-math.inf), *EXACT),
     (TokenSafe(0.401), [0.3125, 0.55, 0.0875, 0.05], [1, 1, 1, 0.25], 0.15, [0.75, 0, 0.25, 0]),
 ]
 
@@ -162,9 +170,9 @@ def test_threshold_of_alpha(make: Callable[[float], Rule], threshold: float) -> 
 # --- random distributions ---------------------------------------------------------------------------------------------
 
 ALPHA = {
-    "confidence": (0, 1), "entropy": (0, 2), "comparative": (-1, 1), "cost-benefit": (0, 2), "token": (0, 1),
+    "confidence": (0, 1), "entropy": (0, 2), "comparative": (-1, 1), "cost-benefit": (-2, 2), "token": (0, 1),
     "token-q": (-1, 1), "token-margin": (-1, 1), "token-safe": (0, 1), "top-k": (1, 6), "lossy": (0, 0.99),
-    "bild": (0, 9),
+    "bild": (0, 9), "ensemble": (0, 1), "typical": (0, 1),
 }  # fmt: skip
 SAMPLINGS = [
     ONE, Sampling(0.7), Sampling(0.5), Sampling(1.0, top_k=3), Sampling(0.7, top_p=0.8), Sampling(1.3, min_p=0.2),
@@ -265,7 +273,7 @@ def test_a_ratio_too_large_for_a_float_is_no_warning() -> None:
 def test_decisions_ignore_the_filters_and_the_temperature() -> None:
     cold = Sampling(0.5, top_k=1)
     for name in RULES:
-        if name not in ("exact", "lossy", "cost-benefit"):  # the exact tests and TV are about sampling
+        if name not in ("exact", "lossy", "cost-benefit", "ensemble"):  # the exact tests and TV are about sampling
             rule = parse_rule(name)
             for v in range(4):
                 assert keeps(rule, v, position()) == keeps(rule, v, position(sampling=cold)), name
@@ -289,6 +297,8 @@ def kept_at_zero(name: str, alpha: float, d: int, q: NDArray[np.float64], p: NDA
         "top-k": (p > p[d]).sum() < alpha,
         "lossy": p[d] >= (1 - alpha) * p.max(),
         "bild": -np.log(p[d]) <= alpha,
+        "ensemble": ((1 - alpha) * p + alpha * q).argmax() == d,
+        "typical": p[d] >= min(1 - alpha, math.sqrt(max(0.0, 1 - alpha)) * np.exp((p * np.log(p)).sum())),
     }
     return bool(table[name])
 
@@ -306,8 +316,9 @@ def test_temperature_zero(name: str) -> None:
         d, g = int(q.argmax()), int(p.argmax())
         expected = d == g or kept_at_zero(name, alpha, d, q, p)
         verifier = verifier_of(GREEDY)
-        assert verifier.verdict(rule, d, at, 0) == Verdict(expected, d == g, g)
-        assert verifier.extra(rule, at, 0) == (d if expected else g)
+        own = int(((1 - alpha) * p + alpha * q).argmax()) if name == "ensemble" else g
+        assert verifier.verdict(rule, d, at, 0) == Verdict(expected, d == g, own)
+        assert verifier.extra(rule, at, 0) == (d if expected else own)
         outcomes[expected and d != g] += 1
     assert outcomes[False] > 20
     assert outcomes[True] > 20 or name == "exact"
@@ -317,10 +328,12 @@ def test_temperature_zero(name: str) -> None:
 
 ALWAYS_EXPERT = [
     "confidence:0", "entropy:0", "comparative:-1", "token-q:-1", "token-margin:-0.001", "lossy:0", "bild:0",
+    "cost-benefit:-inf", "cost-benefit:-1.001", "ensemble:0",
 ]  # fmt: skip
 ALWAYS_DRAFTER = [
     "confidence:1", "entropy:1.8", "comparative:1", "cost-benefit:1.001", "token:1", "token-q:1", "token-margin:1",
     "token-safe:1", "top-k:6", "lossy:0.9999999999999998", "bild:40",
+    "ensemble:1", "typical:1",
 ]  # fmt: skip
 
 
@@ -458,3 +471,40 @@ def test_shared_with_everything_is_the_row_itself(row: Distribution, sampling: S
     assert mapped.q[ids] == pytest.approx(probabilities(row.logits, sampling))
     assert [mapped.q1.prob(int(v)) for v in ids] == [row.prob(i) for i in range(6)]
     assert mapped.q1.entropy == pytest.approx(row.entropy, abs=1e-5)
+
+
+# --- lossless ---------------------------------------------------------------------------------------------------------
+
+LOSSLESS = {
+    "exact": "any", "cost-benefit:-inf": "any", "comparative:-1": "any", "token-q:-1": "any", "ensemble:0": "any",
+    "token-margin:-0.1": "any", "lossy:0": "any", "cost-benefit:-1.5": "0 1", "token:0": "0", "token-margin:0": "0",
+    "token-safe:0": "0", "top-k:1": "0", "cost-benefit:-1": "", "cost-benefit:0": "", "comparative:0": "",
+    "token-q:0": "", "confidence:0": "", "entropy:0": "", "bild:0": "", "typical:0": "", "ensemble:0.01": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_what_is_lossless_where(name: str) -> None:
+    """And pi is p there, on random distributions; where it is said not to be, some pi is not."""
+    rng = np.random.default_rng(3)
+    for sampling in (None, GREEDY, ONE, Sampling(0.5), Sampling(1.0, top_k=3)):
+        place = "any" if sampling is None else f"{sampling.temperature:g}" if not sampling.filters else "filtered"
+        claimed = named_lossless(name, sampling)
+        assert claimed == (LOSSLESS[name] == "any" or place in LOSSLESS[name].split()), place
+        if sampling is None or sampling.greedy or not claimed:
+            continue
+        for _ in range(200):
+            at = position(rng.dirichlet([0.4] * 6), rng.dirichlet([0.4] * 6), sampling)
+            assert parse_rule(name).pi(at) == pytest.approx(at.p, abs=1e-6)
+    assert not named_lossless("of another version:0.5") and not named_lossless("token:much")
+
+
+def test_a_cost_benefit_below_minus_one_is_not_lossless_where_it_is_not_said_to_be() -> None:
+    """TV of scaled distributions may be less than max q - max p of the unscaled ones."""
+    rng = np.random.default_rng(5)
+    rule = CostBenefit(-1.5)
+    found = False
+    for _ in range(2000):
+        at = position(rng.dirichlet([0.3] * 6), rng.dirichlet([0.3] * 6), Sampling(3.0))
+        found |= float(np.abs(rule.pi(at) - at.p).max()) > 1e-6
+    assert found

@@ -28,6 +28,7 @@ from speccas.core.decoding.table import Row, TableModel, VirtualClock
 RULES = (
     "exact", "confidence:0.4", "entropy:1.0", "comparative:-0.1", "cost-benefit:0.25", "token", "token-q",
     "token-margin:0.3", "token-safe", "top-k:2", "lossy", "bild:1.3",
+    "ensemble:0.4", "typical:0.6", "cost-benefit:-0.4",
 )  # fmt: skip
 """Every rule, with an alpha that a vocabulary of half a dozen tokens does not make trivial."""
 

@@ -29,7 +29,7 @@ from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.record.metrics import Figures, Fold
 from tests.core.decoding.toys import RULES, Joint, Run, Same, Toy, p_value, pair, play, request, table
 
-TRUSTING = ("exact", "token", "token-margin:0.3", "token-safe", "top-k:2")
+TRUSTING = ("exact", "token", "token-margin:0.3", "token-safe", "top-k:2", "typical:0.6")
 """The rules that do not look at q."""
 
 
