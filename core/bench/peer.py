@@ -14,13 +14,15 @@ from typing import Any
 
 from ..decoding.answer import Request
 from ..errors import NativeError, NotInstalled, Stopped, UsageError
-from ..headers.heads import is_eagle3
+from ..headers.head_kind import HeadKind, kind_of
 from ..record.metrics import Figures
 from ..runtime.pair import Pair
 from .protocol import Bench, PlannedArm, Played
 
 NAME = "llama.cpp"
 TWO_MODELS = "draft-simple"
+HEADS = {HeadKind.EAGLE3: "EAGLE3", HeadKind.MTP: "MTP", HeadKind.ASSISTANT: "MTP"}
+"""What it calls drafting with a head of that kind."""
 NGRAMS = {
     "ngram-mod": ("n_match", "n_min", "n_max"),
     "ngram-map-k": ("size_n", "size_m", "min_hits"),
@@ -104,11 +106,14 @@ class LlamaCpp:
             kind = self.ngrams[planned].replace("-", "_").upper()
             params.speculative.types = [getattr(x.common_speculative_type, f"COMMON_SPECULATIVE_TYPE_{kind}")]
         elif planned.k is not None:
-            kind = "EAGLE3" if is_eagle3(self.pair.header("drafter")) else "SIMPLE"
+            file = self.pair.files["drafter"]
+            head = kind_of(file.header)
+            kind = "SIMPLE" if head is None else HEADS[head]
             types = x.common_speculative_type
             params.speculative.types = [getattr(types, f"COMMON_SPECULATIVE_TYPE_DRAFT_{kind}")]
             draft = params.speculative.draft
-            draft.mparams.path = str(self.pair.files["drafter"].path)
+            if not file.inside:
+                draft.mparams.path = str(file.path)
             draft.n_max, draft.n_min, draft.p_min = planned.k, 0, 0.0
             draft.n_gpu_layers = options.drafter_gpu_layers
             for cpu in (draft.cpuparams, draft.cpuparams_batch):

@@ -70,7 +70,8 @@ def survey(plan: OptimizePlan) -> OptimizeSurvey:
     opened = open_files(plan.profile, backend_of)
     files = {role: file for role, (_, file) in opened.items()}
     expert, drafter = files["expert"], files["drafter"]
-    require_language_model(drafter.header, drafter.path)  # of a head nothing is made
+    name = f"the head in {drafter.path}" if drafter.inside else drafter.path
+    require_language_model(drafter.header, name)  # of a head nothing is made
     kinds: dict[str, list[FileCandidate]] = {}
     left: dict[str, dict[str, str]] = {}
     for name in plan.types:

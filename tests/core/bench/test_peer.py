@@ -1,6 +1,7 @@
 """llama.cpp's own speculation as arms of a bench: how it is asked for, and what it does with the tiny pair."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import prompt_of
 from tests.builders.heads import Eagle
 from tests.builders.loaded import answered
+from tests.builders.mtp import assistant, assisted, head_alone, with_head
 from tests.builders.random_models import random_model
 
 
@@ -116,17 +118,32 @@ def test_its_repetition_penalty_is_ours(tiny: Pair) -> None:
     assert same > 16 and len(texts) == 2
 
 
+def eagle3(folder: Path) -> tuple[Source, Path]:
+    expert = random_model(folder / "expert.gguf", "plain")
+    return Source(path=str(Eagle().write(folder / "head.gguf", expert))), expert
+
+
+def inside(folder: Path) -> tuple[Source, Path]:
+    return Source(head="inside"), with_head(folder / "expert.gguf", "mixture")
+
+
+def beside(folder: Path) -> tuple[Source, Path]:
+    expert = random_model(folder / "expert.gguf", "mixture")
+    return Source(path=str(head_alone(folder / "mtp-expert.gguf", "mixture"))), expert
+
+
+def sharing(folder: Path) -> tuple[Source, Path]:
+    expert = assisted(folder / "expert.gguf")
+    return Source(path=str(assistant(folder / "assistant-expert.gguf", expert))), expert
+
+
 @pytest.mark.slow
-def test_a_head_drafts_there_what_it_drafts_here(tmp_path: Path) -> None:
-    """The same text in as many calls of the expert: llama.cpp's own loop feeds the head the very same states."""
+@pytest.mark.parametrize("kind", [eagle3, inside, beside, sharing])
+def test_a_head_drafts_there_what_it_drafts_here(kind: Callable[[Path], tuple[Source, Path]], tmp_path: Path) -> None:
+    """The same text in as many calls of the expert: llama.cpp's own loop feeds a head the very same states."""
     pytest.importorskip("xllamacpp")
-    expert = random_model(tmp_path / "expert.gguf", "plain")
-    head = Eagle().write(tmp_path / "head.gguf", expert)
-    profile, ids, planned = (
-        Profile("x", Source(path=str(head)), Source(path=str(expert))),
-        (5, 900, 17, 4000, 250),
-        (1, 3, 6),
-    )
+    head, expert = kind(tmp_path)
+    profile, ids, planned = Profile("x", head, Source(path=str(expert))), (5, 900, 17, 4000, 250), (1, 3, 6)
     with load_pair(profile, LoadOptions(ctx=512, threads=1)) as pair:
         arms = [PlannedArm("llama.cpp", None, k) for k in planned]
         peer = LlamaCpp(pair, arms)
@@ -137,5 +154,7 @@ def test_a_head_drafts_there_what_it_drafts_here(tmp_path: Path) -> None:
                 fold(event)
             here = fold.figures()
             assert tuple(token.id for token in fold.tokens) == there.ids
-            assert here.expert_calls == there.figures.expert_calls and here.expert_calls is not None
+            assert here.expert_calls is not None and there.figures.expert_calls is not None
+            apart = 2 if kind in (inside, beside) else 0  # there MTP layers also read the first token, without a state
+            assert abs(here.expert_calls - there.figures.expert_calls) <= apart
             assert here.expert_calls < 50, "some drafts were accepted"
