@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .head_lessons import HeadLessons
 from .head_network import draft
-from .learn import CHUNK, Gradient
+from .learn import CHUNK, Gradient, floats
 from .network import NetworkShape, Weights, norm, rope
 
 LATER = 0.8  # what a place is worth at a step of a draft, against the step before (EAGLE-3, section 3.2)
@@ -145,8 +145,3 @@ def walked(matches: NDArray[np.bool_], greedy: NDArray[np.bool_]) -> tuple[int, 
                 kept += 1
             at += kept + 1  # the expert's own token ends the round
     return accepted, judged
-
-
-def floats(kept: NDArray[np.uint16]) -> torch.Tensor:
-    """bfloat16 numbers, as they are kept."""
-    return torch.from_numpy(np.ascontiguousarray(kept).view(np.int16)).view(torch.bfloat16)

@@ -1,4 +1,4 @@
-"""An EAGLE-3 head in torch (llama.cpp: src/models/eagle3.cpp): its shape, what it starts from, and drafting with it.
+"""An EAGLE-3 head in torch (llama.cpp: src/models/eagle3.cpp), drafting.
 
 Imported only by the steps that need torch.
 
@@ -6,14 +6,12 @@ Pair p is the expert's state behind its token p, with token p + 1; what the head
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .network import NetworkShape, Weights, norm, to_network, turn
-from .weights import Array
+from .network import NetworkShape, Weights, norm, turn
 
 STATES = 3
 """Layers of the expert that a head reads."""
@@ -23,29 +21,6 @@ BLOCK = "blk.0."
 def state_layers(layers: int) -> tuple[int, ...]:
     """Which layers' input a head reads unless told: those that llama.cpp's converter takes."""
     return min(2, layers - 1), layers // 2, max(0, layers - 3)
-
-
-def first_head(arrays: Mapping[str, Array], states: Sequence[int], kept: Sequence[int], shape: NetworkShape) -> Weights:
-    """A head before its first step, made of the expert's own parts.
-
-    What is fused is the last of its states. The half of the attention that sees a token's embedding is the expert's
-    first layer's, which saw just that; the other half, and the rest, is that of the layer whose input it reads last.
-    """
-    last = f"blk.{states[-1]}."
-    width = shape.width
-    fused = np.zeros((width, STATES * width), np.float32)
-    fused[:, -width:] = np.eye(width, dtype=np.float32)
-    found: dict[str, Array] = {"fc.weight": fused, "output_norm.weight": arrays["output_norm.weight"]}
-    table = arrays.get("output.weight", arrays["token_embd.weight"])
-    found["output.weight"] = table[list(kept)]
-    found[f"{BLOCK}attn_norm.weight"] = arrays["blk.0.attn_norm.weight"]
-    found[f"{BLOCK}attn_norm_2.weight"] = arrays[f"{last}attn_norm.weight"]
-    for part in ("attn_q", "attn_k", "attn_v"):
-        halves = [arrays[f"{layer}{part}.weight"] for layer in ("blk.0.", last)]
-        found[f"{BLOCK}{part}.weight"] = np.hstack(halves) / math.sqrt(2)
-    for part in ("attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"):
-        found[f"{BLOCK}{part}.weight"] = arrays[f"{last}{part}.weight"]
-    return to_network(found, shape.head)
 
 
 def draft(
@@ -63,8 +38,7 @@ def draft(
     At step j, place p is the j-th pair that the head reads with its own state, of a draft that began at pair p - j:
     before that stand pairs read with the expert's. Places below j mean nothing.
     """
-    layer = {name.removeprefix(BLOCK).removesuffix(".weight"): each for name, each in weights.items()}
-    cos, sin = (each[: embedded.shape[1]].to(kind) for each in angles)
+    layer = parts_of(weights)
     e = norm(embedded.float(), layer["attn_norm"], shape.epsilon).to(kind)
     g = F.linear(states.to(kind), layer["fc"].to(kind)).float()
     keys: list[torch.Tensor] = []
@@ -73,16 +47,35 @@ def draft(
     for step in range(steps):
         if step:
             g = behind(found[-1], 1, 1)
-        x = torch.cat([e, norm(g, layer["attn_norm_2"], shape.epsilon).to(kind)], -1)
-        q, k, v = (parted(F.linear(x, layer[f"attn_{name}"].to(kind)), shape.head) for name in "qkv")
-        keys.append(turn(k, cos, sin))
+        q, k, v = look(layer, shape, e, g, angles)
+        keys.append(k)
         values.append(v)
-        seen = attend(turn(q, cos, sin), keys, values).transpose(1, 2).flatten(2)
+        seen = attend(q, keys, values).transpose(1, 2).flatten(2)
         x = g + F.linear(seen, layer["attn_output"].to(kind)).float()
-        h = norm(x, layer["ffn_norm"], shape.epsilon).to(kind)
-        h = F.silu(F.linear(h, layer["ffn_gate"].to(kind))) * F.linear(h, layer["ffn_up"].to(kind))
-        found.append(x + F.linear(h, layer["ffn_down"].to(kind)).float())
+        found.append(x + F.linear(inner(layer, shape, x, kind), layer["ffn_down"].to(kind)).float())
     return found
+
+
+def parts_of(weights: Weights) -> Weights:
+    """By short names: `fc`, `attn_q`, `output_norm`."""
+    return {name.removeprefix(BLOCK).removesuffix(".weight"): each for name, each in weights.items()}
+
+
+def look(
+    layer: Weights, shape: NetworkShape, e: torch.Tensor, g: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Queries, keys and values, (rows, heads, n, size) each, of tokens `e` that are normed and states `g` that are
+    not, (rows, n, width) each. They have the type of `e`."""
+    cos, sin = (each[: e.shape[1]].to(e.dtype) for each in angles)
+    x = torch.cat([e, norm(g, layer["attn_norm_2"], shape.epsilon).to(e.dtype)], -1)
+    q, k, v = (parted(F.linear(x, layer[f"attn_{name}"].to(e.dtype)), shape.head) for name in "qkv")
+    return turn(q, cos, sin), turn(k, cos, sin), v
+
+
+def inner(layer: Weights, shape: NetworkShape, x: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """What the feed-forward part makes of `x` before its last matrix."""
+    h = norm(x, layer["ffn_norm"], shape.epsilon).to(kind)
+    return F.silu(F.linear(h, layer["ffn_gate"].to(kind))) * F.linear(h, layer["ffn_up"].to(kind))
 
 
 def parted(x: torch.Tensor, head: int) -> torch.Tensor:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..headers.vocabulary import Tokens
-from .data import is_held_out, remember, remembered
+from .data import is_held_out, remember
 from .head_lessons import HeadTexts, waves_with_states
 from .steps import SCORED, Pace, Span, take_steps
 from .weights import read_weights
 
 PART = 12  # held-out texts that are scored at a time
+FITTED = 96  # texts that the first head is fitted to
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def train_head(
     import torch
 
     from .head_learn import HeadStudent
-    from .head_network import first_head
+    from .head_start import first_head
     from .learn import Optimiser
     from .network import NetworkShape
 
@@ -86,7 +87,8 @@ def train_head(
     kind = torch.bfloat16 if settings.bfloat16 else torch.float32
     embedding = torch.from_numpy(arrays["token_embd.weight"])
     rows = torch.from_numpy(arrays.get("output.weight", arrays["token_embd.weight"])[list(kept)])
-    first = first_head(arrays, remembered(data)["states"], kept, shape)
+    say("fits a first head")
+    first = first_head(arrays, shape, kept, texts.lessons(range(min(FITTED, len(texts)))), settings.seed)
     head = HeadStudent(first, shape, embedding, rows, kept, settings.depth, device, kind)
     optimiser = Optimiser(head.weights, settings.rate, settings.muon_rate)
     ends = min(len(test), SCORED)

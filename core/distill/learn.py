@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.distributed
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from .lessons import Lessons
 from .network import NetworkShape, Weights, read, rope
@@ -95,7 +96,7 @@ class Student:
 
     def expert_states(self, lessons: Lessons) -> torch.Tensor:
         """The expert's last hidden states, a row a lesson: kept as bfloat16, here of the training's type."""
-        return torch.from_numpy(lessons.states.view(np.int16)).view(torch.bfloat16).to(self.device, self.kind)
+        return floats(lessons.states).to(self.device, self.kind)
 
     def score(self, lessons: Lessons) -> Score:
         """How near the drafter is to the expert in answers at temperature 0."""
@@ -113,6 +114,11 @@ class Student:
                 loss += float((p.exp() * (p - q)).sum())
                 agreed += int((q.argmax(-1) == wanted[part]).sum())
         return Score(loss / max(1, len(states)), agreed / max(1, len(states)), len(states))
+
+
+def floats(kept: NDArray[np.uint16]) -> torch.Tensor:
+    """bfloat16 numbers, as they are kept."""
+    return torch.from_numpy(np.ascontiguousarray(kept).view(np.int16)).view(torch.bfloat16)
 
 
 def is_matrix(name: str) -> bool:
