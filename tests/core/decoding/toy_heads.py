@@ -66,10 +66,12 @@ class HeadToy:
     small: TableHead
     shared: Shared | None = None
     room: int = 1000
+    ahead: bool = False
+    longest: int | None = None
     clock: VirtualClock = field(default_factory=VirtualClock)
 
     def __post_init__(self) -> None:
-        self.head = Head(self.small, self.room, self.shared)
+        self.head = Head(self.small, self.room, self.shared, self.ahead, self.longest)
         self.lexicon = Lexicon(lambda token: bytes([97 + token]), lambda token: False)
 
     @classmethod

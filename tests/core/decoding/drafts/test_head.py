@@ -76,6 +76,28 @@ def test_a_rejected_draft_costs_no_call_beyond_its_steps() -> None:
     assert len(pair.small.calls) == sum(each.drafted for each in run.rounds)
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_head_on_the_experts_cache_is_asked_before_the_expert_reads_the_draft(ahead: bool) -> None:
+    """Where the rule reads q behind the draft, that costs a call a round; of others one for each bonus token."""
+    pair = replace(toy(), ahead=ahead)
+    pair.prefill(PROMPT)
+    behind, calls = 0, 0
+    for event in pair.events("token", request(max_tokens=40)):
+        if isinstance(event, Judged):
+            behind += len(pair.small.calls) - calls
+        calls = len(pair.small.calls)
+    assert (behind == 0) == ahead
+    lossless, all_of_them = replace(toy(), ahead=ahead), toy()
+    assert lossless.run("exact", request()).ids == all_of_them.run("exact", request()).ids
+    assert lossless.small.calls == all_of_them.small.calls
+
+
+def test_a_draft_is_as_long_as_a_head_can_tell() -> None:
+    for arm in ("exact", "token"):
+        run = replace(toy(), longest=2).run(arm, request(max_tokens=30), k=7)
+        assert max(each.drafted for each in run.rounds) == 2
+
+
 # --- where one goes back ----------------------------------------------------------------------------------------------
 
 

@@ -78,6 +78,26 @@ def test_a_state_is_that_behind_the_expert_s_last_layer(kind: str, tmp_path: Pat
         model.truncate(2)
         found = dense(model.extend(TOKENS[3:4], states[2:3]))
         np.testing.assert_allclose(found[0], rows[2], atol=0.05)
+        assert len(model) == 3
+
+
+def test_each_layer_reads_all_pairs(tmp_path: Path) -> None:
+    """The first of two hands the state on; so what the second says can differ by what itself has read before."""
+
+    def head(r: Random) -> Tensors:
+        first, own = f"blk.{LAYER}.", MTP["chained"][0](r)
+        return own | {name: each for name, each in still("chained", 0.0, 1.0)(r).items() if name.startswith(first)}
+
+    file = random_model(tmp_path / "expert.gguf", "chained", head=head, changes=MTP["chained"][1])
+    with loaded(Source(head="inside"), file) as pair:
+        assert pair.head is not None
+        _, states = read(pair)
+        said: list[Floats] = []
+        for text in (TOKENS[1:6], [*TOKENS[7:10], *TOKENS[4:6]]):
+            pair.head.model.truncate(0)
+            pair.head.model.extend(text, states[:5])
+            said.append(dense(pair.head.model.extend([77], None)))
+        assert np.abs(said[0] - said[1]).max() > 0.1
 
 
 @pytest.mark.parametrize("kind", MTP)
@@ -141,6 +161,9 @@ def test_an_assistant_reads_the_expert_s_cache_and_changes_nothing_in_it(sharing
     np.testing.assert_array_equal(first, again[0])
     np.testing.assert_array_equal(second, again[1])
     assert np.abs(first - second).max() > 0.5 and len(model) == 2
+    model.truncate(0)
+    model.extend([900], state)
+    assert np.abs(dense(model.extend([77], None)) - second).max() > 0.1, "its own state is of the token before"
     row = dense(expert.extend(TOKENS[-1:]))[0]
     expert.truncate(0)
     np.testing.assert_allclose(dense(expert.extend(TOKENS))[0], row, atol=0.02)
