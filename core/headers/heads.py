@@ -97,11 +97,6 @@ def _told(kind: HeadKind, layers: int, reads: Sequence[int], width: int) -> str:
     return f"{what}, on the state{where} of an expert that is {width:,} wide"
 
 
-def is_eagle3(header: Header) -> bool:
-    """Whether a file is an EAGLE-3 head."""
-    return kind_of(header) is HeadKind.EAGLE3
-
-
 def require_model(header: Header, path: Path | str) -> None:
     """Raises CannotPair and UsageError where a file is neither a language model nor a head that can draft for one."""
     if kind_of(header) is None:
