@@ -137,7 +137,7 @@ def require_writer(pair: Pair, arm: Arm) -> None:
     """Raises CannotPair where the pair cannot play an arm."""
     if not can_play(pair, arm):
         raise CannotPair(
-            f"{arm.name} lets the drafter write by itself, and {pair.files['drafter'].path.name} is a head: it writes "
+            f"{arm.name} lets the drafter write by itself, and {pair.drafter_name} is a head: it writes "
             "nothing without the expert",
             "leave it out, or take a drafter that is a model",
         )

@@ -76,9 +76,16 @@ class Pair:
     def second_model(self) -> SecondModel:
         """The drafter as a language model. Raises CannotPair where it is a head."""
         if not isinstance(self.drafts, SecondModel):
-            file = self.files["drafter"].path.name
-            raise CannotPair(f"{file} is a head: it writes nothing without the expert", "a drafter of its own can")
+            raise CannotPair(
+                f"{self.drafter_name} is a head: it writes nothing without the expert", "a drafter of its own can"
+            )
         return self.drafts
+
+    @property
+    def drafter_name(self) -> str:
+        """The drafter as a message names it."""
+        file = self.files["drafter"]
+        return f"the drafter inside {file.path.name}" if file.inside else file.path.name
 
     @property
     def name(self) -> str:
