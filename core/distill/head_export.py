@@ -34,6 +34,7 @@ def head_metadata(expert: Header, states: Sequence[int], types: Types) -> dict[s
         "eagle3.target_layers": array("i", states),
         "eagle3.target_hidden_size": width,
         "eagle3.norm_before_residual": False,
+        "eagle3.norm_before_fc": True,
         "eagle3.block_count": 1,
         "eagle3.vocab_size": len(expert.metadata["tokenizer.ggml.tokens"]),  # type: ignore[arg-type]
         "eagle3.context_length": expert.get("llama.context_length", int, 2048),

@@ -40,7 +40,7 @@ def draft(
     """
     layer = parts_of(weights)
     e = norm(embedded.float(), layer["attn_norm"], shape.epsilon).to(kind)
-    g = F.linear(states.to(kind), layer["fc"].to(kind)).float()
+    g = fused(layer, shape, states, kind)
     keys: list[torch.Tensor] = []
     values: list[torch.Tensor] = []
     found: list[torch.Tensor] = []
@@ -59,6 +59,12 @@ def draft(
 def parts_of(weights: Weights) -> Weights:
     """By short names: `fc`, `attn_q`, `output_norm`."""
     return {name.removeprefix(BLOCK).removesuffix(".weight"): each for name, each in weights.items()}
+
+
+def fused(layer: Weights, shape: NetworkShape, states: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """What the encoder makes of the expert's states: normed first (EAGLE-3.1), for their sizes differ by far."""
+    h = norm(states.float(), layer["enc.output_norm"], shape.epsilon).to(kind)
+    return F.linear(h, layer["fc"].to(kind)).float()
 
 
 def look(

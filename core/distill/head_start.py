@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .head_lessons import HeadLessons
 from .head_network import BLOCK, attend, inner, look, parts_of
 from .learn import floats
-from .network import NetworkShape, Weights, rope, to_network
+from .network import NetworkShape, Weights, norm, rope, to_network
 from .weights import Array
 
 RIDGE = 1e-2  # of the mean square of what is fitted with: fewer places than numbers have a solution too
@@ -41,15 +41,21 @@ def first_head(
     states = floats(lessons.states).float()
     tokens = torch.from_numpy(lessons.tokens)
     e = F.rms_norm(F.embedding(tokens, torch.from_numpy(arrays["token_embd.weight"])), (width,), None, shape.epsilon)
-    both = fitted(torch.cat([states, e], -1)[here], wanted[here])
+    size = F.rms_norm(states[here], (states.shape[-1],), None, shape.epsilon).pow(2).mean(0).sqrt()
+    found["enc.output_norm.weight"] = 1 / size.clamp_min(1e-3)  # so that rates suit all numbers alike
+    normed = norm(states, found["enc.output_norm.weight"], shape.epsilon)
+    both = fitted(torch.cat([normed, e], -1)[here], wanted[here])
     found["fc.weight"] = both[:, : states.shape[-1]].contiguous()
     found |= attention(both[:, states.shape[-1] :], e[here], shape, seed)
     layer = parts_of(found)
-    x = F.linear(states, layer["fc"])
+    x = F.linear(normed, layer["fc"])
     seen = attended(layer, shape, e, x)
     found[f"{BLOCK}attn_output.weight"] = fitted(seen[here], (wanted - x)[here])
     x = (x + F.linear(seen, found[f"{BLOCK}attn_output.weight"]))[here]
-    found[f"{BLOCK}ffn_down.weight"] = fitted(inner(layer, shape, x, torch.float32), wanted[here] - x)
+    made = inner(layer, shape, x, torch.float32)
+    size = made.pow(2).mean(0).sqrt().clamp_min(1e-3)
+    found[f"{BLOCK}ffn_up.weight"] = found[f"{BLOCK}ffn_up.weight"] / size[:, None]
+    found[f"{BLOCK}ffn_down.weight"] = fitted(made / size, wanted[here] - x)
     return found
 
 

@@ -99,6 +99,7 @@ def small(torch: Any) -> tuple[Any, HeadLessons]:
     arrays = {f"{name}.weight": g.normal(0, 0.2, size).astype(np.float32) for name, size in sizes.items()}
     norms = ("blk.0.attn_norm", "blk.0.attn_norm_2", "blk.0.ffn_norm", "output_norm")
     arrays |= {f"{name}.weight": np.ones(32, np.float32) for name in norms}
+    arrays["enc.output_norm.weight"] = np.ones(96, np.float32)
     embedding, rows = (torch.from_numpy(g.normal(0, 0.5, (n, 32)).astype(np.float32)) for n in (30, 20))
     head = HeadStudent(to_network(arrays, 16), shape, embedding, rows, range(20), 3, "cpu", torch.float32)
 
