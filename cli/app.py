@@ -26,6 +26,7 @@ from .commands.replay import replay
 from .commands.rm import rm
 from .commands.rules import rules
 from .commands.run import run
+from .commands.serve import serve
 from .commands.show import show
 from .commands.tune import tune
 from .commands.verify import verify
@@ -73,7 +74,7 @@ def root(
 
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Ask": {"compare": compare, "run": run, "chat": chat, "replay": replay, "rules": rules},
+    "Ask": {"compare": compare, "run": run, "chat": chat, "serve": serve, "replay": replay, "rules": rules},
     "Measure, and make faster": {
         "bench": bench, "tune": tune, "optimize": optimize, "distill": distill, "doctor": doctor,
     },

@@ -4,6 +4,7 @@ SHORT = {
     "compare": "a prompt with the expert alone, `exact`, and each rule: live, then a table",
     "run": "one answer, for pipes: stdout is the answer and nothing else",
     "chat": "ask, watch, ask again; both models' caches are kept",
+    "serve": "the pair behind OpenAI's API, for editors, chats and scripts",
     "replay": "a recorded run again, without a model; a token explained; HTML or SVG",
     "rules": "which rule for what, and what each does",
     "bench": "speed and quality on a set of prompts, with a report",
@@ -42,6 +43,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "chat": (
         ("Chat; /help says what can be typed there", "speccas chat --pair qwen3-4b"),
         ("One turn", 'speccas chat -p "Name three primary colours." --temperature 0'),
+    ),
+    "serve": (
+        ("For programs of this machine", "speccas serve --pair qwen3-4b"),
+        ("For the whole network, with a key", "speccas serve --host 0.0.0.0 --api-key secret"),
     ),
     "replay": (
         ("Watch it again, twice as fast", "speccas replay run.jsonl --speed 2"),

@@ -64,7 +64,7 @@ LAYERS = (
     ("bench", "session"),
     ("optimize", "tune"),
     ("inventory",),
-    ("distill",),
+    ("distill", "server"),
 )
 """The rooms of core, the ground first: each may import itself and those in a row before its own."""
 FLOOR = {f"speccas.core.{room}": floor for floor, rooms in enumerate(LAYERS) for room in rooms}

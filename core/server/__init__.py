@@ -1,0 +1,1 @@
+"""An OpenAI-compatible endpoint over one pair. Needs the extra `serve`; nothing else imports it."""

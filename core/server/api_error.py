@@ -1,0 +1,48 @@
+"""An error as clients of OpenAI's API expect it: a status, and a JSON object `error`."""
+
+from typing import Any
+
+from ..errors import CannotPair, PromptTooLong, SpeccasError, Stopped, UsageError
+
+
+class ApiError(Exception):
+    """`code` is a short word for programs, `param` the wrong field, `retry` the seconds to wait before the next try."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        kind: str = "invalid_request_error",
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry: int | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry = retry
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code, **facts}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.retry is None else {"Retry-After": str(self.retry)}
+
+
+def unavailable(message: str, retry: int) -> ApiError:
+    """Not now; the same request may work later."""
+    return ApiError(503, message, "unavailable_error", retry=retry)
+
+
+def of_speccas(error: SpeccasError, prompt_tokens: int | None, context: int) -> ApiError:
+    """What the library refused, as a client reads it. `prompt_tokens`: where they were counted."""
+    if isinstance(error, PromptTooLong):
+        facts = {"n_prompt_tokens": prompt_tokens, "n_ctx": context}
+        kind = "exceed_context_size_error"
+        return ApiError(400, error.message, kind, param="messages", code="context_length_exceeded", **facts)
+    if isinstance(error, Stopped):
+        return unavailable("the answer was cut off: the server is shutting down", 1)
+    text = f"{error.message}: {error.hint}" if error.hint else error.message
+    if isinstance(error, UsageError | CannotPair):
+        return ApiError(400, text)
+    return ApiError(500, text, "server_error")

@@ -1,0 +1,114 @@
+"""The routes of the endpoint, as an ASGI application of Starlette."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .access import Access, Application, guarded
+from .answers import AnswerForm
+from .api_error import ApiError, unavailable
+from .asked import Defaults, read
+from .catalogue import Catalogue
+from .exchange import Exchange
+from .line import RETRY, Line
+
+MOST_BYTES = 8 << 20
+"""Of a body: many times what any context holds."""
+GONE = 499  # nginx's status for a client that left; nobody reads it
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the routes need. `draw` gives seeds."""
+
+    line: Line
+    catalogue: Catalogue
+    defaults: Defaults
+    draw: Callable[[], int]
+    clock: Callable[[], float] = time.time
+
+    async def models(self, request: Request) -> Response:
+        return JSONResponse(self.catalogue.listing())
+
+    async def model(self, request: Request) -> Response:
+        return JSONResponse(self.catalogue.entry(request.path_params["name"]))
+
+    async def health(self, request: Request) -> Response:
+        if self.line.loading:
+            raise unavailable("the pair is being loaded", RETRY)
+        return JSONResponse({"status": "ok"})
+
+    async def chat(self, request: Request) -> Any:
+        return await self._answer(request, chat=True)
+
+    async def text(self, request: Request) -> Any:
+        return await self._answer(request, chat=False)
+
+    async def _answer(self, request: Request, chat: bool) -> Any:
+        body = await body_of(request)
+        question, telling = read(body, chat, self.catalogue, self.defaults, self.draw)
+        name = ("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(12)
+        return Exchange(self.line, question, AnswerForm(name, int(self.clock()), telling, question.sampling.seed))
+
+
+def make_app(service: Service, access: Access, origins: tuple[str, ...] = ()) -> Application:
+    """The whole application. `origins`: whose pages may ask ("*": any); none by default."""
+    routes = [
+        Route("/v1/models", service.models),
+        Route("/v1/models/{name:path}", service.model),
+        Route("/v1/chat/completions", service.chat, methods=["POST"]),
+        Route("/v1/completions", service.text, methods=["POST"]),
+        Route("/health", service.health),
+    ]
+    handlers: Any = {ApiError: told, HTTPException: unknown, ClientDisconnect: left}
+    inner: Application = guarded(Starlette(routes=routes, exception_handlers=handlers), access)
+    if origins:  # outside the guard, so that a page that may ask can read what it is refused
+        inner = CORSMiddleware(inner, origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    return inner
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a body. Raises ApiError."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MOST_BYTES:
+            raise ApiError(413, f"the body is over {MOST_BYTES >> 20} MB")
+    try:
+        body = json.loads(bytes(data), parse_constant=no_number)
+    except RecursionError:
+        raise ApiError(400, "the body is no JSON that can be read: it nests too deep") from None
+    except ValueError as error:
+        raise ApiError(400, f"the body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ApiError(400, "the body must be a JSON object")
+    return body
+
+
+def no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+async def told(request: Request, error: Any) -> Response:
+    return JSONResponse(error.body, error.status, error.headers)
+
+
+async def unknown(request: Request, error: Any) -> Response:
+    """No such path or method."""
+    message = {404: f"there is no {request.url.path} here; the API begins with /v1", 405: "another method is needed"}
+    found = ApiError(error.status_code, message.get(error.status_code, str(error.detail)))
+    return JSONResponse(found.body, error.status_code, error.headers)
+
+
+async def left(request: Request, error: Any) -> Response:
+    return Response(status_code=GONE)

@@ -1,0 +1,168 @@
+"""The process that owns a pair: its one thread answers question after question, and a second one hears what to leave.
+
+A process of its own, because native code may end it: the server goes on, and starts another.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+
+from ..calibration.planner import Planner
+from ..decoding.events import Drafted, Event, Started
+from ..errors import SpeccasError, UsageError
+from ..files.profiles import Profile
+from ..runtime.backend import LoadOptions
+from ..runtime.generate import PromptRead, generate
+from ..runtime.pair import Pair, load_pair
+from ..runtime.prompt import Prompt, prompt_of, require_room
+from ..runtime.stop import StopFlag
+from .asked import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How much of a model is loaded."""
+
+    role: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The pair is loaded. `context` in tokens."""
+
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The question of this number is to be left, if it is the one that is being answered."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The prompt is read: so many of its tokens were in the cache already."""
+
+    prompt_tokens: int
+    cached: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """No more is to come; `error` says why where it did not go well. `prompt_tokens`: where they were counted."""
+
+    error: SpeccasError | None = None
+    prompt_tokens: int | None = None
+
+
+Reply = PromptRead | Begun | Event | Ended
+
+
+@dataclass
+class AtHand:
+    """Which question is being answered, for two threads. A word to leave may come before the question is begun."""
+
+    stop: StopFlag
+    number: int = 0
+    left: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, number: int) -> None:
+        with self.lock:
+            self.number = number
+            self.stop.clear()
+            if self.left == number:
+                self.stop.set()
+
+    def end(self) -> None:
+        """From here on nothing stops what the thread does."""
+        with self.lock:
+            self.number = 0
+            self.stop.clear()
+
+    def leave(self, number: int) -> None:
+        with self.lock:
+            self.left = number
+            if self.number == number:
+                self.stop.set()
+
+
+def work(connection: Connection, profile: Profile, options: LoadOptions, curves: Path | None) -> None:
+    """Load the pair and answer until the other end is closed: the process's main function. Sends Loading, then Ready
+    or a SpeccasError, then (number, Reply) for each (number, Question) that it is sent."""
+    for each in (signal.SIGINT, signal.SIGTERM):  # a terminal tells them to all; the parent decides
+        signal.signal(each, signal.SIG_IGN)
+    stop = StopFlag()
+    at_hand, asked = AtHand(stop), SimpleQueue[tuple[int, Question]]()
+    threading.Thread(target=listen, args=(connection, asked, at_hand), name="listen", daemon=True).start()
+    try:
+        pair = load_pair(profile, options, stop, lambda role, share: connection.send(Loading(role, share)))
+    except SpeccasError as error:
+        connection.send(error)
+        return
+    with pair, contextlib.suppress(BrokenPipeError):
+        planner = Planner(pair, curves)
+        connection.send(Ready(pair.context))
+        while True:
+            number, question = asked.get()
+            at_hand.begin(number)
+            for reply in replies(pair, planner, question):
+                connection.send((number, reply))
+            at_hand.end()
+            planner.save()
+
+
+def listen(connection: Connection, asked: "SimpleQueue[tuple[int, Question]]", at_hand: AtHand) -> None:
+    """Take what comes from the other end; with its end the process ends, whatever it does."""
+    try:
+        while True:
+            told = connection.recv()
+            if isinstance(told, GiveUp):
+                at_hand.leave(told.number)
+            else:
+                asked.put(told)
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def replies(pair: Pair, planner: Planner, question: Question) -> Iterator[Reply]:
+    """The answer to a question as it comes; Ended is the last."""
+    count = None
+    try:
+        prompt = prompt_for(pair, question)
+        count = len(prompt.ids)
+        require_room(pair, prompt)
+        before, read = pair.expert.evaluated, 0
+        drafting = planner.drafting(question.wanted)
+        events = generate(
+            pair, prompt, question.arm, question.sampling, question.length, drafting, detail=question.detail
+        )
+        with contextlib.closing(events):
+            for event in events:
+                if isinstance(event, PromptRead):
+                    read = pair.expert.evaluated - before
+                elif isinstance(event, Started):
+                    yield Begun(count, count - 1 - read)
+                if not isinstance(event, Drafted):
+                    yield event
+    except SpeccasError as error:
+        yield Ended(error, count)
+    else:
+        yield Ended()
+
+
+def prompt_for(pair: Pair, question: Question) -> Prompt:
+    """Raises UsageError as `prompt_of`, and for ids that are no tokens."""
+    if question.ids:
+        if max(question.ids) >= len(pair.tokens):
+            raise UsageError(f"{max(question.ids)} is no token: there are {len(pair.tokens)}", "count from 0")
+        return Prompt(question.ids)
+    return prompt_of(pair, question.messages, raw=question.raw, think=question.think)

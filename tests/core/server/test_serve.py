@@ -1,0 +1,48 @@
+"""`speccas serve` as a process: its key, its port, what it says, and how it ends."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+
+import httpx
+import pytest
+
+from tests.builders.served import serving
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.mark.tiny
+def test_a_key_guards_it_and_sigterm_ends_it(script: str, clean: Mapping[str, str]) -> None:
+    env = {**clean, "SPECCAS_API_KEY": "secret"}
+    with serving(script, env, "--cors", "http://page.example") as served:
+        assert httpx.get(f"{served.url}/models").status_code == 401
+        wrong = httpx.get(f"{served.url}/models", headers={"Authorization": "Bearer other"})
+        assert wrong.json()["error"]["code"] == "invalid_api_key"
+        right = {"Authorization": "Bearer secret", "Host": "any.example", "Origin": "http://page.example"}
+        found = httpx.get(f"{served.url}/models", headers=right)
+        assert found.json()["data"][0]["id"] == "tiny"
+        assert found.headers["access-control-allow-origin"] == "http://page.example"
+        assert httpx.get(f"{served.root}/health").status_code == 200
+        assert served.end(signal.SIGTERM) == 143
+        assert served.log.read_text() == f"serving tiny at {served.url}; Ctrl-C ends it\n"
+
+
+def test_a_port_that_is_taken_is_told_at_once(speccas: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = speccas("serve", "--port", port)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == f"error: cannot listen at 127.0.0.1 port {port}: Address already in use"
+
+
+@pytest.mark.parametrize("flags", [("--api-key", ""), ("--api-key", "a\nb"), ("--host", "no.such.host.invalid")])
+def test_what_cannot_be_served(speccas: Run, flags: tuple[str, ...]) -> None:
+    done = speccas("serve", "--port", "0", *flags)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
+def test_a_pair_that_is_not_there(speccas: Run) -> None:
+    done = speccas("serve", "--port", "0", "--drafter", "no.gguf", "--expert", "no.gguf")
+    assert done.returncode == 2 and "no.gguf" in done.stderr and "Traceback" not in done.stderr
