@@ -1,7 +1,8 @@
 """The two tiers: every module of core and cli is reached by a test that plain `pytest` runs.
 
 Reads sources as syntax. A test file counts where one of its tests is not marked slow; a module is reached where such a
-file imports it, or something that is reached imports it at the top of its file (in the command line: anywhere).
+file imports it, or something that is reached imports it at the top of its file (in the command line and in the runtime,
+which import late: anywhere).
 """
 
 import ast
@@ -14,7 +15,8 @@ from speccas.cli.app import app
 from tests.test_project import MODULES, ROOT, of
 
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
-NEEDS_TORCH = {f"speccas.core.distill.{name}" for name in ("generate", "learn", "network")}
+TRAINED = ("generate", "head_learn", "head_network", "head_start", "learn", "network")
+NEEDS_TORCH = {f"speccas.core.distill.{name}" for name in TRAINED}
 
 
 def fast_tests(tree: ast.Module) -> Iterator[ast.FunctionDef]:
@@ -42,10 +44,11 @@ def imported(nodes: Iterator[ast.AST], package: list[str]) -> Iterator[str]:
 
 
 def imported_by(path: Path) -> set[str]:
-    """What is imported when the module is; for the command line, which imports late, also what its functions import."""
+    """What is imported when the module is; where that is done late, also what its functions import."""
     tree = ast.parse(path.read_text())
     parts = path.relative_to(ROOT).parent.parts
-    return set(imported(ast.walk(tree) if parts[0] == "cli" else iter(tree.body), ["speccas", *parts]))
+    late = parts[0] == "cli" or parts[:2] == ("core", "runtime")
+    return set(imported(ast.walk(tree) if late else iter(tree.body), ["speccas", *parts]))
 
 
 def test_every_module_is_reached_by_a_fast_test() -> None:
