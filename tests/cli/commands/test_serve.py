@@ -5,11 +5,12 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping
 
-import httpx
 import pytest
 
 from tests.builders.served import serving
 
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("uvicorn")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
