@@ -26,9 +26,9 @@ EXTRA = ("starlette", "uvicorn")
 def serve(
     flags: dict[str, Any],
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="Where to listen (default: this machine alone).")
+        str, typer.Option(metavar="HOST", help="Where to listen: this machine alone, unless told otherwise.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", help="0 is any free one (default: 8080).", min=0, max=65535)] = 8080,
+    port: Annotated[int, typer.Option(metavar="N", help="0 is any free one.", min=0, max=65535)] = 8080,
     api_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="What clients must know; or SPECCAS_API_KEY in the environment.")
     ] = None,
@@ -42,7 +42,7 @@ def serve(
     ] = None,
     queue: Annotated[
         int,
-        typer.Option(metavar="N", help="Most requests that wait; others are told to come back (default: 8).", min=0),
+        typer.Option(metavar="N", help="Most requests that wait; others are told to come back.", min=0),
     ] = 8,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Whose web pages may ask, repeatable; * is all.")
@@ -52,7 +52,7 @@ def serve(
         typer.Option(metavar="NAME", help="Another name of this machine that clients use; repeatable."),
     ] = None,
     grace: Annotated[
-        float, typer.Option(metavar="SECONDS", help="What an answer has to end in after SIGTERM (default: 10).", min=0)
+        float, typer.Option(metavar="SECONDS", help="What an answer has to end in after SIGTERM.", min=0)
     ] = 10.0,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but what is wrong.")] = False,
 ) -> None:
