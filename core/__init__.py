@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .decoding.arms import Arm as Arm
     from .decoding.arms import every_arm as every_arm
     from .decoding.arms import parse_arm as parse_arm
+    from .decoding.deferral import Rule as Rule
     from .decoding.drafts.draft_source import Draft as Draft
     from .decoding.drafts.draft_source import DraftSource as DraftSource
     from .decoding.drafts.draft_source import Drawing as Drawing
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from .decoding.model import LanguageModel as LanguageModel
     from .decoding.penalty import Penalty as Penalty
     from .decoding.rules import RULES as RULES
-    from .decoding.rules import Rule as Rule
     from .decoding.sampling import Distribution as Distribution
     from .decoding.sampling import Sampling as Sampling
     from .errors import AccessRefused as AccessRefused

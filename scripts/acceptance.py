@@ -14,7 +14,8 @@ import numpy as np
 
 from speccas.core.bench.suites import load_suite
 from speccas.core.conversation.template import Message
-from speccas.core.decoding.rules import Exact, Position
+from speccas.core.decoding.deferral import Position
+from speccas.core.decoding.rules import Exact
 from speccas.core.decoding.sampling import Sampling, distribution
 from speccas.core.decoding.verify import CoupledVerifier
 from speccas.core.files.profiles import Profile, find_profile

@@ -4,7 +4,8 @@ import inspect
 from pathlib import Path
 
 from speccas.core.decoding.arms import BASELINES
-from speccas.core.decoding.rules import RULES, Dial, Rule, lossless_where
+from speccas.core.decoding.deferral import Dial, Rule
+from speccas.core.decoding.rules import RULES, lossless_where
 
 PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
 READS = {

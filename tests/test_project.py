@@ -137,7 +137,7 @@ def texts(path: Path) -> Iterator[str]:
 
 def test_core_names_no_flag_and_no_command() -> None:
     """An error carries its facts; cli/hints.py says what to type."""
-    commands = "bench|chat|check|compare|doctor|list|pull|replay|rm|rules|run|show|tune|verify"
+    commands = "|".join(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     wanted = re.compile(rf"(?<![\w-])--[a-z]|\bspeccas ({commands})\b|(?<!\w)/(save|load|set)\b")
     found = {
         f"{path.relative_to(ROOT)}: {text[:60]!r}"

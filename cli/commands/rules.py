@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from speccas.core.decoding.arms import Baseline
-    from speccas.core.decoding.rules import Rule
+    from speccas.core.decoding.deferral import Rule
 
 READS = {(False, False): "p", (True, False): "q, while drafting", (False, True): "p", (True, True): "q and p"}
 """By whether the decision needs q, and whether it needs p."""

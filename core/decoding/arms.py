@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..errors import NoDial, UnknownRule, UsageError
 from ..nearest import did_you_mean, nearest
-from .rules import RULES, Dial, Rule, rule_of
+from .deferral import Dial, Rule
+from .rules import RULES, rule_of
 from .sampling import Sampling
 
 

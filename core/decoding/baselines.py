@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
+from .deferral import Position
 from .detail import describe
 from .drafts.draft_source import settle
 from .drafts.stepwise import Drafter
@@ -17,7 +18,6 @@ from .events import Event, Finish, Judged, Started, Status, Token
 from .meter import Clock, Meter
 from .model import LanguageModel
 from .positions import ExpertRows
-from .rules import Position
 from .sampling import Distribution
 from .verify import verifier_of
 

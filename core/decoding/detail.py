@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
+from .deferral import Position
 from .drafts.draft_source import settle
 from .drafts.stepwise import Drafter
 from .events import Judged, Piece, Status, Token
 from .model import LanguageModel
 from .positions import ExpertRows
-from .rules import Position, all_opinions, opinion
+from .rules import all_opinions, opinion
 
 
 def describe(

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from .answer import Request
+from .deferral import Position, Rule
 from .drafts.draft_source import Draft
 from .model import Rows
 from .penalty import Penalty
-from .rules import Position, Rule
 from .sampling import Distribution, distribution, point
 
 

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from .deferral import Position, PositionRule, Rule, keeps
 from .events import Status
 from .noise import Noise
-from .rules import Position, PositionRule, Rule, keeps
 from .sampling import Distribution, Sampling, draw, residual, spread
 
 
@@ -80,15 +80,12 @@ class GreedyVerifier:
 
     def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
         agreed = v == at.p1.argmax
-        return Verdict(agreed or keeps(rule, v, at), agreed, self._own(rule, at))
+        if agreed or keeps(rule, v, at):
+            return Verdict(True, agreed)
+        return Verdict(False, agreed, rule.first(at))
 
     def extra(self, rule: Rule, at: Position, position: int) -> int:
-        if rule.lossless(at.sampling):
-            return at.p1.argmax
-        return at.q1.argmax if keeps(rule, at.q1.argmax, at) else self._own(rule, at)
-
-    def _own(self, rule: Rule, at: Position) -> int:
-        return at.p1.argmax if rule.lossless(at.sampling) or not at.asked else rule.first(at)
+        return at.q1.argmax if keeps(rule, at.q1.argmax, at) else rule.first(at)
 
     def gap(self, p1: Distribution, token: int, position: int) -> float | None:
         return p1.gap

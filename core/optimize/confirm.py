@@ -104,7 +104,7 @@ def confirm(
 def confirmed(speeds: dict[str, dict[str, float]], tokens: int) -> ConfirmedSpeed:
     """From tokens a second by arm and prompt."""
     source, source_pair, new, pair = (speeds[f"{name} {arm.name}"] for name, arm in ARMS)
-    played = [each for each in source if min(speeds[f"{name} {arm.name}"].get(each, 0.0) for name, arm in ARMS) > 0]
+    played = [each for each in source if min(source[each], source_pair[each], new[each], pair[each]) > 0]
 
     def ratios(over: dict[str, float], under: dict[str, float]) -> list[float]:
         return [over[each] / under[each] for each in played]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...errors import ContextFull, Stopped
+from ..deferral import Rule
 from ..length.policy import Policy, ends_draft
 from ..model import LanguageModel, Rows
-from ..rules import Rule
 from ..sampling import Distribution, Floats, Sampling
 from ..verify import Verifier
 

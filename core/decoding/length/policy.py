@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from ..rules import Position, Rule, keeps
+from ..deferral import Position, Rule, keeps
 from ..sampling import Distribution, Sampling
 
 

@@ -13,12 +13,12 @@ import pytest
 from speccas.core.decoding import verify
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import Arm, parse_arm
+from speccas.core.decoding.deferral import Position, Rule
 from speccas.core.decoding.drafts.draft_source import Draft, Drawing
 from speccas.core.decoding.drafts.second_model import SecondModel
 from speccas.core.decoding.engine import speculate
 from speccas.core.decoding.events import Event, Judged
 from speccas.core.decoding.length.policy import FixedPolicy, Policy
-from speccas.core.decoding.rules import Position, Rule
 from speccas.core.decoding.sampling import Distribution, Probabilities, Sampling, distribution
 from speccas.core.decoding.table import TableModel
 from speccas.core.decoding.verify import VERIFIERS, CoupledVerifier, verifier_of

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speccas.core.decoding.arms import BASELINES, every_arm, parse_arm
+from speccas.core.decoding.deferral import Position, keeps
 from speccas.core.decoding.detail import review
 from speccas.core.decoding.events import Drafted, Event, Finish, Finished, Judged, Started, Status
-from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling, Shared
 from speccas.core.decoding.table import TableModel
 from speccas.core.errors import NativeError, RollbackRefused, Stopped

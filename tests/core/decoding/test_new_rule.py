@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from speccas.core.decoding.arms import parse_arm
-from speccas.core.decoding.rules import RULES, Dial, Position, PositionRule
+from speccas.core.decoding.deferral import Dial, Position, PositionRule
+from speccas.core.decoding.rules import RULES
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.decoding.table import TableModel
 from tests.core.decoding.toys import Toy, joint, near, p_value, request, table

@@ -13,13 +13,14 @@ from scipy.stats import chisquare, kstest
 from speccas.core.calibration.planner import Planner, Wanted
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.deferral import Position
 from speccas.core.decoding.events import Event, Judged
 from speccas.core.decoding.length.acceptance import AcceptanceModel, LookupStatistics
 from speccas.core.decoding.length.auto import AutoPolicy
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.noise import Noise, exponentials, hashed, keyed
-from speccas.core.decoding.rules import Exact, Position
+from speccas.core.decoding.rules import Exact
 from speccas.core.decoding.sampling import Distribution, Sampling, from_probabilities
 from speccas.core.decoding.table import TableModel
 from speccas.core.decoding.verify import CoupledVerifier

@@ -17,6 +17,7 @@ import pytest
 
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.deferral import Position
 from speccas.core.decoding.detail import review
 from speccas.core.decoding.drafts.second_model import SecondModel, Spelling
 from speccas.core.decoding.events import Event, Judged, Token
@@ -25,7 +26,6 @@ from speccas.core.decoding.length.policy import FixedPolicy
 from speccas.core.decoding.model import LanguageModel
 from speccas.core.decoding.penalty import NO_PENALTY, Penalty
 from speccas.core.decoding.positions import ExpertRows
-from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Distribution, Floats, Probabilities, Sampling, distribution
 from speccas.core.decoding.table import TableModel
 from speccas.core.decoding.verify import VERIFIERS

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from speccas.cli.hints import hint_of
 from speccas.core.decoding.arms import every_arm, parse_arm
+from speccas.core.decoding.deferral import Position, Rule, keeps
 from speccas.core.decoding.rules import (
     RULES,
     Bild,
@@ -24,15 +25,12 @@ from speccas.core.decoding.rules import (
     Entropy,
     Exact,
     Lossy,
-    Position,
-    Rule,
     TokenList,
     TokenMargin,
     TokenQ,
     TokenSafe,
     TopK,
     Typical,
-    keeps,
     named_lossless,
     rule_of,
 )
@@ -317,7 +315,7 @@ def test_temperature_zero(name: str) -> None:
         expected = d == g or kept_at_zero(name, alpha, d, q, p)
         verifier = verifier_of(GREEDY)
         own = int(((1 - alpha) * p + alpha * q).argmax()) if name == "ensemble" else g
-        assert verifier.verdict(rule, d, at, 0) == Verdict(expected, d == g, own)
+        assert verifier.verdict(rule, d, at, 0) == Verdict(expected, d == g, -1 if expected else own)
         assert verifier.extra(rule, at, 0) == (d if expected else own)
         outcomes[expected and d != g] += 1
     assert outcomes[False] > 20
@@ -497,6 +495,12 @@ def test_what_is_lossless_where(name: str) -> None:
             at = position(rng.dirichlet([0.4] * 6), rng.dirichlet([0.4] * 6), sampling)
             assert parse_rule(name).pi(at) == pytest.approx(at.p, abs=1e-6)
     assert not named_lossless("of another version:0.5") and not named_lossless("token:much")
+
+
+def test_minus_infinity_times_no_difference_is_a_number() -> None:
+    at = position(P, P)
+    assert at.total_variation == 0
+    assert CostBenefit(-math.inf).sides(0, at) == pytest.approx((0.5, 0.5))
 
 
 def test_a_cost_benefit_below_minus_one_is_not_lossless_where_it_is_not_said_to_be() -> None:

@@ -12,6 +12,7 @@ from scipy.stats import chisquare
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import Arm, parse_arm
 from speccas.core.decoding.baselines import sequential
+from speccas.core.decoding.deferral import Position
 from speccas.core.decoding.drafts.lookup import PromptLookup
 from speccas.core.decoding.drafts.second_model import SecondModel, Spelling
 from speccas.core.decoding.engine import speculate
@@ -21,7 +22,6 @@ from speccas.core.decoding.length.policy import FixedPolicy, Policy
 from speccas.core.decoding.meter import Clock
 from speccas.core.decoding.model import LanguageModel
 from speccas.core.decoding.rewind import Rewindable
-from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Distribution, Floats, Probabilities, Sampling, Shared
 from speccas.core.decoding.table import Row, TableModel, VirtualClock
 

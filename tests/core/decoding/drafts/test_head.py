@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from speccas.core.decoding.answer import Request
 from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.deferral import Position
 from speccas.core.decoding.detail import review
 from speccas.core.decoding.drafts.lookup import PromptLookup
 from speccas.core.decoding.events import Event, Finish, Judged
-from speccas.core.decoding.rules import Position
 from speccas.core.decoding.sampling import Probabilities, Sampling
 from tests.core.decoding.toy_heads import HeadToy, half
 from tests.core.decoding.toys import RULES, Run, joint, near, p_value, request, table

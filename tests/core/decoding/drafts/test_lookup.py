@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from speccas.core.decoding.answer import Lexicon, Request
 from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.deferral import Position, keeps
 from speccas.core.decoding.detail import review
 from speccas.core.decoding.drafts.lookup import DEEPEST, PLACES, SHORT, PromptLookup
 from speccas.core.decoding.drafts.second_model import SecondModel
@@ -23,7 +24,6 @@ from speccas.core.decoding.length.acceptance import AcceptanceModel, LookupStati
 from speccas.core.decoding.length.auto import AutoPolicy
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.decoding.length.policy import FixedPolicy, Policy
-from speccas.core.decoding.rules import Position, keeps
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.decoding.table import TableModel, VirtualClock
 from speccas.core.record.metrics import Figures, Fold
