@@ -164,7 +164,7 @@ def load_pair(
         drafter: Context | HeadContext
         drafts: Drafter
         if reads:
-            drafter, drafts = make_head(files["drafter"], weights["drafter"], expert, context, options.threads)
+            drafter, drafts = make_head(files["drafter"], weights["drafter"], expert, context)
             opened.callback(drafter.close)
         else:
             length = int(context * stretch(vocabulary))

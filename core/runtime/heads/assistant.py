@@ -18,9 +18,9 @@ class Assistant(PairCache):
     """A `HeadModel` over the cache of an expert and the state behind its last layer. A pair that it has read leaves
     nothing behind, so it only counts them."""
 
-    def __init__(self, weights: LlamaWeights, expert: LlamaContext, length: int, threads: int) -> None:
+    def __init__(self, weights: LlamaWeights, expert: LlamaContext, length: int) -> None:
         """Raises DoesNotFit, Unavailable."""
-        super().__init__(weights, length, expert.states_width, threads, ctx_other=expert.ctx)
+        super().__init__(weights, expert, length, ctx_other=expert.ctx)
         self.expert = expert
         self._pairs = 0
         self._own = np.zeros((1, self.width), dtype=np.float32)
@@ -39,13 +39,10 @@ class Assistant(PairCache):
             given = self._own if states is None else states[-1:]
             self.decode(tokens[-1:], given, outputs=True, position=len(self.expert))
             self._pairs += len(tokens)
-            self._own = self.own_states(1, self.width).copy()
+            self._own = self.own_states(1).copy()
             return self.row(0)
         finally:
             self.timed(1, began)
 
     def truncate(self, length: int) -> None:
         self._pairs = min(self._pairs, length)
-
-    def mark(self) -> None:
-        """Needs nothing: it holds no text."""

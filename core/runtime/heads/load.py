@@ -23,25 +23,22 @@ def states_read(head: Header, expert: Header) -> tuple[int, ...]:
     return (number(expert, "block_count") - guessing_layers(expert),)
 
 
-def make_head(
-    file: ModelFile, weights: Weights, expert: Context, length: int, threads: int | None
-) -> tuple[HeadContext, Head]:
+def make_head(file: ModelFile, weights: Weights, expert: Context, length: int) -> tuple[HeadContext, Head]:
     """A head's cache of `length` pairs, and the source that drafts from it. Raises DoesNotFit, Unavailable."""
-    from ..llama import LlamaContext, LlamaWeights, physical_cores
+    from ..llama import LlamaContext, LlamaWeights
     from .assistant import Assistant
     from .eagle3 import Eagle3, draft_vocabulary
     from .mtp import Mtp
 
     bare = expert.model if isinstance(expert, Rewindable) else expert
     assert isinstance(weights, LlamaWeights) and isinstance(bare, LlamaContext), "heads run on llama.cpp alone"
-    threads = threads or physical_cores()
     kind = kind_of(file.header)
     if kind is HeadKind.MTP:
-        mtp = Mtp(weights, bare.states_width, length, threads)
+        mtp = Mtp(weights, bare, length)
         return mtp, Head(mtp, length, longest=mtp.layers if mtp.layers > 1 else None)
     if kind is HeadKind.ASSISTANT:
-        assistant = Assistant(weights, bare, length, threads)
+        assistant = Assistant(weights, bare, length)
         return assistant, Head(assistant, length, ahead=True)
     shared = draft_vocabulary(file.header, file.path, weights.size)
-    eagle = Eagle3(weights, bare.ctx, bare.states_width, length, threads)
+    eagle = Eagle3(weights, bare, length)
     return eagle, Head(eagle, length, shared)

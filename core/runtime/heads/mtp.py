@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...decoding.sampling import Floats
-from ..llama import LlamaWeights, api  # type: ignore[attr-defined] # it brings llama_cpp in
+from ..llama import LlamaContext, LlamaWeights, api  # type: ignore[attr-defined] # it brings llama_cpp in
 from .pair_cache import CHUNK, PairCache
 
 
@@ -17,13 +17,13 @@ class Mtp(PairCache):
     gave, and of the draft its own reading of those before it (llama.cpp: common/speculative.cpp, chain_heads).
     """
 
-    def __init__(self, weights: LlamaWeights, width: int, length: int, threads: int) -> None:
-        """`weights`: loaded with these layers. `width` of a state of the expert. Raises DoesNotFit, Unavailable."""
-        super().__init__(weights, length, width, threads, ctx_type=api.LLAMA_CONTEXT_TYPE_MTP)
+    def __init__(self, weights: LlamaWeights, expert: LlamaContext, length: int) -> None:
+        """`weights`: loaded with these layers. Raises DoesNotFit, Unavailable."""
+        super().__init__(weights, expert, length, ctx_type=api.LLAMA_CONTEXT_TYPE_MTP)
         self.layers: int = api.llama_model_n_layer_nextn(weights.model)
         self._given = 0  # pairs with states of the expert
         self._drafted: list[int] = []
-        self._own = [np.zeros(width, dtype=np.float32)]  # its states: behind the last given pair, and each drafted one
+        self._own = [np.zeros(self.width, dtype=np.float32)]  # states: behind the last given pair, and each drafted one
 
     def extend(self, tokens: Sequence[int], states: Floats | None) -> Floats:
         began = self.clock()
@@ -70,7 +70,7 @@ class Mtp(PairCache):
     def _row(self, i: int) -> Floats:
         """Behind pair i of the last call, whose state is kept."""
         row = self.row(i)
-        self._own.append(self.own_states(i + 1, self.width)[i].copy())
+        self._own.append(self.own_states(i + 1)[i].copy())
         return row
 
     def _choose(self, layer: int) -> None:
@@ -82,6 +82,3 @@ class Mtp(PairCache):
         self._given = min(self._given, length)
         del self._drafted[length - self._given :]
         del self._own[1 + length - self._given :]
-
-    def mark(self) -> None:
-        """Needs nothing: its cache goes back anywhere."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...decoding.sampling import Floats
 from ...errors import ContextFull, DoesNotFit, NativeError, RollbackRefused, Stopped
-from ..llama import MANY, LlamaWeights, api, fill, log_tail  # type: ignore[attr-defined] # it brings llama_cpp in
+from ..llama import MANY, LlamaContext, LlamaWeights, api, fill, log_tail  # type: ignore[attr-defined] # it brings llama_cpp in
 from ..states import Views, symbols
 from .load import ROWS
 
@@ -21,13 +21,13 @@ CHUNK = ROWS  # pairs a decode reads at most: a head's graph computes logits beh
 class PairCache:
     """One sequence of pairs. Rows and own states are those of the last call that was to give them."""
 
-    def __init__(self, weights: LlamaWeights, length: int, width: int, threads: int, **context: Any) -> None:
-        """`length` pairs; `width` of a state that the graph reads beside a token; `context`: further parameters of
-        llama.cpp's context. Raises DoesNotFit, Unavailable."""
+    def __init__(self, weights: LlamaWeights, expert: LlamaContext, length: int, width: int = 0, **more: Any) -> None:
+        """`length` pairs; `width` of a state that the graph reads beside a token, and of its own: the expert's, unless
+        another is given; `more` parameters of llama.cpp's context. Raises DoesNotFit, Unavailable."""
         self.weights = weights
         self.context = length
-        self.width = width
-        self.threads = threads
+        self.width = width or expert.states_width
+        self.threads = expert.threads
         self.stop = weights.stop
         self.clock: Callable[[], float] = time.perf_counter
         self.seconds = 0.0
@@ -36,7 +36,7 @@ class PairCache:
         self._symbols, self._views = symbols(), Views()
         self._length = 0
         self._open = contextlib.ExitStack()
-        self.ctx = self._context(context)
+        self.ctx = self._context(more)
         self.memory = api.llama_get_memory(self.ctx)
         self._symbols.hand_out_last(self.ctx, True, True)
         self._batch()
@@ -135,9 +135,9 @@ class PairCache:
         pointer = api.llama_get_logits_ith(self.ctx, i)
         return self._views(pointer, 1, self.weights.size)
 
-    def own_states(self, count: int, width: int) -> Floats:
+    def own_states(self, count: int) -> Floats:
         """The head's own states of the last call, (count, width): a view."""
-        return self._views(self._symbols.last(self.ctx), count, width)
+        return self._views(self._symbols.last(self.ctx), count, self.width)
 
     def remove(self, length: int) -> None:
         if not api.llama_memory_seq_rm(self.memory, 0, length, -1):
@@ -147,3 +147,6 @@ class PairCache:
         if length < self._length:
             self.remove(length)
             self._length = length
+
+    def mark(self) -> None:
+        """Needs nothing: it goes back anywhere."""
