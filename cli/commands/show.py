@@ -1,5 +1,6 @@
 """`speccas show`: what a pair's or a model's headers say, whether the two fit, and what memory they take."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,15 @@ def show(
         _print(found)
 
 
+def profile_rows(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a pair's profile says."""
+    rows = [
+        ("licence", f"{document['licence']}{' (gated)' if document['gated'] else ''}"),
+        ("profile", document["origin"]),
+    ]
+    return [*rows, *[("note", "not run by us: names and sizes are from files of others")] * document["untried"]]
+
+
 def made_rows(made: dict[str, Any] | None) -> list[tuple[str, str]]:
     """What is said of files that were made: of what, for which machine, how, and what their card found."""
     if made is None:
@@ -55,6 +65,54 @@ def made_rows(made: dict[str, Any] | None) -> list[tuple[str, str]]:
     return [*rows, ("found", made["finding"]), ("card", made["card"])]
 
 
+def model_rows(model: dict[str, Any]) -> list[tuple[str, object]]:
+    """What a header says, and where its file is."""
+    heads = {"head": model["head"], "head inside": model["head_inside"]}
+    return [
+        ("name", model["name"]),
+        ("where", model["path"] or f"{model['source']} (not downloaded)"),
+        *([("file", model["fitted"])] if model["fitted"] else []),
+        ("size", f"{model['bytes'] / 1e9:.2f} GB, {model['quant']}, {model['parameters'] / 1e6:,.0f}M parameters"),
+        (
+            "shape",
+            f"{model['architecture']}, {model['layers']} layers, {model['embedding']} wide, {model['heads']} heads "
+            f"({model['kv_heads']} in the cache), trained for {model['context']:,} tokens",
+        ),
+        *((label, head["told"]) for label, head in heads.items() if head is not None),
+        *(("head beside", name) for name in model["heads_beside"]),
+        ("vocabulary", f"{model['tokens']:,} tokens, {model['tokenizer']}"),
+        ("template", model["template_sha256"] or "no chat template"),
+        ("sha256", model["sha256"]),
+        ("licence", model["licence"]),
+        *(("note", remark) for remark in model["remarks"]),
+    ]
+
+
+def together_rows(vocabulary: dict[str, Any]) -> list[tuple[str, str]]:
+    """How the two models go together."""
+    alike = "the expert's is used; the drafter's differs" if vocabulary["template"] else "the same in both"
+    return [
+        ("vocabulary", f"{vocabulary['verdict']}: {vocabulary['reason']}"),
+        ("ratio", f"{vocabulary['ratio']:.1f}"),
+        ("template", alike if vocabulary["chat_template"] else "no chat template in the expert's file"),
+    ]
+
+
+def memory_rows(memory: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the pair takes, and whether this machine has it."""
+    gb = {key: value / 1e9 for key, value in memory.items() if isinstance(value, int)}
+    fits = "it fits" if memory["fits"] else "it does not fit"
+    return [
+        (
+            "memory",
+            f"{gb['bytes']:.2f} GB at a context of {memory['context']:,}: files {gb['weights']:.2f}, caches "
+            f"{gb['cache']:.2f}, buffers {gb['compute']:.2f}, vocabularies {gb['tables']:.2f}, "
+            f"the process {gb['process']:.2f}",
+        ),
+        ("here", f"{fits}: {gb['free']:.2f} GB are free; largest context {memory['largest_context']:,}"),
+    ]
+
+
 def _print(document: dict[str, Any]) -> None:
     from rich.text import Text
 
@@ -66,55 +124,21 @@ def _print(document: dict[str, Any]) -> None:
     def say(text: str, style: str = "") -> None:
         console.print(Text(one_line(text), style=style), soft_wrap=True)
 
-    def row(label: str, value: object) -> None:
-        text = one_line("-" if value in (None, "") else str(value))
-        for line in hanging(f"  {label:<12}", text, console.width if console.is_terminal else None):
-            say(line)
+    def table(rows: Iterable[tuple[str, object]]) -> None:
+        for label, value in rows:
+            text = one_line("-" if value in (None, "") else str(value))
+            for line in hanging(f"  {label:<12}", text, console.width if console.is_terminal else None):
+                say(line)
 
     say(f"{document['name']}" + (f": {document['title']}" if document.get("title") else ""), "bold")
     if "licence" in document:
-        row("licence", f"{document['licence']}{' (gated)' if document['gated'] else ''}")
-        row("profile", document["origin"])
-        if document["untried"]:
-            row("note", "not run by us: names and sizes are from files of others")
-    for label, value in made_rows(document.get("optimized")):
-        row(label, value)
+        table(profile_rows(document))
+    table(made_rows(document.get("optimized")))
     for role, model in document["models"].items():
         say(f"{role}: {model['file']}", "bold")
-        row("name", model["name"])
-        row("where", model["path"] or f"{model['source']} (not downloaded)")
-        if model["fitted"]:
-            row("file", model["fitted"])
-        row("size", f"{model['bytes'] / 1e9:.2f} GB, {model['quant']}, {model['parameters'] / 1e6:,.0f}M parameters")
-        row(
-            "shape",
-            f"{model['architecture']}, {model['layers']} layers, {model['embedding']} wide, {model['heads']} heads "
-            f"({model['kv_heads']} in the cache), trained for {model['context']:,} tokens",
-        )
-        for label, head in (("head", model["head"]), ("head inside", model["head_inside"])):
-            if head is not None:
-                row(label, head["told"])
-        for name in model["heads_beside"]:
-            row("head beside", name)
-        row("vocabulary", f"{model['tokens']:,} tokens, {model['tokenizer']}")
-        row("template", model["template_sha256"] or "no chat template")
-        row("sha256", model["sha256"])
-        row("licence", model["licence"])
-        for remark in model["remarks"]:
-            row("note", remark)
+        table(model_rows(model))
     if (vocabulary := document["vocabulary"]) is not None:
         say("together", "bold")
-        row("vocabulary", f"{vocabulary['verdict']}: {vocabulary['reason']}")
-        row("ratio", f"{vocabulary['ratio']:.1f}")
-        alike = "the expert's is used; the drafter's differs" if vocabulary["template"] else "the same in both"
-        row("template", alike if vocabulary["chat_template"] else "no chat template in the expert's file")
+        table(together_rows(vocabulary))
     if (memory := document["memory"]) is not None:
-        gb = {key: value / 1e9 for key, value in memory.items() if isinstance(value, int)}
-        row(
-            "memory",
-            f"{gb['bytes']:.2f} GB at a context of {memory['context']:,}: files {gb['weights']:.2f}, caches "
-            f"{gb['cache']:.2f}, buffers {gb['compute']:.2f}, vocabularies {gb['tables']:.2f}, "
-            f"the process {gb['process']:.2f}",
-        )
-        fits = "it fits" if memory["fits"] else "it does not fit"
-        row("here", f"{fits}: {gb['free']:.2f} GB are free; largest context {memory['largest_context']:,}")
+        table(memory_rows(memory))
