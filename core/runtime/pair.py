@@ -190,12 +190,12 @@ def _vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap:
     """How they go together; a head drafts in the expert's. Raises CannotPair, UsageError, IntegrityError."""
     drafter, expert = (files[role] for role in ROLES)
     require_language_model(expert.header, expert.path)
+    require_distinct(Tokens.of(expert.header), expert.path.name)
     if kind_of(drafter.header) is not None:
         require_fits(drafter.header, expert.header)
-        drafter = expert
-    for file in (drafter, expert):
-        require_language_model(file.header, file.path)
-        require_distinct(Tokens.of(file.header), file.path.name)
+        return compare(Tokens.of(expert.header), Tokens.of(expert.header))
+    require_language_model(drafter.header, drafter.path)
+    require_distinct(Tokens.of(drafter.header), drafter.path.name)
     found = compare(Tokens.of(drafter.header), Tokens.of(expert.header))
     require_pair(found, drafter.path.name, expert.path.name)
     return found
