@@ -30,6 +30,11 @@ def guessing_layers(header: Header) -> int:
     return max(0, min(number(header, "nextn_predict_layers"), number(header, "block_count")))
 
 
+def own_layers(header: Header) -> int:
+    """A model's layers without those; also where its file holds the others alone."""
+    return number(header, "block_count") - guessing_layers(header)
+
+
 def has_no_trunk(header: Header) -> bool:
     """Whether a file holds such layers, and none of the model's own."""
     layers, guessing = number(header, "block_count"), guessing_layers(header)
@@ -54,6 +59,5 @@ def inside_bytes(header: Header) -> int:
 
 
 def _guesses(header: Header, tensor: Tensor) -> bool:
-    first = number(header, "block_count") - guessing_layers(header)
     head, _, rest = tensor.name.removeprefix("blk.").partition(".")
-    return tensor.name.startswith("blk.") and bool(rest) and head.isdigit() and int(head) >= first
+    return tensor.name.startswith("blk.") and bool(rest) and head.isdigit() and int(head) >= own_layers(header)

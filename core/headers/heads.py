@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import CannotPair
 from .architecture import require_language_model, vocabulary_size
 from .gguf import Header
-from .head_kind import HeadKind, guessing_layers, kind_of
+from .head_kind import HeadKind, guessing_layers, kind_of, own_layers
 from .weights import EMBEDDING, is_split, number, share_of_experts
 
 EAGLE3 = "eagle3"
@@ -165,15 +165,14 @@ def missing_tensors(head: Header) -> list[str]:
 
 
 def _eagle3_misfit(head: Header, expert: Header) -> str:
-    layers, count = target_layers(head), number(expert, "block_count") - guessing_layers(expert)
-    width, wanted = number(expert, "embedding_length"), state_width(head)
-    own = number(head, "embedding_length")
+    layers, count = target_layers(head), own_layers(expert)
+    width, own = (number(each, "embedding_length") for each in (expert, head))
     if expert.architecture not in LAYER_INPUTS:
         return f"an expert of architecture {expert.architecture!r} hands out none"
     if len(layers) != STATES:
         return f"it names {len(layers)} layers of the expert, not {STATES}"
-    if wanted != width:
-        return f"it reads states of {wanted} numbers, and those of the expert have {width}"
+    if what := _other_states(head, width):
+        return what
     if not all(0 <= each <= count for each in layers):
         return f"it reads the layers {_listed(layers)}, and the expert has {count}"
     if count in layers and expert.architecture not in LAST_STATES:
@@ -186,12 +185,11 @@ def _eagle3_misfit(head: Header, expert: Header) -> str:
 
 
 def _mtp_misfit(head: Header, expert: Header) -> str:
-    mine, theirs = (number(each, "block_count") - guessing_layers(each) for each in (head, expert))
-    width, wanted = state_width(expert), state_width(head)
+    mine, theirs = own_layers(head), own_layers(expert)
     if head.architecture != expert.architecture:
         return f"it is of architecture {head.architecture!r}, the expert of {expert.architecture!r}"
-    if wanted != width:
-        return f"it reads states of {wanted} numbers, and those of the expert have {width}"
+    if what := _other_states(head, state_width(expert)):
+        return what
     if mine and mine != theirs:
         return f"it was made for a model of {mine} layers, and the expert has {theirs}"
     return _layers_run(head)
@@ -210,14 +208,18 @@ def _layers_run(header: Header) -> str:
 def _assistant_misfit(head: Header, expert: Header) -> str:
     if expert.architecture != SHARES_CACHE:
         return f"it reads the cache of a Gemma 4, and the expert is of architecture {expert.architecture!r}"
-    wanted, width = state_width(head), number(expert, "embedding_length")
-    if wanted != width:
-        return f"it reads states of {wanted} numbers, and those of the expert have {width}"
+    if what := _other_states(head, state_width(expert)):
+        return what
     for key in ("attention.key_length", "attention.key_length_swa"):
         mine, theirs = number(head, key), number(expert, key)
         if mine and theirs and mine != theirs:
             return f"it reads keys of {mine} numbers in the expert's cache, and those have {theirs}"
     return ""
+
+
+def _other_states(head: Header, width: int) -> str:
+    wanted = state_width(head)
+    return "" if wanted == width else f"it reads states of {wanted} numbers, and those of the expert have {width}"
 
 
 MISFITS: dict[HeadKind, Callable[[Header, Header], str]] = {

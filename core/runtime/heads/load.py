@@ -3,9 +3,8 @@
 from ...decoding.drafts.head import Head
 from ...decoding.rewind import Rewindable
 from ...headers.gguf import Header
-from ...headers.head_kind import HeadKind, guessing_layers, kind_of
+from ...headers.head_kind import HeadKind, kind_of, own_layers
 from ...headers.heads import target_layers
-from ...headers.weights import number
 from ..backend import Context, HeadContext, ModelFile, Weights
 
 ROWS = 32
@@ -20,7 +19,7 @@ def states_read(head: Header, expert: Header) -> tuple[int, ...]:
         return ()
     if kind is HeadKind.EAGLE3:
         return target_layers(head)
-    return (number(expert, "block_count") - guessing_layers(expert),)
+    return (own_layers(expert),)
 
 
 def make_head(file: ModelFile, weights: Weights, expert: Context, length: int) -> tuple[HeadContext, Head]:
