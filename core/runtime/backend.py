@@ -58,8 +58,8 @@ class ModelFile:
     """Whether the head in it is loaded too."""
 
 
-class Context(LanguageModel, Protocol):
-    """A cache over loaded weights: a language model that also says what it costs."""
+class Costs(Protocol):
+    """What a cache over loaded weights says of what it costs."""
 
     @property
     def context(self) -> int:
@@ -84,21 +84,18 @@ class Context(LanguageModel, Protocol):
         """Count `seconds` by this clock from the next call on."""
 
 
-class HeadContext(HeadModel, Protocol):
-    """A head over an expert's states: what drafts from them, and says what it costs. Members as `Context`."""
+class Context(LanguageModel, Costs, Protocol):
+    """A cache over loaded weights: a language model."""
 
-    @property
-    def context(self) -> int: ...
-    @property
-    def threads(self) -> int: ...
-    @property
-    def evaluated(self) -> int: ...
-    @property
-    def prefill_token(self) -> float: ...
-    def mark(self) -> None: ...
-    def use_threads(self, threads: int) -> None: ...
-    def use_clock(self, clock: Callable[[], float]) -> None: ...
-    def close(self) -> None: ...
+
+class HeadContext(HeadModel, Costs, Protocol):
+    """A head over an expert's states: what drafts from them."""
+
+    def mark(self) -> None:
+        """As `LanguageModel.mark`."""
+
+    def close(self) -> None:
+        """Free the cache."""
 
 
 class Weights(Tokenizer, Protocol):
