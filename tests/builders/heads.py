@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from speccas.core.decoding.sampling import Floats
 from speccas.core.headers.gguf import read_header
-from tests.builders.gguf import BOOL, F32, Value, entry, pair, text
+from tests.builders.gguf import BOOL, F32, Value, entry, pair
 from tests.builders.random_models import FEED, WIDTH, Tensors, assembled, one, vocabulary
 
 Doubles = NDArray[np.float64]
@@ -40,10 +40,6 @@ class Eagle:
     """Size of a vocabulary of its own, the expert's tokens of even number; 0 for none."""
     tables: Mapping[str, Floats] = field(default_factory=dict)
     """Its own embeddings and output layer, (tokens, width); it borrows what is not here."""
-    changes: Mapping[str, Value | None] = field(default_factory=dict)
-    """Metadata that it names differently, or not at all."""
-    without: frozenset[str] = frozenset()
-    """Tensors that are missing."""
     seed: int = 5
 
     @property
@@ -78,12 +74,12 @@ class Eagle:
             found[name] = values.shape[::-1], values
         if self.draft_tokens:
             found["d2t"] = (self.draft_tokens,), 2 * np.arange(self.draft_tokens, dtype=np.int64)  # type: ignore[assignment]
-        return {name: each for name, each in found.items() if name not in self.without}
+        return found
 
     def write(self, path: Path, expert: Path) -> Path:
         """The file, with the tokenizer of its expert."""
         tokenizer, size = vocabulary(expert)
-        metadata: dict[str, Value | None] = {
+        metadata: dict[str, Value] = {
             "general.architecture": "eagle3",
             "general.name": "random head",
             "eagle3.target_layers": list(self.layers),
@@ -95,15 +91,14 @@ class Eagle:
             "eagle3.attention.head_count": self.heads,
             "eagle3.attention.head_count_kv": self.heads,
             "eagle3.vocab_size": size,
-            **self.changes,
         }
         flags = {"norm_before_residual": self.norm_before_residual, "norm_before_fc": self.norm_before_fc}
         pairs = [
-            *(entry(key, value) for key, value in metadata.items() if value is not None),
+            *(entry(key, value) for key, value in metadata.items()),
             pair("eagle3.attention.layer_norm_rms_epsilon", F32, pack("<f", EPSILON)),
             pair("eagle3.rope.freq_base", F32, pack("<f", BASE)),
             *(pair(f"eagle3.{key}", BOOL, pack("<?", on)) for key, on in flags.items()),
-            *(each for each in tokenizer if not any(each.startswith(text(key)) for key in self.changes)),
+            *tokenizer,
         ]
         path.write_bytes(assembled(pairs, self.tensors))
         return path

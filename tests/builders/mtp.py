@@ -104,9 +104,9 @@ def assisted(path: Path) -> Path:
     return random_model(path, "shared cache", rank=NARROW)
 
 
-def assistant(path: Path, expert: Path, seed: int = 3, **changes: int) -> Path:
-    """An assistant for such a model, with `changes` of its metadata."""
-    g, tables, (tokenizer, size) = np.random.default_rng(seed), tables_of(expert), vocabulary(expert)
+def assistant(path: Path, expert: Path) -> Path:
+    """An assistant for such a model."""
+    g, tables, (tokenizer, size) = np.random.default_rng(3), tables_of(expert), vocabulary(expert)
     embeddings = tables["token_embd.weight"].astype(np.float64)
     basis = np.linalg.eigh(embeddings.T @ embeddings)[1][:, -NARROW:]  # of the space that they span, (WIDTH, NARROW)
     state = g.standard_normal((NARROW, WIDTH)) * SHARE / np.sqrt(WIDTH)
@@ -142,7 +142,6 @@ def assistant(path: Path, expert: Path, seed: int = 3, **changes: int) -> Path:
         "feed_forward_length": FEED,
         "vocab_size": size,
         **KINDS["shared cache"][2],
-        **changes,
     }
     pairs = [
         entry("general.architecture", "gemma4-assistant"),

@@ -35,22 +35,15 @@ def test_check_takes_a_head_and_says_what_it_is(model: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("head", "reason"),
-    [
-        (Eagle(hidden=128), "it reads states of 128 numbers, and those of the expert have 64"),
-        (Eagle(layers=(0, 1, 7)), "it reads the layers 0, 1 and 7, and the expert has 2"),
-        (Eagle(without=frozenset({"blk.0.attn_norm_2.weight"})), "its file lacks blk.0.attn_norm_2.weight"),
-    ],
-)
-def test_a_head_that_does_not_fit_is_refused_by_check_and_at_load(
-    head: Eagle, reason: str, model: Path, tmp_path: Path
-) -> None:
-    file = str(head.write(tmp_path / "head.gguf", model))
-    for words in (["check", file, str(model)], ["run", "x", "--drafter", file, "--expert", str(model)]):
-        found = speccas(*words)
-        assert found.returncode == 7 and reason in " ".join(found.stderr.split()), found.stderr
-        assert "Traceback" not in found.stderr
+def test_a_head_that_does_not_fit_is_refused_by_check_and_at_load(model: Path, tmp_path: Path) -> None:
+    file = str(Eagle(hidden=128).write(tmp_path / "eagle3-other.gguf", model))
+    reason = "it reads states of 128 numbers, and those of the expert have 64"
+    check, run = speccas("check", file, str(model)), speccas("run", "x", "--drafter", file, "--expert", str(model))
+    for done in (check, run):
+        assert done.returncode == 7 and reason in " ".join(done.stderr.split()), done.stderr
+        assert "Traceback" not in done.stderr
+    assert "eagle3-other.gguf cannot read the states of expert.gguf" in " ".join(run.stderr.split())
+    assert len(run.stderr.strip().splitlines()) <= 3
 
 
 @pytest.mark.slow

@@ -65,6 +65,13 @@ MISFITS = {
     "eagle3, foreign states": (eagle3(target_hidden_size=128), LLAMA, "states of 128 numbers, and those of the expert"),
     "eagle3, a layer too far": (eagle3(target_layers=[0, 1, 4]), LLAMA, "the layers 0, 1 and 4, and the expert has 3"),
     "eagle3, behind the last": (eagle3(target_layers=[0, 1, 3]), LLAMA, "does not hand out the one behind its last"),
+    "eagle3 of two layers' states": (eagle3(target_layers=[0, 1]), LLAMA, "names 2 layers of the expert, not 3"),
+    "eagle3, a deep head": (eagle3(block_count=2), LLAMA, "has 2 layers, not 1"),
+    "eagle3, another width": (
+        eagle3(embedding_length=128),
+        LLAMA,
+        "no embeddings and no output layer of its own, and is 128 wide, the expert 64",
+    ),
     "eagle3 for qwen2": (eagle3(), expert("qwen2"), "an expert of architecture 'qwen2' hands out none"),
     "eagle3, a tensor short": (eagle3("blk.0.attn_norm_2.weight"), LLAMA, "its file lacks blk.0.attn_norm_2.weight"),
     "eagle3, another vocabulary": (
