@@ -112,6 +112,23 @@ def test_its_token_is_the_one_that_came_next(kind: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(handed, found, atol=0.1)
 
 
+@pytest.mark.parametrize("kind", MTP)
+def test_it_goes_on_from_its_own_state_of_the_token_before(kind: str, tmp_path: Path) -> None:
+    """A head that mixes token and state, held against the same sums in numpy."""
+    with inside(tmp_path, kind, 1.0, 0.5) as pair:
+        assert pair.head is not None
+        _, states = read(pair)
+        model, tables = pair.head.model, tables_of(pair.files["expert"].path)
+        row, own = dense(model.extend(TOKENS[1:6], states[:5])), states[4]
+        for i, token in enumerate((TOKENS[5], 77, 900)[: CHAIN if kind == "chained" else 3]):
+            shares = (0.5, 1.0) if kind == "chained" and i else (1.0, 0.5)
+            if i:
+                row = dense(model.extend([token], None))
+            embedded = normed(tables["token_embd.weight"][token].astype(np.float64))
+            own = np.asarray(shares[0] * embedded + shares[1] * normed(own.astype(np.float64)), dtype=np.float32)
+            np.testing.assert_allclose(row[0], tables["output.weight"] @ normed(own.astype(np.float64)), atol=0.1)
+
+
 def token_says(pair: Pair, token: int) -> Floats:
     """What a model whose layers add nothing writes behind a token."""
     tables = tables_of(pair.files["expert"].path)
