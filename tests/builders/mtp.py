@@ -32,7 +32,7 @@ from tests.builders.random_models import (
 LAYER = 2  # of the head, behind the model's own
 SHARE = 0.3  # of the state in what a head reads
 INSIDE: dict[str, int | list[int]] = {"block_count": LAYER + 1, "nextn_predict_layers": 1}
-CHAIN = 2  # layers of the head of several
+CHAIN = 3  # layers of the head of several
 NARROW = 32  # width of an assistant
 QUIET = 0.15  # what each part of its layers adds
 
@@ -80,7 +80,7 @@ MTP: dict[str, tuple[Callable[[Random], Tensors], Mapping[str, int | list[int]]]
         {
             "block_count": LAYER + CHAIN,
             "nextn_predict_layers": CHAIN,
-            "attention.sliding_window_pattern": [1, 0, 1, 0],
+            "attention.sliding_window_pattern": [1, 0, 1, 0, 0],
         },
     ),
 }

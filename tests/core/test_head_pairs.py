@@ -78,7 +78,7 @@ KINDS: dict[str, Callable[[Path], Files]] = {
     "eagle3 on a hybrid": partial(eagle3, "hybrid", borrowing),
     "mtp inside a hybrid": partial(mtp_inside, "gated"),
     "mtp beside a mixture": partial(mtp_beside, "mixture"),
-    "mtp of two layers": partial(mtp_inside, "chained"),
+    "mtp of several layers": partial(mtp_inside, "chained"),
     "assistant": sharing,
 }
 """By name, what writes a head and its expert."""
