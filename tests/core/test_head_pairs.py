@@ -27,6 +27,7 @@ from speccas.core.files.source import Source
 from speccas.core.record.metrics import Fold
 from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.generate import Drafting, FixedDrafting, Length, PromptRead, drain, generate, read_prompt
+from speccas.core.runtime.heads.mtp import Mtp
 from speccas.core.runtime.llama import LlamaContext
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import Prompt
@@ -264,12 +265,17 @@ def test_a_trace_has_the_same_q_as_why(pair: Pair, prompt: Prompt) -> None:
         assert told.p == pytest.approx(token.p, rel=0.05, abs=0.01)
 
 
+def layers(pair: Pair) -> int:
+    """That read each pair of a head."""
+    return pair.drafter.layers if isinstance(pair.drafter, Mtp) else 1
+
+
 def test_arms_one_after_another_read_nothing_twice(pair: Pair, prompt: Prompt) -> None:
     long = Prompt(prompt.ids * 6)
     play(pair, long, "exact", FixedDrafting(4), 8)
     before = pair.expert.evaluated, pair.drafter.evaluated
     fold = play(pair, long, "exact", FixedDrafting(4), 8)
-    assert pair.drafter.evaluated - before[1] < 30 and len(written(fold)) == 8
+    assert pair.drafter.evaluated - before[1] < 20 * layers(pair) and len(written(fold)) == 8
     assert pair.expert.evaluated - before[0] < len(long.ids) / 2
 
 
@@ -333,7 +339,7 @@ def test_a_turn_reads_only_what_is_new(pair: Pair) -> None:
     ask(session, "And the sky?")
     last = session.last
     assert last is not None and last.read["expert"] < 40 < len(last.prompt.ids)
-    assert last.read["drafter"] < 40
+    assert last.read["drafter"] < 20 * layers(pair)
 
 
 def test_an_answer_ends_with_the_context(pair: Pair, prompt: Prompt) -> None:
