@@ -79,7 +79,7 @@ def serve(
         number = serve_until(service, access, tuple(cors or ()), listening, grace)
     finally:
         worker.close()
-    if service.line.failed is not None:
+    if service.line.failed is not None and not number:  # a signal ends a pair that is being loaded, too
         raise service.line.failed
     raise typer.Exit(128 + number)
 

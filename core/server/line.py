@@ -34,8 +34,9 @@ class Worker:
         the process ended."""
         own, theirs = multiprocessing.Pipe()
         spawning = multiprocessing.get_context("spawn")
-        self._process = spawning.Process(target=work, args=(theirs, *self.told), name="worker", daemon=True)
-        self._process.start()
+        process = spawning.Process(target=work, args=(theirs, *self.told), name="worker", daemon=True)
+        process.start()
+        self._process = process
         theirs.close()
         with self._lock:
             self._connection = own
@@ -44,7 +45,7 @@ class Worker:
                 if isinstance(said, SpeccasError):
                     raise said
                 tell(said)
-        except EOFError:
+        except (EOFError, OSError):
             raise NativeError("the process that loads the pair ended") from None
         self.context = said.context
 
@@ -78,7 +79,6 @@ class Place:
     number: int
     question: Question
     tell: Callable[[Reply], None]
-    left: bool = False
 
 
 @dataclass
@@ -114,7 +114,6 @@ class Line:
     def leave(self, place: Place) -> None:
         """Nobody listens any more: it is not asked, or what is answered ends soon. Harmless when it is over."""
         with self._news:
-            place.left = True
             if place in self.waiting:
                 self.waiting.remove(place)
             if place is not self.current:

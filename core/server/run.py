@@ -1,6 +1,7 @@
 """Listens, and serves until a signal says that it is enough."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -74,7 +75,8 @@ async def _serve(
 
     def ask() -> None:
         line.run()
-        loop.call_soon_threadsafe(setattr, server, "should_exit", True)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the server with it
+            loop.call_soon_threadsafe(setattr, server, "should_exit", True)
 
     asking = threading.Thread(target=ask, name="ask", daemon=True)
     asking.start()

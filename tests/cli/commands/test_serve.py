@@ -1,5 +1,6 @@
 """`speccas serve` as a process: its key, its port, what it says, and how it ends."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -7,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.builders.served import serving
+from tests.builders.served import ENDLESS, all_of, client, serving
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("uvicorn")
@@ -27,6 +28,41 @@ def test_a_key_guards_it_and_sigterm_ends_it(script: str, clean: Mapping[str, st
         assert found.headers["access-control-allow-origin"] == "http://page.example"
         assert httpx.get(f"{served.root}/health").status_code == 200
         assert served.end(signal.SIGTERM) == 143
+        assert served.log.read_text() == f"serving tiny at {served.url}; Ctrl-C ends it\n"
+
+
+@pytest.mark.tiny
+def test_the_running_answer_may_end_before_the_server_does(script: str, clean: Mapping[str, str]) -> None:
+    """What waits is told so at once."""
+    with serving(script, clean, "--grace", "60") as served:
+        with client(served, "Count.", **ENDLESS | {"max_tokens": 40}) as running, client(served, "Wait.") as waiting:
+            assert running.recv(20).startswith(b"HTTP/1.1 200")
+            served.process.send_signal(signal.SIGTERM)
+            assert "the server is shutting down" in all_of(waiting)
+            told = all_of(running)
+        assert "[DONE]" in told and '"finish_reason":"length"' in told
+        assert served.process.wait(60) == 143
+
+
+@pytest.mark.tiny
+def test_what_takes_longer_than_its_grace_is_cut(script: str, clean: Mapping[str, str]) -> None:
+    with serving(script, clean, "--grace", "0.2") as served:
+        with client(served, "Count.", **ENDLESS) as running:
+            assert running.recv(20).startswith(b"HTTP/1.1 200")
+            served.process.send_signal(signal.SIGTERM)
+            told = all_of(running)
+        assert "the answer was cut off" in told and "[DONE]" not in told
+        assert served.process.wait(60) == 143
+
+
+@pytest.mark.tiny
+def test_a_signal_while_the_pair_is_loaded_again(script: str, clean: Mapping[str, str]) -> None:
+    with serving(script, clean) as served:
+        with client(served, "Count.", **ENDLESS) as running:
+            assert running.recv(20).startswith(b"HTTP/1.1 200")
+            os.kill(served.worker, signal.SIGKILL)
+            assert "ended in the middle" in all_of(running)
+        assert served.end(signal.SIGINT) == 130
         assert served.log.read_text() == f"serving tiny at {served.url}; Ctrl-C ends it\n"
 
 

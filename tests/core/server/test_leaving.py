@@ -1,36 +1,15 @@
-"""Clients that leave, by raw sockets: their answer ends, and the next one is right."""
-
-import json
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+"""Clients that leave, by raw sockets: their answer ends or is never begun, and the next one is right."""
 
 import httpx
 import pytest
 
-from tests.builders.served import Served
+from tests.builders.served import ENDLESS, Served, all_of, client
 
-ENDLESS = {"max_tokens": 3000, "ignore_eos": True, "stream": True, "temperature": 0}
-"""Takes far longer than SOON."""
-SOON = 12  # seconds; only against hanging
-
-
-def asked(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
-
-
-@contextmanager
-def client(served: Served, body: dict[str, Any]) -> Iterator[socket.socket]:
-    data = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n"
-    with socket.create_connection(("127.0.0.1", served.port), timeout=SOON) as found:
-        found.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + data)
-        yield found
+SOON = 12  # seconds; far less than ENDLESS takes
 
 
 def answer(served: Served, text: str) -> str:
-    body = {"messages": asked(text), "max_tokens": 8, "temperature": 0}
+    body = {"messages": [{"role": "user", "content": text}], "max_tokens": 8, "temperature": 0}
     document = httpx.post(f"{served.url}/chat/completions", json=body, timeout=SOON).json()
     said: str = document["choices"][0]["message"]["content"]
     return said
@@ -40,7 +19,27 @@ def answer(served: Served, text: str) -> str:
 def test_one_that_leaves_ends_its_answer(served: Served, text: str) -> None:
     """While it decodes, and most likely while the prompt is read; the caches stay right."""
     before = answer(served, "Name a colour.")
-    with client(served, {"messages": asked(text), **ENDLESS}) as leaving:
+    with client(served, text, SOON, **ENDLESS) as leaving:
         if len(text) < 100:
             assert leaving.recv(20).startswith(b"HTTP/1.1 200")
     assert answer(served, "Name a colour.") == before
+
+
+def test_a_full_line_turns_away_until_one_leaves_it(served: Served) -> None:
+    """The server takes what comes in the order of its coming, so a request that is answered shows that those before
+    it have come in."""
+    with client(served, "Count.", **ENDLESS) as running:
+        assert running.recv(20).startswith(b"HTTP/1.1 200")
+        waiting = [client(served, "Wait.", **ENDLESS) for _ in range(4)]
+        sockets = [each.__enter__() for each in waiting]
+        with client(served, "Hi.") as refused:
+            said = all_of(refused)
+        assert said.startswith("HTTP/1.1 503") and "retry-after: 2" in said.lower() and "4 requests wait" in said
+        for each in sockets:
+            each.close()
+        httpx.get(f"{served.root}/health")
+        with client(served, "Hi.", max_tokens=1, temperature=0) as taken:
+            httpx.get(f"{served.root}/health")
+            assert running.recv(1)
+            running.close()
+            assert all_of(taken).startswith("HTTP/1.1 200")
