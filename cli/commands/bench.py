@@ -103,13 +103,14 @@ def bench(
     from speccas.core.bench.samples import RunExists, SampleFile
     from speccas.core.bench.suites import load_suite, spread
 
+    from ..play import sampling_of
     from ..view.bench import report_console, show_report
 
     if allow_code:
         require_sandbox()
     types = peer_types(peer or ())
     named = swept(settings.rule)
-    arms = planned_arms(named, ks, settings.temperature, settings.min_p, peer_arms(types, ks))
+    arms = planned_arms(named, ks, sampling_of(settings), peer_arms(types, ks))
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
     require_interval(slower, len(items))

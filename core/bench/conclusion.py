@@ -10,7 +10,7 @@ from .summary import ArmSummary
 def conclusion(arms: Sequence[ArmSummary]) -> str:
     """Of the arms with a rule: the drafter alone is always the fastest, and never the question. "" where none has a
     speed."""
-    ruled = [arm for arm in arms if arm.rule is not None and arm.min_p is None and arm.speedup.value is not None]
+    ruled = [arm for arm in arms if arm.rule is not None and arm.speedup.value is not None]
     if not ruled:
         return ""
     own = best([arm for arm in ruled if named_lossless(arm.name)])

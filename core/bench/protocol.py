@@ -28,6 +28,7 @@ from .scoring import Scorer, scorer_of
 from .suites import Item
 
 WARM_UP = 24  # tokens of the answers that are discarded: every batch shape has been seen by then
+FILTERS = ("min_p", "top_k", "margin")
 ORDER = "shuffled for each prompt and pair of repeats, the second of a pair in reverse (ABBA)"
 
 
@@ -38,7 +39,8 @@ class PlannedArm:
     name: str
     arm: Arm | None
     k: Any = None
-    min_p: float | None = None
+    filters: Mapping[str, float] = field(default_factory=dict)
+    """What differs from the run's sampling, by its field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +107,26 @@ def is_number(text: str) -> bool:
 
 
 def planned_arms(
-    rules: Sequence[str], ks: Sequence[Any], temperature: float, min_p: float, peer: Iterable[PlannedArm] = ()
+    rules: Sequence[str], ks: Sequence[Any], sampling: Sampling, peer: Iterable[PlannedArm] = ()
 ) -> tuple[PlannedArm, ...]:
     """The expert and the drafter alone, `exact`, each rule at each k, and what belongs beside them: above temperature 0
-    the expert with the filter that is part of what `token:alpha` gains, and the peer's arms."""
+    the expert with the filter that is part of what a rule gains, and the peer's arms."""
     found: dict[tuple[str, str], PlannedArm] = {}
     for arm in distinct(parse_arm(name) for name in ("expert", "drafter", "exact", *rules)):
         for k in ks if arm.rule is not None else (None,):
             found.setdefault((arm.name, str(k)), PlannedArm(arm.name, arm, k))
-        if arm.rule is not None and arm.rule.min_p is not None and temperature > 0:
-            least = round(max(min_p, arm.rule.min_p), 6)
-            name = f"expert min-p={least:g}"
-            found.setdefault((name, ""), PlannedArm(name, parse_arm(REFERENCE), None, least))
+        if (filters := filters_beside(arm, sampling)) and not sampling.greedy:
+            name = " ".join([REFERENCE, *(f"{each.replace('_', '-')}={value:g}" for each, value in filters.items())])
+            found.setdefault((name, ""), PlannedArm(name, parse_arm(REFERENCE), None, filters))
     found |= {(each.name, str(each.k)): each for each in peer}
     return tuple(found.values())
+
+
+def filters_beside(arm: Arm, sampling: Sampling) -> dict[str, float]:
+    """The filter that leaves what the arm's rule keeps; empty where there is none, or the run's own leaves no more."""
+    twin = None if arm.rule is None else arm.rule.twin(sampling)
+    both = {} if twin is None else {name: (getattr(sampling, name), getattr(twin, name)) for name in FILTERS}
+    return {name: round(own, 6) for name, (run, own) in both.items() if own != run}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +235,8 @@ class Bench:
     def sampling(self, planned: PlannedArm, repeat: int) -> Sampling:
         """Of an arm. The seed moves on with the repeat: above temperature 0 repeats are other answers."""
         base = self.conditions.sampling
-        min_p = base.min_p if planned.min_p is None else planned.min_p
-        return replace(base, min_p=min_p, seed=base.seed + repeat)
+        own: dict[str, Any] = {**planned.filters, "seed": base.seed + repeat}
+        return replace(base, **own)
 
     def play(self, planned: PlannedArm, prompt: Prompt, sampling: Sampling, length: Length) -> Played:
         """One answer of an arm; both caches hold the prompt."""
@@ -273,7 +281,9 @@ class Bench:
             repeat=repeat,
             order=order,
             k=planned.k,
-            min_p=planned.min_p,
+            min_p=planned.filters.get("min_p"),
+            top_k=planned.filters.get("top_k"),
+            margin=planned.filters.get("margin"),
             ids=played.ids,
             gaps=played.gaps,
             round_ends_ms=played.round_ends_ms,

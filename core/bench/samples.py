@@ -32,7 +32,7 @@ class Sample:
     """Place of this arm in its block: 0 was played first."""
     k: int | str | None
     min_p: float | None
-    """Where the arm's own filter differs from the run's."""
+    """Where the arm's own filter differs from the run's; `top_k` and `margin` likewise."""
     ids: tuple[int, ...]
     """The answer's tokens, in the expert's ids."""
     gaps: tuple[float | None, ...] | None
@@ -45,6 +45,8 @@ class Sample:
     """Of the process, until now."""
     load_seconds: float
     """What loading both models took in the process that made this sample."""
+    top_k: float | None = None
+    margin: float | None = None
 
     @property
     def key(self) -> Key:
@@ -63,7 +65,8 @@ class Sample:
     def from_json(cls, line: Mapping[str, Any]) -> "Sample":
         """Raises KeyError or TypeError for a line that is no sample."""
         figures = Figures.from_json(line)
-        own = {each.name: line[each.name] for each in fields(cls) if each.name != "figures"}
+        later = {"top_k": None, "margin": None, **line}  # a run of an earlier version knew neither
+        own = {each.name: later[each.name] for each in fields(cls) if each.name != "figures"}
         for name in ("ids", "round_ends_ms", "round_tokens"):
             own[name] = tuple(own[name])
         own["gaps"] = None if own["gaps"] is None else tuple(own["gaps"])

@@ -97,6 +97,8 @@ class ArmSummary:
     alpha: float | None
     k: int | str | None
     min_p: float | None
+    top_k: float | None
+    margin: float | None
     prompts: int
     samples: int
     tokens_per_second: float | None
@@ -149,8 +151,8 @@ def shown_slower(arms: Iterable[ArmSummary], least: float) -> list[ArmSummary]:
 def rank(sample: Sample) -> tuple[int, str, float, str]:
     """Order of rows: the baselines, exact, the rules by name and alpha, then filters and the peer."""
     figures = sample.figures
-    if sample.min_p is not None:
-        return 5, figures.name, -sample.min_p, ""
+    if figures.name.startswith(f"{REFERENCE} "):  # with a filter
+        return 5, figures.name, 0.0, ""
     place = {"expert": 0, "drafter": 1, "exact": 2}.get(figures.name, 6 if figures.rule is None else 3)
     k = f"{sample.k:02}" if isinstance(sample.k, int) else str(sample.k)
     return place, figures.rule or figures.name, figures.alpha or 0.0, k
@@ -177,6 +179,8 @@ def summarise_arm(label: str, pairs: Sequence[PairedSample]) -> ArmSummary:
         alpha=first.figures.alpha,
         k=first.k,
         min_p=first.min_p,
+        top_k=first.top_k,
+        margin=first.margin,
         prompts=len({pair.own.prompt_id for pair in pairs}),
         samples=len(pairs),
         tokens_per_second=median_of(by_prompt(pairs, lambda pair: pair.own.figures.tokens_per_second).values()),

@@ -119,10 +119,9 @@ class Rule(ABC):
         """At temperature 0 the token in place of one that is turned down."""
         return at.p1.argmax
 
-    @property
-    def min_p(self) -> float | None:
-        """The min-p filter on p that passes the tokens that the rule keeps, for the bench to measure the expert with;
-        None where there is none to compare with."""
+    def twin(self, sampling: Sampling) -> Sampling | None:
+        """The sampling that leaves of p only what the rule keeps: what the expert would gain by that alone is measured
+        beside the rule (arXiv 2607.26627). None where no filter does it."""
         return None
 
 

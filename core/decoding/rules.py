@@ -6,7 +6,7 @@ To add one: a class here, a line in RULES, a row of vectors in tests/core/decodi
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,9 +127,8 @@ class TokenList(TokenRule):
     dial = Dial(0.5)
     reads_p = True
 
-    @property
-    def min_p(self) -> float:
-        return 1 - self.alpha
+    def twin(self, sampling: Sampling) -> Sampling:
+        return replace(sampling, min_p=max(sampling.min_p, 1 - self.alpha))
 
     def lossless(self, sampling: Sampling | None = None) -> bool:
         return only_first(self.alpha <= 0, sampling)
@@ -171,6 +170,9 @@ class TokenMargin(TokenRule):
     dial = Dial(0.2, low=-1.0)
     reads_p = True
 
+    def twin(self, sampling: Sampling) -> Sampling | None:
+        return replace(sampling, margin=min(sampling.margin, self.alpha)) if self.alpha >= 0 else None
+
     def lossless(self, sampling: Sampling | None = None) -> bool:
         return self.alpha < 0 or only_first(self.alpha <= 0, sampling)
 
@@ -190,6 +192,9 @@ class TokenSafe(TokenRule):
     ends = "0: exact, but the expert's first choice is free; 1: keeps every draft"
     dial = Dial(0.5)
     reads_p = True
+
+    def twin(self, sampling: Sampling) -> Sampling:
+        return replace(sampling, min_p=max(sampling.min_p, 1 - self.alpha))
 
     def lossless(self, sampling: Sampling | None = None) -> bool:
         return only_first(self.alpha <= 0, sampling)
@@ -212,6 +217,10 @@ class TopK(TokenRule):
     dial = Dial(5.0, low=1.0, high=math.inf, whole=True)
     sense = "<="
     reads_p = True
+
+    def twin(self, sampling: Sampling) -> Sampling:
+        most = int(self.alpha)
+        return replace(sampling, top_k=min(sampling.top_k or most, most))
 
     def lossless(self, sampling: Sampling | None = None) -> bool:
         return only_first(self.alpha <= 1, sampling)

@@ -29,12 +29,14 @@ BELOW_1 = math.nextafter(1.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy; the filters are off at top_k 0, top_p 1, min_p 0."""
+    """How tokens are drawn. Temperature 0 is greedy; the filters are off at top_k 0, top_p 1, min_p 0,
+    margin 1 (tokens within so much of the most likely one's probability)."""
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    margin: float = 1.0
     seed: int = 0
     turn: int = 0
     """Of a conversation, and `again`: how often the turn was asked again. Each has chance of its own."""
@@ -55,7 +57,7 @@ class Sampling:
 
     @property
     def filters(self) -> bool:
-        return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0
+        return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0 or self.margin < 1.0
 
 
 class Shared:
@@ -264,6 +266,9 @@ def allowed(shifted: Floats, sampling: Sampling) -> NDArray[np.bool_]:
         keep[entries[:enough]] = True
     if sampling.min_p > 0.0:
         keep &= shifted >= np.log(sampling.min_p)
+    if sampling.margin < 1.0:
+        weights = np.exp(shifted)
+        keep &= weights >= 1.0 - sampling.margin * float(weights.sum(dtype=np.float64))
     return keep
 
 
@@ -276,7 +281,7 @@ class Edges:
     dropped: float
     """The most likely one that is dropped; -inf where none is."""
     floor: float
-    """Where min-p cuts; -inf where it is off."""
+    """Where min-p or a margin cuts; -inf where neither does."""
 
     def above(self, log_prob: float) -> float:
         """How far a kept token is from being dropped."""
@@ -292,7 +297,9 @@ def edges(of: Distribution, sampling: Sampling) -> Edges:
     keep = allowed(of.logits - of.logits[of.best], sampling)
     log_probs = of.logits.astype(np.float64) - of.log_mass
     dropped = float(log_probs[~keep].max()) if not keep.all() else -math.inf
-    floor = math.log(sampling.min_p) + float(log_probs[of.best]) if sampling.min_p > 0 else -math.inf
+    best = math.exp(float(log_probs[of.best]))
+    least = max(sampling.min_p * best, best - sampling.margin)
+    floor = math.log(least) if least > 0 else -math.inf
     return Edges(float(log_probs[keep].min()), dropped, floor)
 
 

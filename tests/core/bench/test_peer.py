@@ -65,7 +65,7 @@ def test_another_peer_or_type_is_named(text: str, said: str) -> None:
 def test_two_models_that_it_refuses_are_left_out_and_its_n_grams_run(tiny: Pair, tmp_path: Path) -> None:
     """The two vocabularies of the tiny pair differ by far more than llama.cpp allows."""
     pytest.importorskip("xllamacpp")
-    arms = planned_arms([], [3], 0.0, 0.0, peer_arms(types_of(["llama.cpp", "llama.cpp:ngram-simple"]), [3]))
+    arms = planned_arms([], [3], Sampling(), peer_arms(types_of(["llama.cpp", "llama.cpp:ngram-simple"]), [3]))
     facts = {"notes": [], "arms": [each.name if each.k is None else f"{each.name} k={each.k}" for each in arms]}
     conditions = Conditions(length=Length(6))
     bench = Bench(tiny, Plan(arms, 1), [Item("a", "g", "Hello.")], conditions, False, 0.0)

@@ -24,11 +24,14 @@ from speccas.core.bench.protocol import (
 from speccas.core.bench.samples import Sample, SampleFile, compared, read_samples
 from speccas.core.bench.suites import Item
 from speccas.core.decoding.answer import Request
+from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import IntegrityError, Stopped, UsageError
 from speccas.core.record.metrics import Figures
 from speccas.core.runtime.generate import Length
 from speccas.core.runtime.pair import Pair
 from speccas.core.runtime.prompt import Prompt
+
+GREEDY = Sampling()
 
 
 def figures(name: str, speed: float = 10.0, text: str = "a b", rule: str | None = None) -> Figures:
@@ -67,7 +70,7 @@ def test_a_sweep_gives_numbers_to_the_rule_before_them() -> None:
 
 
 def test_the_baselines_are_always_there_and_nothing_twice() -> None:
-    found = planned_arms(["exact", "token:0.5", "token:0.5"], [2, 4], 0.0, 0.0)
+    found = planned_arms(["exact", "token:0.5", "token:0.5"], [2, 4], GREEDY)
     assert [(e.name, e.k) for e in found] == [
         ("expert", None), ("drafter", None), ("exact", 2), ("exact", 4), ("token:0.5", 2), ("token:0.5", 4),
     ]  # fmt: skip
@@ -75,21 +78,44 @@ def test_the_baselines_are_always_there_and_nothing_twice() -> None:
 
 def test_two_names_of_one_rule_are_one_arm() -> None:
     """A rule's default alpha typed, or a number written otherwise, is no further arm; the name typed first stays."""
-    found = planned_arms(["token", "token:0.5", "token:.50", "top-k:5", "top-k"], [4], 0.0, 0.0)
+    found = planned_arms(["token", "token:0.5", "token:.50", "top-k:5", "top-k"], [4], GREEDY)
     assert [e.name for e in found] == ["expert", "drafter", "exact", "token", "top-k:5"]
 
 
 def test_a_filter_stands_beside_token_rules_only_when_sampling() -> None:
-    greedy = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.0, 0.05)
-    sampled = planned_arms(["token:0.3", "lossy:0.3"], [4], 0.7, 0.05, peer_arms(["draft-simple"], [4, "auto"]))
-    assert not [e for e in greedy if e.min_p is not None]
-    assert [(e.name, e.min_p) for e in sampled if e.min_p is not None] == [("expert min-p=0.7", 0.7)]
+    greedy = planned_arms(["token:0.3", "lossy:0.3"], [4], Sampling(min_p=0.05))
+    sampled = planned_arms(
+        ["token:0.3", "lossy:0.3"], [4], Sampling(0.7, min_p=0.05), peer_arms(["draft-simple"], [4, "auto"])
+    )
+    assert not [e for e in greedy if e.filters]
+    assert [(e.name, e.filters) for e in sampled if e.filters] == [("expert min-p=0.7", {"min_p": 0.7})]
     assert [(e.name, e.k) for e in sampled if e.arm is None] == [("llama.cpp expert", None), ("llama.cpp", 4)]
+
+
+def test_each_rule_that_cuts_off_has_its_filter_unless_the_runs_own_leaves_no_more() -> None:
+    rules = [
+        "token:0.3",
+        "token-safe:0.3",
+        "token-safe:0.9",
+        "top-k:7",
+        "token-margin:0.4",
+        "token-margin:-0.1",
+        "bild",
+    ]
+    plain = planned_arms(rules, [2, 4], Sampling(0.7))
+    assert [(e.name, dict(e.filters), e.k) for e in plain if e.filters] == [
+        ("expert min-p=0.7", {"min_p": 0.7}, None),
+        ("expert min-p=0.1", {"min_p": 0.1}, None),
+        ("expert top-k=7", {"top_k": 7}, None),
+        ("expert margin=0.4", {"margin": 0.4}, None),
+    ]
+    filtered = planned_arms(rules, [2], Sampling(0.7, top_k=5, min_p=0.8))
+    assert [e.name for e in filtered if e.filters] == ["expert margin=0.4"]
 
 
 def test_every_arm_is_as_often_early_as_late() -> None:
     """Places of an arm over a pair of repeats add up to the same for all: a drift in time meets each alike."""
-    plan = Plan(planned_arms(["token:0.1", "token:0.9", "lossy"], [4], 0.0, 0.0), 4)
+    plan = Plan(planned_arms(["token:0.1", "token:0.9", "lossy"], [4], GREEDY), 4)
     places: Counter[str] = Counter()
     for repeat in range(4):
         for place, planned in enumerate(plan.block("a", repeat)):
@@ -181,7 +207,7 @@ class Recorder:
 def small(tiny: Pair) -> Callable[..., Bench]:
     def make(peer: Recorder, repeats: int = 2) -> Bench:
         plan = Plan(
-            (PlannedArm("expert", planned_arms([], [4], 0, 0)[0].arm), PlannedArm("llama.cpp", None, 2)), repeats
+            (PlannedArm("expert", planned_arms([], [4], GREEDY)[0].arm), PlannedArm("llama.cpp", None, 2)), repeats
         )
         items = [Item("a", "g", "Hello."), Item("b", "g", "Why?")]
         return Bench(tiny, plan, items, Conditions(length=Length(4)), False, 0.5, peer)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from speccas.cli.hints import hint_of
 from speccas.core.decoding.arms import every_arm, parse_arm
-from speccas.core.decoding.deferral import Position, Rule, keeps
+from speccas.core.decoding.deferral import Position, Rule, TokenRule, keeps
 from speccas.core.decoding.rules import (
     RULES,
     Bild,
@@ -512,3 +512,60 @@ def test_a_cost_benefit_below_minus_one_is_not_lossless_where_it_is_not_said_to_
         at = position(rng.dirichlet([0.3] * 6), rng.dirichlet([0.3] * 6), Sampling(3.0))
         found |= float(np.abs(rule.pi(at) - at.p).max()) > 1e-6
     assert found
+
+
+# --- the filter that stands beside a rule -----------------------------------------------------------------------------
+
+
+TWINS = {"token": 0.0, "token-safe": 0.0, "token-margin": 0.0, "top-k": 1.0}
+"""The rules that cut off, and where their alpha begins to keep anything."""
+
+
+@given(random_position(), st.sampled_from(list(TWINS)), st.floats(0, 1))
+def test_a_twin_passes_what_the_rule_keeps(at: Position, name: str, dial: float) -> None:
+    """And nothing else, at any temperature."""
+    rule = rule_of(RULES[name], float(1 + int(dial * 5)) if name == "top-k" else dial)
+    assert isinstance(rule, TokenRule)
+    left, right = rule.every(at)
+    equals = (at.p1.logits[:, None] == at.p1.logits).sum(axis=1) > 1  # a rank keeps all equals, top-k only as many
+    surely = ~equals if name == "top-k" else np.abs(left - right) > 1e-6  # else rounding decides
+    plain = Sampling(at.sampling.temperature)
+    twin = rule.twin(plain)
+    assert twin is not None
+    passed, possible = (probabilities(at.p1.logits, each) > 0 for each in (twin, plain))
+    assert (passed == (rule.approved(at) & possible))[surely].all()
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("token:0.39", 1),
+        ("token-safe:0.41", 2),
+        ("token-margin:0.19", 1),
+        ("token-margin:0.21", 2),
+        ("token-margin:0.36", 3),
+        ("token-margin:1", 4),
+        ("top-k:3", 3),
+    ],
+)
+def test_how_many_tokens_a_twin_leaves(name: str, left: int) -> None:
+    twin = parse_rule(name).twin(Sampling(0.6))
+    assert twin is not None
+    assert np.count_nonzero(probabilities(from_probabilities(P).logits, twin)) == left
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name not in TWINS])
+def test_other_rules_have_no_twin(name: str) -> None:
+    assert rule_of(RULES[name]).twin(ONE) is None
+
+
+def test_a_rule_that_keeps_nothing_has_no_twin() -> None:
+    assert parse_rule("token-margin:-0.1").twin(ONE) is None
+
+
+@given(random_position(), st.floats(0, 1), st.floats(0, 1), st.integers(1, 6), st.integers(0, 6))
+def test_a_twin_leaves_no_more_than_the_runs_filter(at: Position, alpha: float, own: float, k: int, top: int) -> None:
+    sampling = Sampling(0.8, top_k=top, min_p=own, margin=own)
+    for rule in (TokenList(alpha), TokenMargin(alpha), TopK(k)):
+        left, narrowed = (probabilities(at.p1.logits, each) > 0 for each in (sampling, rule.twin(sampling) or sampling))
+        assert not (narrowed & ~left).any()
