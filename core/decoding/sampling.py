@@ -36,7 +36,6 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
-    margin: float = 1.0
     seed: int = 0
     turn: int = 0
     """Of a conversation, and `again`: how often the turn was asked again. Each has chance of its own."""
@@ -45,6 +44,7 @@ class Sampling:
     """How chance decides above temperature 0, a name in verify.VERIFIERS."""
     penalty: Penalty = NO_PENALTY
     """Of repeated tokens: q and p are what it leaves of them, at temperature 1 too."""
+    margin: float = 1.0
 
     @property
     def greedy(self) -> bool:
