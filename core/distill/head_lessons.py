@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .conversations import Part
-from .data import load_states, load_wave, states_path, waves
-from .lessons import WORTH
+from .data import load_states, states_path, waves
+from .texts import WORTHS, WaveTexts
+
+STATES = 3
+"""Layers of the expert that a head reads."""
 
 
 @dataclass(frozen=True)
@@ -34,34 +37,23 @@ def waves_with_states(folder: Path) -> list[int]:
     return [number for number in waves(folder) if states_path(folder, number).exists()]
 
 
-class HeadTexts:
-    """The texts of some waves. Their states are read from disk as they are used: they are three times the rest."""
+def state_layers(layers: int) -> tuple[int, ...]:
+    """Which layers' input a head reads unless told: those that llama.cpp's converter takes."""
+    return min(2, layers - 1), layers // 2, max(0, layers - 3)
 
-    def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
-        self._waves = [load_wave(folder, number) for number in numbers]
-        self._states = [load_states(folder, number) for number in numbers]
-        self._places = [(w, row) for w, wave in enumerate(self._waves) for row in range(len(wave.ids))]
 
-    def __len__(self) -> int:
-        return len(self._places)
+class HeadTexts(WaveTexts):
+    """Texts for a head. Their states are read from disk as they are used: they are three times the rest."""
 
-    @property
-    def tokens(self) -> int:
-        return sum(wave.ids.size for wave in self._waves)
-
-    def counts(self, size: int) -> NDArray[np.int64]:
-        """How often each token of the expert was written, `size` of them."""
-        total = np.zeros(size, np.int64)
-        for wave in self._waves:
-            total += np.bincount(wave.ids.ravel(), minlength=size)
-        return total
+    def __init__(self, folder: Path, numbers: Sequence[int], most: int | None = None) -> None:
+        super().__init__(folder, numbers, most)
+        self._states = [load_states(folder, number) for number in self.numbers]
 
     def lessons(self, which: Sequence[int]) -> HeadLessons:
         """The texts `which` as one batch."""
-        found = [self._places[text] for text in which]
-        ids = np.stack([self._waves[w].ids[row] for w, row in found]).astype(np.int64)
-        parts = np.stack([self._waves[w].parts[row] for w, row in found])[:, 2:]
+        found = [self.places[text] for text in which]
+        ids = np.stack([self.waves[w].ids[row] for w, row in found]).astype(np.int64)
+        parts = np.stack([self.waves[w].parts[row] for w, row in found])[:, 2:]
         states = np.stack([self._states[w][row, :-2] for w, row in found])
-        expert = np.stack([self._waves[w].hidden[row, 1:-1] for w, row in found])
-        worth = np.array([WORTH[Part(part)] for part in range(len(Part))], np.float32)[parts]
-        return HeadLessons(ids[:, 1:-1], states, expert, ids[:, 2:], worth, parts == Part.ANSWER)
+        expert = np.stack([self.waves[w].hidden[row, 1:-1] for w, row in found])
+        return HeadLessons(ids[:, 1:-1], states, expert, ids[:, 2:], WORTHS[parts], parts == Part.ANSWER)

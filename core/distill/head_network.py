@@ -13,14 +13,7 @@ import torch.nn.functional as F
 
 from .network import NetworkShape, Weights, norm, turn
 
-STATES = 3
-"""Layers of the expert that a head reads."""
 BLOCK = "blk.0."
-
-
-def state_layers(layers: int) -> tuple[int, ...]:
-    """Which layers' input a head reads unless told: those that llama.cpp's converter takes."""
-    return min(2, layers - 1), layers // 2, max(0, layers - 3)
 
 
 def draft(

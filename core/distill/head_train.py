@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
 from ..headers.vocabulary import Tokens
-from .data import is_held_out, remember
+from .data import remember
 from .head_lessons import HeadTexts, waves_with_states
 from .steps import SCORED, Pace, Span, take_steps
+from .texts import split_waves
 from .weights import read_weights
 
-PART = 12  # held-out texts that are scored at a time
 FITTED = 96  # texts that the first head is fitted to
 
 
@@ -70,15 +69,12 @@ def train_head(
     from .learn import Optimiser
     from .network import NetworkShape
 
-    held_out = [number for number in waves_with_states(data) if is_held_out(number)]
-    seen = [number for number in waves_with_states(data) if not is_held_out(number)]
-    if not seen or not held_out:
-        raise UsageError(f"{data} holds no waves with states to learn from and to test on", "write data first")
+    seen, held_out = split_waves(waves_with_states(data), f"waves with states in {data}")
     folder.mkdir(parents=True, exist_ok=True)
     remember(folder / "settings.json", {"expert": expert.name, **asdict(settings)})
     header, arrays = read_weights(expert)
     size = len(Tokens.of(header))
-    texts, test = HeadTexts(data, seen[: settings.waves or None]), HeadTexts(data, held_out[:1])
+    texts, test = HeadTexts(data, seen[: settings.waves or None]), HeadTexts(data, held_out, most=SCORED)
     counts = texts.counts(size)
     kept = draft_tokens(folder, counts, min(settings.vocabulary, size))
     covered = counts[list(kept)].sum() / max(1, counts.sum())
@@ -91,7 +87,5 @@ def train_head(
     first = first_head(arrays, shape, kept, texts.lessons(range(min(FITTED, len(texts)))), settings.seed)
     head = HeadStudent(first, shape, embedding, rows, kept, settings.depth, device, kind)
     optimiser = Optimiser(head.weights, settings.rate, settings.muon_rate)
-    ends = min(len(test), SCORED)
-    parts = [test.lessons(range(start, min(start + PART, ends))) for start in range(0, ends, PART)]
     pace = Pace(settings.batch, settings.seed, settings.greedy)
-    take_steps(head, optimiser, texts, parts, pace, span, part, folder, say, tell)
+    take_steps(head, optimiser, texts, test, pace, span, part, folder, say, tell)

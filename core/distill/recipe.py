@@ -16,14 +16,13 @@ from .card import DistillDocument, card_path, read_curve, write_card
 from .data import DataSettings, remembered, write_waves
 from .export import Types, export
 from .head_export import export_head
+from .head_lessons import STATES, state_layers
 from .head_train import HeadSettings, train_head
 from .openers import HELD_OUT
 from .steps import Span
 from .train import TrainSettings, train
 
-KINDS = ("head", "model")
 BYTES = 2  # of a kept number
-STATES = 3  # layers that a head reads
 LAYERS = 4  # of the expert, that a small model starts from
 
 
@@ -78,7 +77,6 @@ def distill(recipe: Recipe, say: Callable[[str], None], tell: Callable[[str, flo
 
     Raises UsageError, ModuleNotFoundError without torch, OSError.
     """
-    from .head_network import state_layers
     from .network import NetworkShape
 
     require_sound(recipe)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..atomic import atomic_file
 from ..errors import UsageError
-from .lessons import order
+from .texts import order
 
 if TYPE_CHECKING:
     from .learn import Gradient, Optimiser
 
 WARM = 10  # steps
 SCORED = 48  # held-out texts that a score is taken on
+TOGETHER = 12  # of those at a time
 PORT = 29517  # where processes of one run meet
 MIXED = 10  # steps between two means of the processes' weights
 
@@ -84,7 +85,7 @@ def take_steps(
     learner: Learner,
     optimiser: "Optimiser",
     texts: Taught,
-    parts: Sequence[Any],
+    test: Taught,
     pace: Pace,
     span: Span,
     part: tuple[int, int],
@@ -92,10 +93,12 @@ def take_steps(
     say: Callable[[str], None],
     tell: Callable[[float], None],
 ) -> None:
-    """Steps from the last checkpoint in `folder` on, as process `part` of so many. `parts` are the held-out lessons;
-    `tell` hears how far it is."""
+    """Steps from the last checkpoint in `folder` on, as process `part` of so many. `test` are held-out texts, of which
+    SCORED are scored; `tell` hears how far it is."""
     from .learn import Peers
 
+    ends = min(len(test), SCORED)
+    parts = [test.lessons(range(start, min(start + TOGETHER, ends))) for start in range(0, ends, TOGETHER)]
     peers = Peers(*part, PORT)
     step, best = restored(folder, learner, optimiser)
     if step:

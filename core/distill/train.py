@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
 from ..headers.gguf import Header
 from ..headers.kept import Kept, choose, of_drafter, restore, spelling
 from ..headers.vocabulary import Tokens
-from .data import is_held_out, remember, waves
+from .data import remember, waves
 from .lessons import Texts
 from .steps import SCORED, Pace, Span, take_steps
+from .texts import split_waves
 from .weights import Array, beginning, continued, read_weights
 
 if TYPE_CHECKING:
@@ -72,15 +72,12 @@ def train(
     without data."""
     from .learn import Optimiser
 
-    held_out = [number for number in waves(data) if is_held_out(number)]
-    seen = [number for number in waves(data) if not is_held_out(number)]
-    if not seen or not held_out:
-        raise UsageError(f"{data} holds no waves to learn from and to test on", "run the step `data` first")
+    seen, held_out = split_waves(waves(data), f"waves in {data}")
     folder.mkdir(parents=True, exist_ok=True)
     remember(folder / "settings.json", {"expert": expert.name, **asdict(settings), "layers": list(settings.layers)})
     header, arrays = read_weights(expert)
     tokens = Tokens.of(header)
-    texts, test = Texts(data, seen[: settings.waves or None]), Texts(data, held_out)
+    texts, test = Texts(data, seen[: settings.waves or None]), Texts(data, held_out, most=SCORED)
     earlier = read_weights(Path(settings.start)) if settings.start else None
     base = of_drafter(tokens, Tokens.of(earlier[0])).ids if earlier else ()
     counts = texts.counts(len(tokens))
@@ -95,9 +92,8 @@ def train(
     drafter = student(header, arrays, settings, kept, base, earlier, device)
     drafter.quantise = quantised
     optimiser = Optimiser(drafter.weights, settings.rate, settings.muon_rate)
-    parts = [test.lessons(range(start, min(start + 12, len(test)))) for start in range(0, min(len(test), SCORED), 12)]
     pace = Pace(settings.batch, settings.seed, settings.greedy)
-    take_steps(drafter, optimiser, texts, parts, pace, span, part, folder, say, tell)
+    take_steps(drafter, optimiser, texts, test, pace, span, part, folder, say, tell)
 
 
 def student(

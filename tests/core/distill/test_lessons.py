@@ -8,7 +8,8 @@ import pytest
 
 from speccas.core.distill.conversations import Part
 from speccas.core.distill.data import Wave, is_held_out, load_wave, remember, save_wave, wave_path, waves
-from speccas.core.distill.lessons import WORTH, Texts, order
+from speccas.core.distill.lessons import Texts
+from speccas.core.distill.texts import WORTH, order
 from speccas.core.errors import UsageError
 
 SPELLED = [(0,), (1,), (2, 3), (4,), (5, 6, 7)]  # tokens 2 and 4 of the expert are no tokens of the drafter
@@ -57,6 +58,11 @@ def test_a_batch_counts_positions_through_its_texts(folder: Path) -> None:
 def test_tokens_are_counted(folder: Path) -> None:
     texts = Texts(folder, [1], SPELLED)
     assert texts.counts(5).tolist() == [2, 4, 1, 2, 1] and texts.tokens == 10 and len(texts) == 2
+
+
+def test_no_more_waves_are_read_than_are_asked_for(folder: Path) -> None:
+    save_wave(folder, 3, wave([[0, 0, 0, 0, 0]], [[G, G, G, G, S]]))
+    assert [len(Texts(folder, [1, 2, 3], SPELLED, most)) for most in (None, 1, 2, 3, 9)] == [4, 2, 2, 3, 4]
 
 
 def test_each_text_once_a_round_and_the_same_order_again_after_a_pause() -> None:

@@ -13,8 +13,8 @@ import pytest
 from speccas.core import distill
 from speccas.core.distill.__main__ import main
 from speccas.core.distill.data import load_wave, waves
-from speccas.core.distill.lessons import order
 from speccas.core.distill.steps import share
+from speccas.core.distill.texts import order
 from speccas.core.distill.weights import read_weights
 from speccas.core.headers.gguf import read_header
 from tests.builders.loaded import llama_model
