@@ -53,7 +53,7 @@ def inside(name: str, *packages: str) -> bool:
 
 
 LAYERS = (
-    ("atomic", "errors", "nearest", "visible"),
+    ("atomic", "errors", "looks", "nearest", "visible"),
     ("decoding",),
     ("headers",),
     ("machine",),

@@ -14,6 +14,7 @@ from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Finish, Finished
 from speccas.core.errors import SpeccasError, Stopped
+from speccas.core.looks.legend import Entry, entries
 from speccas.core.runtime.generate import PromptRead
 from speccas.core.runtime.pair import Pair
 from speccas.core.runtime.prompt import require_said
@@ -30,7 +31,7 @@ from ..notes import empty_notes, prompt_notes
 from ..play import length_of, load, sampling_of, think_of, wanted_of, warn_of_overlap
 from ..settings import Settings
 from ..view.header import facts_of, show_header
-from ..view.legend import Entry, entries, legend_lines, possible
+from ..view.legend import legend_lines, possible
 from ..view.plain import write_event
 from ..view.progress import Waiting
 from ..view.safe import one_line, visible

@@ -10,18 +10,18 @@ from jinja2 import Environment, Template
 from rich.cells import cell_len
 
 from speccas.core.decoding.events import Token
+from speccas.core.looks.legend import entries
+from speccas.core.looks.sheet import NIGHT, PAPER, sheet, styles
 from speccas.core.record.trace import TraceArm
 
 from .flow import Flow, Line
 from .header import header_lines
-from .legend import entries, legend_lines, recorded
+from .legend import legend_lines, recorded
 from .rounds import flat, share
 from .safe import visible
-from .theme import FACES, shown_as, words
+from .theme import shown_as, words
 
 WIDEST = 1000  # cells: a page breaks its lines itself
-PAPER, NIGHT = "#ffffff", "#17181c"
-"""Backgrounds, by what the reader's system is set to."""
 EVERY = 10  # tokens between two numbers that are seen without hovering
 
 
@@ -29,14 +29,6 @@ def template(name: str) -> Template:
     """A template of ours that lies beside this file; every value in it is escaped."""
     text = importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     return Environment(autoescape=True).from_string(text)
-
-
-def styles(colour: str, dark: bool = False) -> dict[str, str]:
-    """Selectors and declarations for every status that has a look of its own; `dark`: what is another one on a dark
-    page. `colour`: the property for it."""
-    faces = {"." + ".".join(status.split()): face for status, face in FACES.items() if status}
-    told = {selector: face.night(colour) if dark else face.css(colour) for selector, face in faces.items()}
-    return {selector: css for selector, css in told.items() if css}
 
 
 def tip(number: int, token: Token, source: str) -> str:
@@ -106,10 +98,8 @@ def to_html(arms: Sequence[TraceArm]) -> str:
             for arm in arms
         ],
         head=["".join(text for text, _ in line) for line in header_lines(arms[0].manifest, WIDEST)],
-        styles=styles("color"),
-        dark=styles("color", dark=True),
-        paper=PAPER,
-        night=NIGHT,
+        colours=sheet("colours"),
+        tokens=sheet("tokens"),
         legend=entries(recorded(arms), marked=False),
         manifest=origin(arms),
     )

@@ -1,40 +1,20 @@
-"""What the colours and marks mean, as lines for a width, every entry whole; and which of them a command needs.
-
-Four words each, and only what can occur: a legend of everything is read by nobody.
-"""
+"""The legend as lines for a width, every entry whole; and which entries a command needs."""
 
 import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from speccas.core.errors import UsageError
+from speccas.core.looks.legend import Entry, entries
 
 from .flow import Flow, Line, cells
-from .theme import FACES, Look, shown_as
+from .theme import Look, shown_as
 
 if TYPE_CHECKING:
     from speccas.core.decoding.arms import Arm
     from speccas.core.record.trace import TraceArm
 
 GAP = 3  # cells between two entries
-MEANINGS = {
-    "agreed": "drafted, the expert agrees",
-    "kept": "accepted by rule alone",
-    "deferred": "expert's, replacing a draft",
-    "bonus": "expert's, behind a draft",
-    "plain": "the expert's own word",
-    "copied": "copied from the text",
-    "pending": "being checked right now",
-    "turned down": "turned down or discarded",
-    "q": "the drafter's own probability",
-    "p": "the expert's own probability",
-}
-"""In the order of a legend: what was won, what was deferred, the rest. "plain" is what has no colour or mark."""
-WORDS = {"pending": "draft", "turned down": "struck"}
-"""What stands in a legend for a key that is no word of the view."""
-
-Entry = tuple[str, str, str]
-"""(word, the status that it looks like, meaning)."""
 
 
 def possible(
@@ -75,31 +55,6 @@ def playable(arms: Iterable["TraceArm"], rounds: bool, live: bool) -> set[str]:
 def drafts(any_: bool, rounds: bool, live: bool) -> set[str]:
     """What a view shows of drafts besides their fate, where there are any."""
     return (({"turned down", "q", "p"} if rounds else set()) | ({"pending"} if live else set())) if any_ else set()
-
-
-def entries(found: Collection[str], marked: bool) -> list[Entry]:
-    """The entries for what can occur, none where nothing is coloured. `marked`: with the marks, for want of colour."""
-    if set(found) <= {"expert", "drafter"}:
-        return []
-    keys, meanings = set(found) - {"expert", "drafter"}, dict(MEANINGS)
-    alone = {"expert", "drafter"} & set(found)
-    if "drafter" in alone:
-        meanings["plain"] = "one model's own word"
-    if marked:  # what agreed has no mark, and a draft that waits is not shown
-        keys -= {"pending"}
-        if alone and "agreed" in keys:
-            keys -= {"agreed"}
-            meanings["plain"] = "agreed, or written alone"
-    elif "bonus" in keys:  # a bonus has no colour
-        keys -= {"bonus"}
-        alone |= {"expert"}
-    keys |= {"plain"} if alone else set()
-    return [entry(key, meanings[key], marked) for key in MEANINGS if key in keys]
-
-
-def entry(key: str, meaning: str, marked: bool) -> Entry:
-    before, after = FACES[key].marks if marked and key in FACES else ("", "")
-    return f"{before}{WORDS.get(key, key)}{after}", key if key in FACES else "quiet", meaning
 
 
 def legend_lines(width: int, shown: Sequence[Entry]) -> list[Line]:

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment
 
 from ..atomic import atomic_write
+from ..looks.sheet import sheet
 from ..visible import one_line, visible
 from .answers import ShownPrompt
 from .conclusion import conclusion
@@ -98,6 +99,7 @@ def page(report: Report, answers: Sequence[ShownPrompt] = ()) -> str:
     source = importlib.resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
     first, *rest = tables(report)
     return environment.from_string(source).render(
+        colours=sheet("colours"),
         title=str(report.manifest["pair"]),
         conclusion=conclusion(report.arms),
         head=head(report),

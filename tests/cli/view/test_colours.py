@@ -12,8 +12,9 @@ import pytest
 from rich.color import ColorSystem
 from rich.console import Console
 
-from speccas.cli.view.export import NIGHT, PAPER
-from speccas.cli.view.theme import FACES, STYLES, Look
+from speccas.cli.view.theme import STYLES, Look
+from speccas.core.looks.faces import FACES
+from speccas.core.looks.sheet import NIGHT, PAPER
 
 ROOT = Path(__file__).parents[3]
 Vector = tuple[float, float, float]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from speccas.cli.view.export import to_html, to_svg
 from speccas.cli.view.flow import cells
-from speccas.cli.view.theme import FACES
 from speccas.core.decoding.events import Judged, Opinion, Piece, Started, Status, Token
+from speccas.core.looks.faces import FACES
 from speccas.core.record.trace import TraceArm, read_trace
 
 Run = Callable[..., Any]

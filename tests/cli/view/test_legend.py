@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from speccas.cli.view.legend import MEANINGS, entries, playable, possible, recorded, show_legend
+from speccas.cli.view.legend import playable, possible, recorded, show_legend
 from speccas.core.decoding.arms import every_arm, parse_arm
 from speccas.core.decoding.events import Event, Judged, Started
+from speccas.core.looks.legend import MEANINGS, entries
 from speccas.core.record.trace import TraceArm, read_trace
 
 EVERYTHING = {*MEANINGS, "expert", "drafter"} - {"plain"}
