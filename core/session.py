@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from .calibration.calibrate import alone_speed
+from .calibration.calibrate import ALONE_STEPS, alone_speed
 from .calibration.planner import Planner, Wanted
 from .conversation.transcript import Conversation, Turn, fingerprint, for_vocabulary, save
 from .decoding.answer import Request
@@ -20,8 +20,6 @@ from .record.metrics import Figures, Fold
 from .runtime.generate import CHUNK, Length, PromptRead, drain, generate, read_prompt
 from .runtime.pair import Pair
 from .runtime.prompt import Prompt, prompt_of, require_room
-
-ALONE_STEPS = 3  # single expert steps timed once, to know what speculation is measured against
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,12 @@ def test_every_data_file_is_packaged() -> None:
 
 def test_what_is_imported_is_required() -> None:
     known = {"llama_cpp": "llama-cpp-python", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
-    known |= {"ruamel": "ruamel.yaml", "prompt_toolkit": "prompt-toolkit", "rouge_score": "rouge-score"}
+    known |= {
+        "prometheus_client": "prometheus-client",
+        "ruamel": "ruamel.yaml",
+        "prompt_toolkit": "prompt-toolkit",
+        "rouge_score": "rouge-score",
+    }
     listed = project()["project"]
     required = [
         *listed["dependencies"],

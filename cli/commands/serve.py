@@ -9,7 +9,10 @@ from ..settings import FLAGS
 from ..values import completing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from speccas.core.server.app import Service
+    from speccas.core.server.handled import Handled
     from speccas.core.server.line import Worker
 
     from ..settings import Settings
@@ -19,7 +22,8 @@ DEFAULTS = {
 }  # fmt: skip
 OWN = {"raw", "system", "ignore_eos", "stop"}
 """Flags of other commands that every request says for itself."""
-EXTRA = ("starlette", "uvicorn")
+COMMAND = "speccas serve"  # without its flags: one of them is the key
+EXTRA = ("starlette", "uvicorn", "prometheus_client")
 
 
 @shared_flags(DEFAULTS, only=[name for name in FLAGS if name not in OWN])
@@ -54,6 +58,8 @@ def serve(
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", help="What an answer has to end in after SIGTERM.", min=0)
     ] = 10.0,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log a JSON object a request, for programs.")] = False,
+    log_text: Annotated[bool, typer.Option("--log-text", help="Log what was asked and answered, too.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but what is wrong.")] = False,
 ) -> None:
     """Serve the pair to everything that talks to OpenAI's API: editors, chats, scripts.
@@ -76,7 +82,8 @@ def serve(
         if not quiet:
             introduce(service, listening, host)
         access = Access(key, known_hosts(host, tuple(allow_host or ())))
-        number = serve_until(service, access, tuple(cors or ()), listening, grace)
+        log = logging(log_json, log_text, quiet)
+        number = serve_until(service, access, tuple(cors or ()), listening, grace, log)
     finally:
         worker.close()
     if service.line.failed is not None and not number:  # a signal ends a pair that is being loaded, too
@@ -90,7 +97,7 @@ def needs_extra() -> None:
 
     from speccas.core.errors import NotInstalled
 
-    missing = [name for name in EXTRA if find_spec(name) is None]
+    missing = [name.replace("_", "-") for name in EXTRA if find_spec(name) is None]
     if missing:
         raise NotInstalled(f"serve needs {', '.join(missing)}", extra="serve")
 
@@ -127,7 +134,7 @@ def started(settings: "Settings") -> "Worker":
     from ..view.progress import Waiting
     from ..view.theme import make_console
 
-    worker = Worker(chosen_profile(settings), load_options(settings), curves_file())
+    worker = Worker(chosen_profile(settings), load_options(settings), curves_file(), COMMAND)
     try:
         with Waiting(make_console(stderr=True)) as waiting:
             worker.start(lambda loading: waiting.tell(f"loading {loading.role}", loading.share))
@@ -151,6 +158,24 @@ def service_of(settings: "Settings", worker: "Worker", queue: int) -> "Service":
     defaults = Defaults(sampling_of(settings), length_of(settings), wanted_of(settings), think_of(settings), seed)
     catalogue = Catalogue(chosen_profile(settings).name, int(time.time()), settings.rule)
     return Service(Line(worker, queue), catalogue, defaults, drawn_seed)
+
+
+def logging(as_json: bool, text: bool, quiet: bool) -> "Callable[[Handled], None]":
+    """What writes the log: a line a request on stderr, nothing where that is to be quiet."""
+    import contextlib
+    import sys
+    import time
+
+    from speccas.core.server.log import as_json_line, as_line, is_logged
+
+    line = as_json_line if as_json else as_line
+
+    def tell(handled: "Handled") -> None:
+        if is_logged(handled) and (as_json or not quiet):
+            with contextlib.suppress(OSError):  # nobody reads the log any more
+                print(line(handled, time.time(), text), file=sys.stderr, flush=True)
+
+    return tell
 
 
 def introduce(service: "Service", listening: Any, host: str) -> None:

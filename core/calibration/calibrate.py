@@ -92,6 +92,10 @@ def spread(seen: Times) -> float:
     return max((sorted(seconds)[1] / min(seconds) for seconds in seen.values() if len(seconds) > 1), default=1.0)
 
 
+ALONE_STEPS = 3
+"""Single steps of the expert, timed once to know what speculation is measured against."""
+
+
 def alone_speed(pair: Pair, steps: int) -> float:
     """Tokens a second of the expert alone, by single steps behind what its cache holds, taken back afterwards; 0 where
     it cannot be measured, for want of room or because it was stopped."""

@@ -4,9 +4,11 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -20,14 +22,17 @@ from .api_error import ApiError, unavailable
 from .asked import Defaults, read
 from .catalogue import Catalogue
 from .exchange import Exchange
+from .handled import Handled, watched
 from .line import RETRY, Line
+from .metrics import Metrics
+from .traces import Traces
 
 MOST_BYTES = 8 << 20
 """Of a body: many times what any context holds."""
 GONE = 499  # nginx's status for a client that left; nobody reads it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Service:
     """What the routes need. `draw` gives seeds."""
 
@@ -36,6 +41,8 @@ class Service:
     defaults: Defaults
     draw: Callable[[], int]
     clock: Callable[[], float] = time.time
+    """Unix seconds."""
+    traces: Traces = field(default_factory=Traces)
 
     async def models(self, request: Request) -> Response:
         return JSONResponse(self.catalogue.listing())
@@ -48,6 +55,17 @@ class Service:
             raise unavailable("the pair is being loaded", RETRY)
         return JSONResponse({"status": "ok"})
 
+    @cached_property
+    def counted(self) -> Metrics:
+        return Metrics(self.line)
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(self.counted.page(), media_type=CONTENT_TYPE_LATEST)
+
+    async def trace(self, request: Request) -> Response:
+        text = self.traces.text(request.path_params["id"], self.line.worker.manifest)
+        return Response(text, media_type="application/jsonl")
+
     async def chat(self, request: Request) -> Any:
         return await self._answer(request, chat=True)
 
@@ -58,23 +76,35 @@ class Service:
         body = await body_of(request)
         question, telling = read(body, chat, self.catalogue, self.defaults, self.draw)
         name = ("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(12)
-        return Exchange(self.line, question, AnswerForm(name, int(self.clock()), telling, question.sampling.seed))
+        handled: Handled = request.scope["handled"]
+        handled.id, handled.model, handled.question = name, telling.model, question
+        return Exchange(
+            self.line, question, AnswerForm(name, int(self.clock()), telling, question.sampling.seed), handled
+        )
 
 
-def make_app(service: Service, access: Access, origins: tuple[str, ...] = ()) -> Application:
-    """The whole application. `origins`: whose pages may ask ("*": any); none by default."""
+def make_app(
+    service: Service,
+    access: Access,
+    origins: tuple[str, ...] = (),
+    tell: Callable[[Handled], None] = lambda handled: None,
+) -> Application:
+    """The whole application. `origins`: whose pages may ask ("*": any); none by default. `tell` hears what became of
+    each request."""
     routes = [
         Route("/v1/models", service.models),
         Route("/v1/models/{name:path}", service.model),
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/completions", service.text, methods=["POST"]),
+        Route("/v1/speccas/trace/{id}", service.trace),
         Route("/health", service.health),
+        Route("/metrics", service.metrics),
     ]
     handlers: Any = {ApiError: told, HTTPException: unknown, ClientDisconnect: left}
     inner: Application = guarded(Starlette(routes=routes, exception_handlers=handlers), access)
     if origins:  # outside the guard, so that a page that may ask can read what it is refused
         inner = CORSMiddleware(inner, origins, allow_methods=["GET", "POST"], allow_headers=["*"])
-    return inner
+    return watched(inner, (service.traces.note, service.counted.note, tell), time.monotonic)
 
 
 async def body_of(request: Request) -> dict[str, Any]:
@@ -100,6 +130,7 @@ def no_number(name: str) -> float:
 
 
 async def told(request: Request, error: Any) -> Response:
+    request.scope["handled"].error = str(error)
     return JSONResponse(error.body, error.status, error.headers)
 
 
@@ -107,6 +138,7 @@ async def unknown(request: Request, error: Any) -> Response:
     """No such path or method."""
     message = {404: f"there is no {request.url.path} here; the API begins with /v1", 405: "another method is needed"}
     found = ApiError(error.status_code, message.get(error.status_code, str(error.detail)))
+    request.scope["handled"].error = str(found)
     return JSONResponse(found.body, error.status_code, error.headers)
 
 

@@ -50,6 +50,28 @@ class Question:
     think: bool | None
     detail: bool
 
+    @property
+    def prompt(self) -> str:
+        """What was asked last; "" where it was told in token ids."""
+        return self.messages[-1].content if self.messages else ""
+
+    def as_manifest(self) -> dict[str, object]:
+        """What the manifest of a run says of it."""
+        sampling = self.sampling
+        return {
+            "k": self.wanted.k,
+            "lookup": self.wanted.lookup,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "min_p": sampling.min_p,
+            "repeat_penalty": sampling.penalty.repeat,
+            "repeat_last_n": sampling.penalty.last_n,
+            "seed": sampling.seed,
+            "test": sampling.test,
+            "think": "auto" if self.think is None else "on" if self.think else "off",
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:

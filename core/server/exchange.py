@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..decoding.events import Event, Finish, Finished, Judged
 from ..errors import SpeccasError, Stopped
-from ..record.metrics import Fold
 from ..runtime.generate import PromptRead
 from .access import Receive, Scope, Send, refuse
 from .answers import AnswerForm
 from .api_error import ApiError, of_speccas, unavailable
 from .asked import Question
+from .handled import Handled
 from .line import RETRY, Dismissed, Line
-from .worker import Begun, Ended, Reply
+from .worker import Begun, Ended, Reply, Taken
 
 PING = 10.0  # seconds of silence after which a stream gets a comment
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -24,14 +25,14 @@ HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-cont
 
 @dataclass
 class Exchange:
-    """An ASGI application for one request, whose body was read. `ping`: as PING."""
+    """An ASGI application for one request, whose body was read. `ping`: as PING; `clock`: that of `handled`."""
 
     line: Line
     question: Question
     form: AnswerForm
+    handled: Handled
+    clock: Callable[[], float] = time.monotonic
     ping: float = PING
-    fold: Fold = field(default_factory=Fold)
-    begun: Begun | None = None
     _heard: "asyncio.Queue[Reply]" = field(default_factory=asyncio.Queue)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,12 +45,13 @@ class Exchange:
         try:
             place = self.line.enter(self.question, hear)
         except ApiError as error:
-            await refuse(error, send)
+            await self._refuse(error, send)
             return
         telling = asyncio.create_task(self._tell(send))
         leaving = asyncio.create_task(gone(receive))
         try:
             await asyncio.wait({telling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            self.handled.left = not telling.done()
         finally:
             self.line.leave(place)
             for task in (telling, leaving):
@@ -65,7 +67,7 @@ class Exchange:
         try:
             silent = await self._until_begun(stream)
         except ApiError as error:
-            await refuse(error, send)
+            await self._refuse(error, send)
             return
         if stream:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
@@ -78,12 +80,16 @@ class Exchange:
                 pass
             await send_json(self._whole(), send)
         except ApiError as error:
-            await refuse(error, send)
+            await self._refuse(error, send)
+
+    async def _refuse(self, error: ApiError, send: Send) -> None:
+        self.handled.error = str(error)
+        await refuse(error, send)
 
     async def _until_begun(self, impatient: bool) -> bool:
         """Wait for the answer to begin; what fails until then has a status of its own. True: it has not begun, and the
         client has waited long enough to be told."""
-        while self.begun is None:
+        while self.handled.begun is None:
             reply = await self._next(self.ping if impatient else None)
             if reply is None:
                 return True
@@ -92,6 +98,8 @@ class Exchange:
 
     async def _next(self, seconds: float | None) -> Reply | None:
         """The next reply; None after so long a silence."""
+        with contextlib.suppress(asyncio.QueueEmpty):  # most replies wait already: no timer for them
+            return self._heard.get_nowait()
         try:
             return await asyncio.wait_for(self._heard.get(), seconds)
         except TimeoutError:
@@ -99,13 +107,19 @@ class Exchange:
 
     def _take(self, reply: Reply) -> Event | None:
         """Note what a reply says; the event where it is one. Raises ApiError where it is an error."""
-        if isinstance(reply, Begun):
-            self.begun = reply
+        handled = self.handled
+        if isinstance(reply, Taken):
+            handled.waited = self.clock() - handled.began
+        elif isinstance(reply, Begun):
+            handled.begun = reply
         elif isinstance(reply, Ended):
+            handled.alone = reply.alone
             if reply.error is not None:
                 raise self._error(reply.error, reply.prompt_tokens)
         elif not isinstance(reply, PromptRead):
-            self.fold(reply)
+            handled.fold(reply)
+            if handled.first is None and handled.fold.tokens:
+                handled.first = self.clock() - handled.began
             return reply
         return None
 
@@ -123,7 +137,8 @@ class Exchange:
             yield reply
             if isinstance(reply, Ended):
                 break
-        if self.fold.finished is not None and self.fold.finished.finish is Finish.INTERRUPTED:
+        end = self.handled.fold.finished
+        if end is not None and end.finish is Finish.INTERRUPTED:
             raise self._error(Stopped("stopped"), None)
 
     async def _stream(self, silent: bool) -> AsyncIterator[bytes]:
@@ -145,16 +160,19 @@ class Exchange:
                     for chunk in self.form.part(reply.tail, ()):
                         yield as_event(chunk)
         except ApiError as error:
+            self.handled.error = str(error)
             yield as_event(error.body)
             return
-        assert self.begun is not None
-        for chunk in self.form.last(self.fold.figures(), self.begun):
+        handled = self.handled
+        assert handled.begun is not None
+        for chunk in self.form.last(handled.fold.figures(), handled.begun):
             yield as_event(chunk)
         yield b"data: [DONE]\n\n"
 
     def _whole(self) -> dict[str, Any]:
-        assert self.begun is not None
-        return self.form.whole(self.fold.tokens, self.fold.figures(), self.begun)
+        handled = self.handled
+        assert handled.begun is not None
+        return self.form.whole(handled.fold.tokens, handled.fold.figures(), handled.begun)
 
 
 async def gone(receive: Receive) -> None:

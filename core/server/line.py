@@ -3,7 +3,7 @@
 import multiprocessing
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..files.profiles import Profile
 from ..runtime.backend import LoadOptions
 from .api_error import unavailable
 from .asked import Question
-from .worker import Ended, GiveUp, Loading, Ready, Reply, work
+from .worker import Ended, GiveUp, Loading, Ready, Reply, Taken, work
 
 RETRY = 2  # seconds after which a client may ask again
 
@@ -22,9 +22,11 @@ RETRY = 2  # seconds after which a client may ask again
 class Worker:
     """The process that owns the pair, from outside. Its methods are called by one thread, but for `leave`."""
 
-    def __init__(self, profile: Profile, options: LoadOptions, curves: Path | None = None) -> None:
-        self.told = (profile, options, curves)
+    def __init__(self, profile: Profile, options: LoadOptions, curves: Path | None = None, command: str = "") -> None:
+        """`command`: what stands in manifests as the command that was typed."""
+        self.told = (profile, options, curves, command)
         self.context = 0
+        self.manifest: Mapping[str, Any] = {}
         self._process: Any = None
         self._connection: Connection | None = None
         self._lock = threading.Lock()  # two threads send
@@ -47,7 +49,7 @@ class Worker:
                 tell(said)
         except (EOFError, OSError):
             raise NativeError("the process that loads the pair ended") from None
-        self.context = said.context
+        self.context, self.manifest = said.context, said.manifest
 
     @property
     def pid(self) -> int:
@@ -140,6 +142,7 @@ class Line:
     def run(self) -> None:
         """Ask question after question until the line is closed, or the pair cannot be loaded again."""
         while (place := self._next()) is not None:
+            place.tell(Taken())
             try:
                 self.worker.send((place.number, place.question))
                 while True:

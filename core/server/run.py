@@ -6,13 +6,15 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvicorn
 
 from ..errors import UsageError
-from .access import Access
+from .access import Access, Application
 from .app import Service, make_app
+from .handled import Handled
 
 BACKLOG = 128
 CUT = 5.0  # seconds that answers have to say that they were cut
@@ -44,17 +46,22 @@ class Ending:
     number: int = 0
 
 
-def serve(service: Service, access: Access, origins: tuple[str, ...], listening: socket.socket, grace: float) -> int:
-    """Serve until SIGINT or SIGTERM, or until the pair cannot be loaded again; the number of the signal, or 0. The
-    answer that is being written has `grace` seconds to end."""
-    return asyncio.run(_serve(service, access, origins, listening, grace))
-
-
-async def _serve(
-    service: Service, access: Access, origins: tuple[str, ...], listening: socket.socket, grace: float
+def serve(
+    service: Service,
+    access: Access,
+    origins: tuple[str, ...],
+    listening: socket.socket,
+    grace: float,
+    tell: Callable[[Handled], None],
 ) -> int:
+    """Serve until SIGINT or SIGTERM, or until the pair cannot be loaded again; the number of the signal, or 0. The
+    answer that is being written has `grace` seconds to end. `tell` hears what became of each request."""
+    return asyncio.run(_serve(service, make_app(service, access, origins, tell), listening, grace))
+
+
+async def _serve(service: Service, application: Application, listening: socket.socket, grace: float) -> int:
     config = uvicorn.Config(
-        make_app(service, access, origins),
+        application,
         lifespan="off",
         log_level="error",
         access_log=False,

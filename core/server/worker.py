@@ -7,16 +7,20 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
+from ..calibration.calibrate import ALONE_STEPS, alone_speed
 from ..calibration.planner import Planner
 from ..decoding.events import Drafted, Event, Started
+from ..decoding.sampling import Sampling
 from ..errors import SpeccasError, UsageError
 from ..files.profiles import Profile
+from ..record.manifest import manifest
 from ..runtime.backend import LoadOptions
 from ..runtime.generate import PromptRead, generate
 from ..runtime.pair import Pair, load_pair
@@ -35,9 +39,10 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The pair is loaded. `context` in tokens."""
+    """The pair is loaded. `context` in tokens; `manifest`: what its runs are measured on, as in a trace."""
 
     context: int
+    manifest: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,11 @@ class GiveUp:
     """The question of this number is to be left, if it is the one that is being answered."""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Its turn has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +67,15 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """No more is to come; `error` says why where it did not go well. `prompt_tokens`: where they were counted."""
+    """No more is to come; `error` says why where it did not go well. `prompt_tokens`: where they were counted;
+    `alone`: tokens a second of the expert alone, where they were measured."""
 
     error: SpeccasError | None = None
     prompt_tokens: int | None = None
+    alone: float | None = None
 
 
-Reply = PromptRead | Begun | Event | Ended
+Reply = Taken | PromptRead | Begun | Event | Ended
 
 
 @dataclass
@@ -95,7 +107,7 @@ class AtHand:
                 self.stop.set()
 
 
-def work(connection: Connection, profile: Profile, options: LoadOptions, curves: Path | None) -> None:
+def work(connection: Connection, profile: Profile, options: LoadOptions, curves: Path | None, command: str) -> None:
     """Load the pair and answer until the other end is closed: the process's main function. Sends Loading, then Ready
     or a SpeccasError, then (number, Reply) for each (number, Question) that it is sent."""
     for each in (signal.SIGINT, signal.SIGTERM):  # a terminal tells them to all; the parent decides
@@ -110,14 +122,17 @@ def work(connection: Connection, profile: Profile, options: LoadOptions, curves:
         return
     with pair, contextlib.suppress(BrokenPipeError):
         planner = Planner(pair, curves)
-        connection.send(Ready(pair.context))
+        connection.send(Ready(pair.context, manifest(pair, "auto", "auto", Sampling(), command).as_json()))
+        alone: float | None = None
         while True:
             number, question = asked.get()
             at_hand.begin(number)
-            for reply in replies(pair, planner, question):
+            for reply in replies(pair, planner, question, alone):
                 connection.send((number, reply))
             at_hand.end()
             planner.save()
+            if alone is None and len(pair.expert):  # behind an answer, so that no client waits for it
+                alone = alone_speed(pair, ALONE_STEPS) or None
 
 
 def listen(connection: Connection, asked: "SimpleQueue[tuple[int, Question]]", at_hand: AtHand) -> None:
@@ -133,8 +148,8 @@ def listen(connection: Connection, asked: "SimpleQueue[tuple[int, Question]]", a
         os._exit(0)
 
 
-def replies(pair: Pair, planner: Planner, question: Question) -> Iterator[Reply]:
-    """The answer to a question as it comes; Ended is the last."""
+def replies(pair: Pair, planner: Planner, question: Question, alone: float | None) -> Iterator[Reply]:
+    """The answer to a question as it comes; Ended is the last, and hands on `alone`."""
     count = None
     try:
         prompt = prompt_for(pair, question)
@@ -154,9 +169,9 @@ def replies(pair: Pair, planner: Planner, question: Question) -> Iterator[Reply]
                 if not isinstance(event, Drafted):
                     yield event
     except SpeccasError as error:
-        yield Ended(error, count)
+        yield Ended(error, count, alone)
     else:
-        yield Ended()
+        yield Ended(None, count, alone)
 
 
 def prompt_for(pair: Pair, question: Question) -> Prompt:

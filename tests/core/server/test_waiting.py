@@ -18,6 +18,7 @@ from speccas.core.server.app import Service, make_app
 from speccas.core.server.asked import Defaults, read
 from speccas.core.server.catalogue import Catalogue
 from speccas.core.server.exchange import Exchange
+from speccas.core.server.handled import Handled
 from speccas.core.server.line import Line, Worker
 
 CATALOGUE, DEFAULTS = Catalogue("pair", 0), Defaults(Sampling(), Length(), Wanted())
@@ -46,7 +47,7 @@ def test_a_stream_that_waits_gets_comments_until_it_leaves() -> None:
                 assert len(line.waiting) == 1
                 heard.set()
 
-        exchange = Exchange(line, question, AnswerForm("id", 0, telling, 1), ping=0.01)
+        exchange = Exchange(line, question, AnswerForm("id", 0, telling, 1), Handled("POST", "", 0.0), ping=0.01)
         await asyncio.wait_for(exchange({"type": "http"}, receive, send), 60)
 
     asyncio.run(ask())
