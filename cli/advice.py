@@ -90,8 +90,10 @@ def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
 
 def seed_line(settings: Settings) -> str | None:
     """The seed that was drawn, where one was and chance decides."""
-    drawn = settings.temperature > 0 and settings.sources.get("seed") == "default"
-    return f"seed {settings.seed}: --seed {settings.seed} writes this again" if drawn else None
+    if settings.temperature == 0 or settings.sources.get("seed") != "default":
+        return None
+    again = f"seed {settings.seed}: --seed {settings.seed} writes this again"
+    return again if settings.test == "coupled" else f"{again} with --test {settings.test} and the same fixed -k"
 
 
 def say_seed(aside: Console, settings: Settings) -> None:

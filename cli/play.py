@@ -15,6 +15,7 @@ from speccas.core.decoding.arms import Arm
 from speccas.core.decoding.events import Event, Finish
 from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
+from speccas.core.decoding.verify import require_test
 from speccas.core.errors import UsageError
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import parse_drafter, parse_source
@@ -74,7 +75,10 @@ def chosen_profile(settings: Settings) -> Profile:
 
 @contextlib.contextmanager
 def opened(settings: Settings, arms: Sequence[Arm] = ()) -> Iterator[Pair]:
-    """A loaded pair that Ctrl-C can stop at any time. Raises CannotPair where it cannot play one of the arms."""
+    """A loaded pair that Ctrl-C can stop at any time. Raises CannotPair where it cannot play one of the arms, and
+    BlockRefused where block verification cannot judge under it."""
+    for arm in arms:
+        require_test(arm.rule, sampling_of(settings))
     stop = StopFlag()
     with interruptible(stop), load(settings, stop) as pair:
         for arm in arms:

@@ -106,17 +106,18 @@ class Settings:
         0,
         whole(0),
         Flag(
-            "Same seed, same text, above temperature 0: of exact whatever is drafted, of other rules with the same "
-            "fixed -k and --lookup."
+            "Same seed, same text, above temperature 0: of exact whatever is drafted, of other rules, or with --test "
+            "token or block, with the same fixed -k and --lookup."
         ),
         chat=True,
     )
     test: str = setting(
         "coupled",
-        one_of("coupled", "token"),
+        one_of("coupled", "token", "block"),
         Flag(
-            "How chance decides above temperature 0: coupled (drafter and expert share the seed's noise) or token (the "
-            "optimal test, token by token: accepts a little more).",
+            "How chance decides above temperature 0: coupled (drafter and expert share the seed's noise), token (the "
+            "optimal test, token by token: accepts a little more) or block (that of the whole draft: again a little "
+            "more).",
             "HOW",
         ),
         chat=True,

@@ -7,6 +7,7 @@ SpeccasError                 1    failure
 │   ├── PromptTooLong        2    no token of an answer fits behind it
 │   ├── UnknownRule          2    no rule or baseline of that name
 │   ├── NoDial               2    a rule that takes no alpha was given one; fact: rule
+│   ├── BlockRefused         2    block verification cannot judge these drafts
 │   ├── NameTaken            2    another pair has that name
 │   ├── TemplateRefused      2    the chat template refuses the conversation
 │   ├── NotSaid              2    a message would not reach the model
@@ -59,6 +60,10 @@ class UnknownRule(UsageError):
 
 
 class NoDial(UsageError):
+    pass
+
+
+class BlockRefused(UsageError):
     pass
 
 

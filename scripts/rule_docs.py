@@ -28,6 +28,7 @@ this page says.
 
 A rule keeps v where its inequality holds. A token that it does not keep is not turned down yet: it is accepted with
 probability min(1, pi(v) / q(v)), and else replaced by a token from norm(max(0, pi - q)). The output follows pi.
+(That is `--test token`; `coupled` and `block` come to the same pi in [other ways](settings.md#seeds).)
 At temperature 0 there is no chance in it: v is accepted where it is the expert's first choice or the rule keeps it, and
 else the expert's first choice takes its place.
 

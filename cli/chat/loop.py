@@ -13,6 +13,7 @@ from speccas.core.calibration.planner import Planner, curves_file
 from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Finish, Finished
+from speccas.core.decoding.verify import require_test
 from speccas.core.errors import SpeccasError, Stopped
 from speccas.core.looks.legend import Entry, entries
 from speccas.core.runtime.generate import PromptRead
@@ -54,6 +55,7 @@ def asking_of(settings: Settings) -> Asking:
     """How the settings ask for an answer. Raises UsageError."""
     arm = parse_arm(settings.rule[0])
     sampling, length, wanted = sampling_of(settings), length_of(settings), wanted_of(settings)
+    require_test(arm.rule, sampling)
     return Asking(arm, sampling, length, wanted, settings.raw, think_of(settings))
 
 

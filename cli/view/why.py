@@ -31,7 +31,7 @@ def reason(token: Token) -> str:
     """One sentence: what the status means for this very token."""
     down = token.turned_down
     kept = token.opinion is not None and token.opinion.keeps and not named_lossless(token.opinion.rule)
-    unlucky = ", which the rule keeps but this seed's noise did not draw from pi" * kept
+    unlucky = ", which the rule keeps but chance did not draw from pi" * kept
     return {
         Status.AGREED: "drafted and accepted, as exact speculative decoding would have",
         Status.KEPT: "drafted and accepted only because the rule is more lenient than the exact test",
@@ -42,8 +42,9 @@ def reason(token: Token) -> str:
     }[token.status]
 
 
-def inequality(opinion: Opinion, best: float | None) -> str:
-    """A rule's inequality with its numbers, and what follows from it. `best` is max p."""
+def inequality(opinion: Opinion, best: float | None, deferred: bool = False) -> str:
+    """A rule's inequality with its numbers, and what follows from it. `best` is max p. `deferred`: v was turned down,
+    as coupled noise may and block verification, whatever its own numbers say."""
     name, _, alpha = opinion.rule.partition(":")
     sign = opinion.sense if opinion.keeps else {">=": "<", "<=": ">"}.get(opinion.sense, "?")
     verdict = "kept" if opinion.keeps else "not kept: left to the exact test"
@@ -57,7 +58,8 @@ def inequality(opinion: Opinion, best: float | None) -> str:
     )
     given = f"; {given}" * bool(given)
     if named_lossless(opinion.rule):
-        verdict = "accepted" if opinion.keeps else "left to chance, or at temperature 0 turned down"
+        stands = opinion.keeps and not deferred
+        verdict = "accepted" if stands else "left to chance, or at temperature 0 turned down"
         formula = "p(v) against q(v), or against max p at temperature 0"
     return f"{opinion.left:.3g} {sign} {opinion.right:.3g}: {verdict}   ({formula}{given})"
 
@@ -81,7 +83,7 @@ def explain(look: Look, rounds: Sequence[Judged], index: int) -> Iterator[Line]:
     yield [(f"  {quoted(token.text)}  q {share(token.q)}  p {share(token.p)}", "")]
     best = token.expert_top[0][2] if token.expert_top else None
     if token.opinion is not None:
-        yield [(f"  {token.opinion.rule}: {inequality(token.opinion, best)}", "")]
+        yield [(f"  {token.opinion.rule}: {inequality(token.opinion, best, down is not None)}", "")]
     choices = "   ".join(f"{quoted(text)} {p:.4g}" for _, text, p in token.expert_top)
     yield [(f"  the expert's first choices: {choices}", "")]
     if token.others:

@@ -17,6 +17,7 @@ from ..conversation.template import Message
 from ..decoding.answer import Request
 from ..decoding.arms import REFERENCE, Arm, distinct, parse_arm
 from ..decoding.sampling import Sampling
+from ..decoding.verify import require_test
 from ..errors import NoThinking, NotSaid, Stopped, UsageError
 from ..record.log_prob import mean_log_prob
 from ..record.metrics import Figures, Fold
@@ -110,9 +111,10 @@ def planned_arms(
     rules: Sequence[str], ks: Sequence[Any], sampling: Sampling, peer: Iterable[PlannedArm] = ()
 ) -> tuple[PlannedArm, ...]:
     """The expert and the drafter alone, `exact`, each rule at each k, and what belongs beside them: above temperature 0
-    the expert with the filter that is part of what a rule gains, and the peer's arms."""
+    the expert with the filter that is part of what a rule gains, and the peer's arms. Raises BlockRefused."""
     found: dict[tuple[str, str], PlannedArm] = {}
     for arm in distinct(parse_arm(name) for name in ("expert", "drafter", "exact", *rules)):
+        require_test(arm.rule, sampling)
         for k in ks if arm.rule is not None else (None,):
             found.setdefault((arm.name, str(k)), PlannedArm(arm.name, arm, k))
         if (filters := filters_beside(arm, sampling)) and not sampling.greedy:

@@ -5,7 +5,8 @@ drafted token, alpha the rule's dial (larger: fewer deferrals). q1 and p1 are at
 and p are scaled and filtered and serve sampling. Equations: Narasimhan et al., arXiv 2405.19261v2.
 
 A rule keeps v when the two sides of its inequality stand as `sense` says (equality keeps). A token that it does not
-keep is not yet turned down: `verify.py` accepts v with probability min(1, pi(v) / q(v)).
+keep is not yet turned down: `verify.py` accepts v with probability min(1, pi(v) / q(v)), or
+judges the draft as a whole.
 The rules themselves are in `rules.py`.
 """
 
@@ -101,6 +102,10 @@ class Rule(ABC):
     """Whether the decision needs q: then it cannot judge a draft that no drafter gave a distribution for."""
     reads_p: ClassVar[bool] = False
     """Whether the decision needs p. One that needs q alone is known while drafting."""
+    pi_of_prefix: ClassVar[bool] = True
+    """Whether pi at a position is a function of the text before it, and of who drafts there, as all that `Position` has
+    is: not of other positions, nor of what was drawn. Block verification against pi needs that. The three whose `pi` is
+    the true marginal of a test of their own have it too; one that looks ahead in the draft has not."""
 
     def lossless(self, sampling: Sampling | None = None) -> bool:
         """Whether pi is p at this alpha and this temperature and filter (None: at any): nothing is kept, and the exact

@@ -112,6 +112,11 @@ class Distribution:
     def __len__(self) -> int:
         return len(self.logits)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every token of the expert's vocabulary has its number here."""
+        return self.shared is None
+
     @cached_property
     def best(self) -> int:
         """Entry of the highest logit (the first one of equals, as llama.cpp's greedy sampler). Raises NativeError."""

@@ -1,15 +1,19 @@
 """One round: drafted tokens, the distributions at their positions and a rule give statuses and a next token.
 
 Pure: knows no model, no cache and no text. How chance decides is a verifier: the same noise for drafter and expert
-(coupled), or the optimal test of each token on its own (token). To add one: a class here, and a line in VERIFIERS.
+(coupled), the optimal test of each token on its own (token), or that of the whole draft (block). To add one: a class
+here, and a line in VERIFIERS.
 """
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from ..errors import BlockRefused
+from .block import reach
 from .deferral import Position, PositionRule, Rule, keeps
 from .events import Status
 from .noise import Noise
@@ -46,8 +50,11 @@ class Verifier(Protocol):
     def draw(self, of: Distribution, position: int) -> int:
         """A token from a model's scaled and filtered distribution: of a draft, or of one model alone."""
 
-    def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
-        """On v, which was drawn from q at this position, or is a point mass."""
+    def verdicts(
+        self, rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], first: int
+    ) -> Iterable[Verdict]:
+        """On drafted tokens in order, each drawn from q at its position or a point mass, up to the first that does not
+        stand; the first one's position is `first`."""
 
     def extra(self, rule: Rule, at: Position, position: int) -> int:
         """The token behind an accepted draft, from the rule's own pi: from p the output would not follow the rule. From
@@ -63,8 +70,7 @@ def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], ver
     behind the draft included; it is asked in order and no further than needed, since the last position may cost the
     drafter a step."""
     statuses: list[Status] = []
-    for i, v in enumerate(drafted):
-        verdict = verifier.verdict(rule, v, at(i), first + i)
+    for verdict in verifier.verdicts(rule, drafted, at, first):
         if not verdict.accepted:
             return Outcome(tuple(statuses), verdict.instead, Status.DEFERRED)
         statuses.append(Status.AGREED if verdict.agreed else Status.KEPT)
@@ -72,7 +78,20 @@ def judge(rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], ver
     return Outcome(tuple(statuses), verifier.extra(rule, at(n), first + n), Status.BONUS)
 
 
-class GreedyVerifier:
+class OneByOne(ABC):
+    """A verifier that judges each token on its own."""
+
+    @abstractmethod
+    def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
+        """On v, which was drawn from q at this position, or is a point mass."""
+
+    def verdicts(
+        self, rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], first: int
+    ) -> Iterator[Verdict]:
+        return (self.verdict(rule, v, at(i), first + i) for i, v in enumerate(drafted))
+
+
+class GreedyVerifier(OneByOne):
     """Temperature 0: every draw is the most likely token."""
 
     def draw(self, of: Distribution, position: int) -> int:
@@ -91,7 +110,7 @@ class GreedyVerifier:
         return p1.gap
 
 
-class CoupledVerifier:
+class CoupledVerifier(OneByOne):
     """The drafter proposes the first token of q's race, the verdict is the first of pi's with the same noise. So
     `exact` writes what the expert alone writes with this seed, however much is drafted and by whom."""
 
@@ -118,7 +137,7 @@ class CoupledVerifier:
         return self.noise.gap(p1, token, position)
 
 
-class TokenVerifier:
+class TokenVerifier(OneByOne):
     """The optimal test, token by token: Alg. 4 of arXiv 2405.19261v2 (GenSpecSample). No test of single tokens accepts
     more; its draws depend on how much was drafted before."""
 
@@ -148,7 +167,50 @@ class TokenVerifier:
         return None
 
 
-VERIFIERS: dict[str, Callable[[Sampling], Verifier]] = {"coupled": CoupledVerifier, "token": TokenVerifier}
+class BlockVerifier(TokenVerifier):
+    """The optimal test of a whole draft (`block.py`), against pi. On average it accepts no fewer tokens than the test
+    of each, and as many of a draft of one. Raises BlockRefused where it cannot judge."""
+
+    def verdicts(
+        self, rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], first: int
+    ) -> Iterator[Verdict]:
+        if not drafted:
+            return
+        require_block(rule, at(0).p1)
+        n, chance = len(drafted), [self.uniform() for _ in drafted]
+        p = [at(i).p for i in range(n)]
+        exact = reach(p.__getitem__, drafted, at, chance)
+        pi, stands = p, exact
+        if not rule.lossless(self.sampling):
+            pi = [rule.pi(at(i)) for i in range(n)]
+            stands = reach(pi.__getitem__, drafted, at, chance)
+        yield from (Verdict(True, i < exact.accepted) for i in range(stands.accepted))
+        if stands.accepted < n:
+            i = stands.accepted
+            rest = residual(np.asarray(stands.share * pi[i]), at(i).q, at(i).p)
+            yield Verdict(False, i < exact.accepted, draw(rest, self.uniform()))
+
+
+def require_block(rule: Rule, p1: Distribution | None = None) -> None:
+    """Raises BlockRefused where block verification cannot judge under this rule, or by this row of the expert."""
+    if not rule.pi_of_prefix:
+        raise BlockRefused("block verification needs a rule whose pi depends on the text before a token alone")
+    if p1 is not None and not p1.complete:
+        raise BlockRefused("block verification needs all of the expert's probabilities, and this expert sends some")
+
+
+def require_test(rule: Rule | None, sampling: Sampling) -> None:
+    """Raises BlockRefused where the test that this sampling names cannot judge under the rule. At temperature 0 none is
+    needed."""
+    if rule is not None and sampling.test == "block" and not sampling.greedy:
+        require_block(rule)
+
+
+VERIFIERS: dict[str, Callable[[Sampling], Verifier]] = {
+    "coupled": CoupledVerifier,
+    "token": TokenVerifier,
+    "block": BlockVerifier,
+}
 """By the name that `--test` takes, the default first."""
 
 

@@ -17,6 +17,7 @@ from ..decoding.length.acceptance import LookupStatistics
 from ..decoding.length.policy import FixedPolicy, Policy
 from ..decoding.model import LanguageModel
 from ..decoding.sampling import Floats, Sampling
+from ..decoding.verify import require_test
 from ..errors import CannotPair
 from .pair import Pair
 from .prompt import Prompt
@@ -97,10 +98,12 @@ def generate(
     `detail` fills in every probability, for a trace or to explain a token; such a run is not timed. `prefill_seconds`:
     by role, what reading this prompt took when arms before this one read it; else it is what it takes now. `clock`: the
     pair's, unless another is given. Closing the generator leaves both caches usable. Raises CannotPair where the arm
-    lets a head write alone, and Stopped while the prompt is read; later it is an event.
+    lets a head write alone, BlockRefused where block verification cannot judge, and Stopped while the prompt is read;
+    later it is an event.
     """
     sampling, length, drafting = sampling or Sampling(), length or Length(), drafting or FixedDrafting()
     require_writer(pair, arm)
+    require_test(arm.rule, sampling)
     seconds = yield from read_prompt(pair, prompt, drafting.reads_prompt(pair, arm, sampling))
     policy, sources = drafting.plan(pair, arm, sampling)
     clock = clock or pair.clock

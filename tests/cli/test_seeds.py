@@ -68,6 +68,16 @@ def test_bench_uses_the_optimal_test_unless_asked(speccas: Run, tmp_path: Path) 
         assert (manifest["test"], manifest["seed"]) == (test, 0)
 
 
+@pytest.mark.slow
+def test_a_block_test_repeats_with_the_same_draft_length_only(speccas: Run) -> None:
+    first = speccas("run", ASK, *WARM, "--test", "block", "-k", "3")
+    shown = re.search(r"^seed (\d+): .* with --test block and the same fixed -k$", first.stderr, re.MULTILINE)
+    assert shown is not None, first.stderr
+    again = document(speccas("run", ASK, *WARM, "--test", "block", "-k", "3", "--seed", shown[1], "--json"))
+    assert again["arms"][0]["text"] == first.stdout.removesuffix("\n")
+    assert again["manifest"]["test"] == "block"
+
+
 def test_an_unknown_test_is_refused(speccas: Run) -> None:
     done = speccas("run", ASK, "--test", "optimal")
     assert done.returncode == 2 and "coupled" in done.stderr and "token" in done.stderr

@@ -48,7 +48,7 @@ def test_a_kept_token_that_chance_replaced(terminal: Any, events: Events) -> Non
     token = round.tokens[0]
     assert token.opinion is not None
     kept = replace(round, tokens=(replace(token, opinion=replace(token.opinion, keeps=True)),))
-    assert "which the rule keeps but this seed's noise did not draw" in why(terminal, [kept], 0, 200)
+    assert "which the rule keeps but chance did not draw" in why(terminal, [kept], 0, 200)
     assert "noise" not in why(terminal, [round], 0, 200)
 
 
