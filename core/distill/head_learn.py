@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from .divergence import compared, floats, likeliest, slopes
 from .head_lessons import HeadLessons
 from .head_network import draft
-from .learn import CHUNK, Gradient, floats
+from .learn import Gradient
 from .network import NetworkShape, Weights, norm, rope
 
 LATER = 0.8  # what a place is worth at a step of a draft, against the step before (EAGLE-3, section 3.2)
@@ -68,31 +69,12 @@ class HeadStudent:
         at = (worth > 0).nonzero(as_tuple=True)
         expert = floats(lessons.expert).to(self.device)[at].to(self.kind)
         table = self.weights["output.weight"].detach().to(self.kind)
-        slope_table = torch.zeros_like(self.weights["output.weight"])
         picked = [each[at] for each in found]
-        slopes = [torch.zeros_like(each) for each in picked]
         worths = [worth[at] * (at[1] >= step) * LATER**step for step in range(self.steps)]
-        loss = 0.0
-        with torch.no_grad():
-            for start in range(0, len(expert), CHUNK):
-                part = slice(start, start + CHUNK)
-                p = torch.log_softmax(F.linear(expert[part], self.rows).float(), -1)
-                wanted = p.exp()
-                if greedy:
-                    best = wanted.argmax(-1, keepdim=True)
-                    mixed = (wanted * (1 - greedy)).scatter_add_(-1, best, wanted.new_full(best.shape, greedy))
-                else:
-                    mixed = wanted
-                for mine, slope, value in zip(picked, slopes, worths, strict=True):
-                    states = mine[part].to(self.kind)
-                    q = torch.log_softmax(F.linear(states, table).float(), -1)
-                    loss += float(((wanted * (p - q)).sum(-1) * value[part]).sum())
-                    error = ((q.exp_() - mixed) * value[part, None]).to(self.kind)
-                    slope[part] = (error @ table).float()
-                    slope_table += (error.T @ states).float()
+        loss, by_state, by_table = slopes(expert, self.rows, picked, worths, table, greedy)
         others = {name: w for name, w in self.weights.items() if name != "output.weight"}
-        gradient = dict(zip(others, torch.autograd.grad(picked, list(others.values()), slopes), strict=True))
-        gradient["output.weight"] = slope_table
+        gradient = dict(zip(others, torch.autograd.grad(picked, list(others.values()), by_state), strict=True))
+        gradient["output.weight"] = by_table
         return Gradient(loss, float(sum(each.sum() for each in worths)), gradient)
 
     def score(self, lessons: HeadLessons) -> HeadScore:
@@ -100,21 +82,13 @@ class HeadStudent:
         here = torch.from_numpy(lessons.greedy).to(self.device)
         wanted = self.place[lessons.follows]
         matches = np.zeros((DRAFTED, *wanted.shape), bool)
-        loss = 0.0
         with torch.no_grad():
             table = self.weights["output.weight"].to(self.kind)
             expert = floats(lessons.expert).to(self.device)[here].to(self.kind)
-            for step, states in enumerate(self.drafts(lessons, DRAFTED)):
-                picked, best = states[here].to(self.kind), []
-                for start in range(0, len(picked), CHUNK):
-                    part = slice(start, start + CHUNK)
-                    q = torch.log_softmax(F.linear(picked[part], table).float(), -1)
-                    best.append(q.argmax(-1))
-                    if step == 0:
-                        p = torch.log_softmax(F.linear(expert[part], self.rows).float(), -1)
-                        loss += float((p.exp() * (p - q)).sum())
-                if best:
-                    matches[step][lessons.greedy] = torch.cat(best).cpu().numpy() == wanted[lessons.greedy]
+            first, *later = (states[here] for states in self.drafts(lessons, DRAFTED))
+            loss, best = compared(expert, self.rows, first, table)
+            for step, tokens in enumerate([best, *(likeliest(states, table) for states in later)]):
+                matches[step][lessons.greedy] = tokens == wanted[lessons.greedy]
         count = int(lessons.greedy.sum())
         accepted, judged = walked(matches, lessons.greedy)
         share = float(matches[0].sum()) / max(1, count)

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from .divergence import floats
 from .head_lessons import HeadLessons
 from .head_network import BLOCK, attend, inner, look, parts_of
-from .learn import floats
 from .network import NetworkShape, Weights, norm, rope, to_network
-from .weights import Array
+from .weights import Array, output_rows
 
 RIDGE = 1e-2  # of the mean square of what is fitted with: fewer places than numbers have a solution too
 FOCUS = 1.5  # so that a token's own key has nine tenths of the attention, among some hundred
@@ -31,8 +31,7 @@ def first_head(
 ) -> Weights:
     """A head for the expert of these arrays, that drafts its tokens `kept`, fitted to `lessons`."""
     last, width = f"blk.{shape.layers - 1}.", shape.width
-    table = arrays.get("output.weight", arrays["token_embd.weight"])
-    taken = {"output.weight": table[list(kept)], "output_norm.weight": arrays["output_norm.weight"]}
+    taken = {"output.weight": output_rows(arrays, kept), "output_norm.weight": arrays["output_norm.weight"]}
     taken |= {f"{BLOCK}{name}.weight": arrays[f"{last}{name}.weight"] for name in ("ffn_norm", "ffn_gate", "ffn_up")}
     found = to_network(taken, shape.head)
     found |= {f"{BLOCK}{name}.weight": torch.ones(width) for name in ("attn_norm", "attn_norm_2")}

@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed
-import torch.nn.functional as F
-from numpy.typing import NDArray
 
+from .divergence import compared, floats, slopes
 from .lessons import Lessons
 from .network import NetworkShape, Weights, read, rope
-
-CHUNK = 1024  # positions whose distributions are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -69,30 +66,13 @@ class Student:
         """How the divergence from the expert changes with the weights; with `greedy` above 0, from a mixture of its
         distribution and, in that share, of its most likely kept token alone: what counts where it answers greedily."""
         states = self.hidden(lessons)
-        expert = self.expert_states(lessons)
         worth = torch.from_numpy(lessons.worth).to(self.device)
-        rows = self.used()["token_embd.weight"]
-        table = rows.detach().to(self.kind)
-        loss = 0.0
-        slope = torch.empty_like(states)
-        slope_rows = torch.zeros_like(rows)
-        with torch.no_grad():
-            for start in range(0, len(states), CHUNK):
-                part = slice(start, start + CHUNK)
-                mine = states[part].to(self.kind)
-                p = torch.log_softmax(F.linear(expert[part], self.rows).float(), -1)
-                q = torch.log_softmax(F.linear(mine, table).float(), -1)
-                wanted = p.exp()
-                loss += float(((wanted * (p - q)).sum(-1) * worth[part]).sum())
-                if greedy:
-                    best = wanted.argmax(-1, keepdim=True)
-                    wanted = (wanted * (1 - greedy)).scatter_add_(-1, best, wanted.new_full(best.shape, greedy))
-                error = ((q.exp_() - wanted) * worth[part, None]).to(self.kind)
-                slope[part] = (error @ table).float()
-                slope_rows += (error.T @ mine).float()
-        slopes = dict(zip(self.weights, torch.autograd.grad(states, list(self.weights.values()), slope), strict=True))
-        slopes["token_embd.weight"] = slopes["token_embd.weight"] + slope_rows
-        return Gradient(loss, float(worth.sum()), slopes)
+        table = self.used()["token_embd.weight"].detach().to(self.kind)
+        expert = self.expert_states(lessons)
+        loss, (slope,), slope_table = slopes(expert, self.rows, [states], [worth], table, greedy)
+        found = dict(zip(self.weights, torch.autograd.grad(states, list(self.weights.values()), slope), strict=True))
+        found["token_embd.weight"] = found["token_embd.weight"] + slope_table
+        return Gradient(loss, float(worth.sum()), found)
 
     def expert_states(self, lessons: Lessons) -> torch.Tensor:
         """The expert's last hidden states, a row a lesson: kept as bfloat16, here of the training's type."""
@@ -100,25 +80,13 @@ class Student:
 
     def score(self, lessons: Lessons) -> Score:
         """How near the drafter is to the expert in answers at temperature 0."""
-        follows = [self.place.get(token, -1) for token in lessons.follows[lessons.greedy].tolist()]
-        wanted = torch.tensor(follows, device=self.device)
+        wanted = [self.place.get(token, -1) for token in lessons.follows[lessons.greedy].tolist()]
         here = torch.from_numpy(lessons.greedy).to(self.device)
-        loss, agreed = 0.0, 0
         with torch.no_grad():
             states, expert = self.hidden(lessons)[here], self.expert_states(lessons)[here]
-            table = self.used()["token_embd.weight"].to(self.kind)
-            for start in range(0, len(states), CHUNK):
-                part = slice(start, start + CHUNK)
-                p = torch.log_softmax(F.linear(expert[part], self.rows).float(), -1)
-                q = torch.log_softmax(F.linear(states[part].to(self.kind), table).float(), -1)
-                loss += float((p.exp() * (p - q)).sum())
-                agreed += int((q.argmax(-1) == wanted[part]).sum())
-        return Score(loss / max(1, len(states)), agreed / max(1, len(states)), len(states))
-
-
-def floats(kept: NDArray[np.uint16]) -> torch.Tensor:
-    """bfloat16 numbers, as they are kept."""
-    return torch.from_numpy(np.ascontiguousarray(kept).view(np.int16)).view(torch.bfloat16)
+            loss, best = compared(expert, self.rows, states, self.used()["token_embd.weight"].to(self.kind))
+        count = max(1, len(best))
+        return Score(loss / count, int((best == np.array(wanted)).sum()) / count, len(best))
 
 
 def is_matrix(name: str) -> bool:

@@ -41,6 +41,11 @@ def _read(tensor: Tensor, data: mmap.mmap, path: Path) -> Array:
     return dequantise(raw, tensor.type_name).reshape(tensor.shape[::-1])
 
 
+def output_rows(arrays: Mapping[str, Array], kept: Sequence[int]) -> Array:
+    """The rows of a model's output layer, of these tokens: those of its embedding where it has no layer apart."""
+    return arrays.get("output.weight", arrays["token_embd.weight"])[list(kept)]
+
+
 def beginning(arrays: Mapping[str, Array], layers: Sequence[int], kept: Sequence[int]) -> dict[str, Array]:
     """What a drafter starts from: the expert's layers `layers`, its embedding rows of the tokens `kept`, its last norm.
 

@@ -22,7 +22,7 @@ from tests.builders.models import TINY
 from tests.core.distill.conftest import compared
 
 FOLDER = Path(distill.__file__).parent
-NEEDS_TORCH = {"network", "learn", "generate", "head_network", "head_learn", "head_start"}
+NEEDS_TORCH = {"network", "learn", "divergence", "generate", "head_network", "head_learn", "head_start"}
 WITHOUT = "import sys; sys.modules['torch'] = None; "
 
 
