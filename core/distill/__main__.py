@@ -4,11 +4,18 @@ import argparse
 import itertools
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ..errors import SpeccasError, Unavailable, UsageError
 from ..files.local import locate
 from ..files.profiles import find_profile
+from .head_train import HeadSettings, train_head
+from .run import RunSettings
+from .train import TrainSettings, train
+
+Settings = TypeVar("Settings", bound=RunSettings)
 
 TORCH = Unavailable("this step needs torch", "install speccas with its extra distill: see docs/install.md")
 
@@ -54,48 +61,31 @@ def _data(options: argparse.Namespace) -> None:
 
     part, parts = _part(options)
     numbers = itertools.islice(range(options.waves), part, None, parts)
-    states = tuple(int(layer) for layer in options.states.split(",") if layer)
-    settings = DataSettings(options.texts, options.length, options.seed, not options.float32, states)
+    settings = DataSettings(options.texts, options.length, options.seed, not options.float32, options.states)
     write_waves(_expert(options), options.work / "data", settings, numbers, options.device, _say)
 
 
-def _train_head(options: argparse.Namespace) -> None:
-    from .head_train import HeadSettings, train_head
-    from .steps import Span
+def _layers(text: str) -> tuple[int, ...]:
+    return tuple(int(layer) for layer in text.split(",") if layer)
 
-    settings = HeadSettings(
-        options.vocabulary, options.depth, options.batch, options.rate, options.muon_rate, options.waves, options.seed,
-        not options.float32, options.greedy,
-    )  # fmt: skip
-    span = Span(options.steps, options.stop or options.steps, options.every)
-    folder = options.work / options.run_name
-    train_head(_expert(options), options.work / "data", folder, settings, span, _part(options), options.device, _say)
+
+def _settings(kind: type[Settings], options: argparse.Namespace) -> Settings:
+    """Those that were given; the others are as this kind has them."""
+    names = [each.name for each in fields(kind) if hasattr(options, each.name)]
+    return kind(**{name: getattr(options, name) for name in names})
 
 
 def _train(options: argparse.Namespace) -> None:
-    if options.kind == "head":
-        return _train_head(options)
     from .steps import Span
-    from .train import TrainSettings, train
 
-    settings = TrainSettings(
-        tuple(int(layer) for layer in options.layers.split(",") if layer),
-        options.vocabulary,
-        options.batch,
-        options.rate,
-        options.muon_rate,
-        options.waves,
-        options.seed,
-        not options.float32,
-        options.start,
-        options.greedy,
-    )
     span = Span(options.steps, options.stop or options.steps, options.every)
-    folder = options.work / options.run_name
-    train(
-        _expert(options), options.work / "data", folder, settings, span, _part(options), options.quantised,
-        options.device, _say,
-    )  # fmt: skip
+    expert, data, folder = _expert(options), options.work / "data", options.work / options.run_name
+    part, device = _part(options), options.device
+    if options.kind == "head":
+        train_head(expert, data, folder, _settings(HeadSettings, options), span, part, device, _say)
+    else:
+        model = _settings(TrainSettings, options)
+        train(expert, data, folder, model, span, part, options.quantised, device, _say)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -131,29 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--waves", type=int, default=64, help="files to write (%(default)s)")
     data.add_argument("--texts", type=int, default=192, help="conversations a file (%(default)s)")
     data.add_argument("--length", type=int, default=256, help="tokens a conversation (%(default)s)")
-    data.add_argument("--states", default="", metavar="LAYERS", help="also keep what goes into these: a head reads it")
+    data.add_argument(
+        "--states", type=_layers, default=(), metavar="LAYERS", help="also keep what goes into these: a head reads it"
+    )
     data.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")
     data.set_defaults(run=_data)
 
-    train = steps.add_parser("train", parents=[common], help="the drafter learns from them")
-    train.add_argument("--name", dest="run_name", default="run", help="folder of this run in WORK (%(default)s)")
-    train.add_argument("--layers", default="0,1,2,3,28,29", help="layers of the expert to start from (%(default)s)")
-    train.add_argument("--start", default="", metavar="FILE", help="go on from this drafter, adding --layers to it")
-    train.add_argument("--vocabulary", type=int, default=12288, help="tokens to keep (%(default)s)")
-    train.add_argument("--batch", type=int, default=32, help="conversations a step (%(default)s)")
-    train.add_argument("--steps", type=int, default=1000, help="(%(default)s)")
-    train.add_argument("--stop", type=int, default=0, metavar="STEP", help="leave off there; the same command goes on")
-    train.add_argument("--every", type=int, default=50, help="steps between scores and checkpoints (%(default)s)")
-    train.add_argument("--rate", type=float, default=6e-4, help="of AdamW (%(default)s)")
-    train.add_argument("--muon-rate", type=float, default=2e-3, help="of Muon (%(default)s)")
-    train.add_argument(
-        "--greedy", type=float, default=0.0, help="share of the expert's likeliest token in what is learnt"
-    )
-    train.add_argument("--depth", type=int, default=3, help="steps of a draft that a head learns (%(default)s)")
-    train.add_argument("--waves", type=int, default=0, help="learn from the first N files only (0: all)")
-    train.add_argument("--quantised", action="store_true", help="learn with weights rounded as Q4_0 rounds them")
-    train.add_argument("--float32", action="store_true", help="compute in float32 (bfloat16)")
-    train.set_defaults(run=_train)
+    _add_train(steps.add_parser("train", parents=[common], help="the drafter learns from them"))
 
     export = steps.add_parser("export", parents=[common], help="a GGUF file of the best weights")
     export.add_argument("--name", dest="run_name", default="run", help="folder of the run in WORK (%(default)s)")
@@ -163,6 +137,35 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--checkpoint", choices=("best", "last"), default="best", help="(%(default)s)")
     export.set_defaults(run=_export)
     return parser
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    def setting(option: str, about: str, **more: Any) -> None:
+        """What only stands in the options where it was given."""
+        name = option[2:].replace("-", "_")
+        usual = [str(getattr(kind, name)).strip("()") for kind in (TrainSettings, HeadSettings) if hasattr(kind, name)]
+        told = ", of a head ".join(dict.fromkeys(usual))
+        train.add_argument(option, default=argparse.SUPPRESS, help=f"{about} ({told})" if told else about, **more)
+
+    train.add_argument("--name", dest="run_name", default="run", help="folder of this run in WORK (%(default)s)")
+    setting("--layers", "layers of the expert to start from", type=_layers, metavar="LAYERS")
+    setting("--start", "go on from this drafter, adding --layers to it", metavar="FILE")
+    setting("--vocabulary", "tokens to keep", type=int)
+    setting("--batch", "conversations a step", type=int)
+    setting("--rate", "of AdamW", type=float)
+    setting("--muon-rate", "of Muon", type=float)
+    setting("--greedy", "share of the expert's likeliest token in what is learnt", type=float)
+    setting("--depth", "steps of a draft that a head learns", type=int)
+    setting("--waves", "learn from the first N files only, 0: from all", type=int)
+    train.add_argument("--steps", type=int, default=1000, help="(%(default)s)")
+    train.add_argument("--stop", type=int, default=0, metavar="STEP", help="leave off there; the same command goes on")
+    train.add_argument("--every", type=int, default=50, help="steps between scores and checkpoints (%(default)s)")
+    train.add_argument("--quantised", action="store_true", help="learn with weights rounded as Q4_0 rounds them")
+    train.add_argument(
+        "--float32", dest="bfloat16", action="store_false", default=argparse.SUPPRESS,
+        help="compute in float32 (bfloat16)",
+    )  # fmt: skip
+    train.set_defaults(run=_train)
 
 
 if __name__ == "__main__":

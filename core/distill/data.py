@@ -47,8 +47,7 @@ class DataSettings:
 
     def as_json(self) -> dict[str, object]:
         """Without what is not set: a folder of an earlier version knew neither states nor prompts."""
-        found = {**asdict(self), "states": list(self.states)}
-        return {name: value for name, value in found.items() if value not in ([], "")}
+        return {name: value for name, value in asdict(self).items() if value not in ((), "")}
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,7 @@ def save_wave(folder: Path, number: int, wave: Wave) -> None:
 
 def remember(path: Path, settings: dict[str, object]) -> None:
     """Writes the settings, or raises UsageError where the folder was begun with others."""
+    settings = json.loads(json.dumps(settings))  # as they are read again: lists for tuples
     if path.exists():
         known = json.loads(path.read_text())
         changed = [name for name in settings if known.get(name) != settings[name]]

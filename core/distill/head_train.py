@@ -3,50 +3,34 @@
 Needs torch when it runs, not before.
 """
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..headers.vocabulary import Tokens
-from .data import remember
 from .head_lessons import HeadTexts, waves_with_states
-from .steps import SCORED, Pace, Span, take_steps
+from .run import RunSettings, begin, coverage, kept_tokens
+from .steps import SCORED, Span, take_steps
 from .texts import split_waves
-from .weights import read_weights
+from .weights import output_rows
+
+if TYPE_CHECKING:
+    from .head_learn import HeadStudent
+    from .network import Weights
 
 FITTED = 96  # texts that the first head is fitted to
 
 
-@dataclass(frozen=True)
-class HeadSettings:
-    """What a run depends on, beside the data. `vocabulary` tokens can be drafted; `depth` steps of a draft are learnt
-    from; `batch` is the texts that a process reads in a step, `greedy` the share of the expert's most likely token in
-    what is learnt; `waves` 0 takes all there are."""
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings(RunSettings):
+    """`depth` steps of a draft are learnt from."""
 
-    vocabulary: int = 12288
-    depth: int = 3
     batch: int = 16
-    rate: float = 6e-4
-    muon_rate: float = 2e-3
-    waves: int = 0
-    seed: int = 0
-    bfloat16: bool = True
     greedy: float = 0.5
-
-
-def draft_tokens(folder: Path, counts: NDArray[np.int64], size: int) -> Sequence[int]:
-    """Which tokens of the expert a head can draft, ascending: as remembered, or the most used, and remembered."""
-    path = folder / "vocabulary.json"
-    if path.exists():
-        found: list[int] = json.loads(path.read_text())
-        return found
-    kept = sorted(np.argsort(-counts, kind="stable")[:size].tolist())
-    path.write_text(json.dumps(kept) + "\n")
-    return kept
+    depth: int = 3
 
 
 def train_head(
@@ -66,26 +50,23 @@ def train_head(
 
     from .head_learn import HeadStudent
     from .head_start import first_head
-    from .learn import Optimiser
     from .network import NetworkShape
 
     seen, held_out = split_waves(waves_with_states(data), f"waves with states in {data}")
-    folder.mkdir(parents=True, exist_ok=True)
-    remember(folder / "settings.json", {"expert": expert.name, **asdict(settings)})
-    header, arrays = read_weights(expert)
+    header, arrays = begin(expert, folder, settings)
     size = len(Tokens.of(header))
     texts, test = HeadTexts(data, seen[: settings.waves or None]), HeadTexts(data, held_out, most=SCORED)
     counts = texts.counts(size)
-    kept = draft_tokens(folder, counts, min(settings.vocabulary, size))
-    covered = counts[list(kept)].sum() / max(1, counts.sum())
-    say(f"{len(kept):,} tokens cover {covered:.1%}; {texts.tokens:,} tokens to learn from, {test.tokens:,} held out")
+    kept = kept_tokens(folder, lambda: sorted(np.argsort(-counts, kind="stable")[: settings.vocabulary].tolist()))
+    say(coverage(kept, counts, texts, test))
     shape = NetworkShape.of(header)
     kind = torch.bfloat16 if settings.bfloat16 else torch.float32
-    embedding = torch.from_numpy(arrays["token_embd.weight"])
-    rows = torch.from_numpy(arrays.get("output.weight", arrays["token_embd.weight"])[list(kept)])
-    say("fits a first head")
-    first = first_head(arrays, shape, kept, texts.lessons(range(min(FITTED, len(texts)))), settings.seed)
-    head = HeadStudent(first, shape, embedding, rows, kept, settings.depth, device, kind)
-    optimiser = Optimiser(head.weights, settings.rate, settings.muon_rate)
-    pace = Pace(settings.batch, settings.seed, settings.greedy)
-    take_steps(head, optimiser, texts, test, pace, span, part, folder, say, tell)
+    embedding, rows = (torch.from_numpy(each) for each in (arrays["token_embd.weight"], output_rows(arrays, kept)))
+
+    def learner(weights: "Weights | None") -> "HeadStudent":
+        if weights is None:
+            say("fits a first head")
+            weights = first_head(arrays, shape, kept, texts.lessons(range(min(FITTED, len(texts)))), settings.seed)
+        return HeadStudent(weights, shape, embedding, rows, kept, settings.depth, device, kind)
+
+    take_steps(learner, settings, texts, test, span, part, folder, say, tell)

@@ -124,11 +124,13 @@ def distill(recipe: Recipe, say: Callable[[str], None], tell: Callable[[str, flo
 def _train(recipe: Recipe, say: Callable[[str], None], tell: Callable[[float], None]) -> None:
     span = Span(recipe.steps, recipe.steps, recipe.every)
     data, device, whole = recipe.work / "data", recipe.device, (0, 1)
-    seed, exact = recipe.data.seed, recipe.data.bfloat16
+    size, batch, seed, bfloat16 = recipe.vocabulary, recipe.batch, recipe.data.seed, recipe.data.bfloat16
     if recipe.kind == "head":
-        head = HeadSettings(recipe.vocabulary, batch=recipe.batch, seed=seed, bfloat16=exact)
+        head = HeadSettings(vocabulary=size, batch=batch, seed=seed, bfloat16=bfloat16)
         train_head(recipe.expert, data, recipe.run, head, span, whole, device, say, tell)
     else:
         layers = tuple(range(min(LAYERS, read_header(recipe.expert).get("llama.block_count", int, 0))))
-        model = TrainSettings(layers, recipe.vocabulary, recipe.batch, seed=seed, bfloat16=exact, greedy=0.5)
+        model = TrainSettings(
+            vocabulary=size, batch=batch, seed=seed, bfloat16=bfloat16, greedy=0.5, layers=layers
+        )  # fmt: skip
         train(recipe.expert, data, recipe.run, model, span, whole, False, device, say, tell)

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..atomic import atomic_file
 from ..errors import UsageError
+from .run import RunSettings
 from .texts import order
 
 if TYPE_CHECKING:
     from .learn import Gradient, Optimiser
+    from .network import Weights
 
 WARM = 10  # steps
 SCORED = 48  # held-out texts that a score is taken on
@@ -55,16 +57,6 @@ class Span:
     every: int
 
 
-@dataclass(frozen=True)
-class Pace:
-    """What a step reads: `batch` texts a process, in the order of `seed`; and the share of the expert's most likely
-    token in what is learnt."""
-
-    batch: int
-    seed: int
-    greedy: float
-
-
 def share(step: int, steps: int) -> float:
     """The rate at `step` of `steps` as a share of the highest."""
     return min(1.0, (step + 1) / WARM, 3 * (steps - step) / steps)
@@ -82,36 +74,41 @@ def mean(learner: Learner, parts: Sequence[Any]) -> Any:
 
 
 def take_steps(
-    learner: Learner,
-    optimiser: "Optimiser",
+    make: "Callable[[Weights | None], Learner]",
+    settings: RunSettings,
     texts: Taught,
     test: Taught,
-    pace: Pace,
     span: Span,
     part: tuple[int, int],
     folder: Path,
     say: Callable[[str], None],
     tell: Callable[[float], None],
 ) -> None:
-    """Steps from the last checkpoint in `folder` on, as process `part` of so many. `test` are held-out texts, of which
-    SCORED are scored; `tell` hears how far it is."""
-    from .learn import Peers
+    """Steps from the last checkpoint in `folder` on, as process `part` of so many. `make` gives the learner with these
+    weights, or before its first step; of the texts `test`, which are held out, SCORED are scored; `tell` hears how far
+    it is."""
+    from .learn import Optimiser, Peers
 
     ends = min(len(test), SCORED)
     parts = [test.lessons(range(start, min(start + TOGETHER, ends))) for start in range(0, ends, TOGETHER)]
     peers = Peers(*part, PORT)
-    step, best = restored(folder, learner, optimiser)
-    if step:
+    saved = last_checkpoint(folder)
+    learner = make(saved and saved["weights"])
+    optimiser = Optimiser(learner.weights, settings.rate, settings.muon_rate)
+    step, best = 0, float("inf")
+    if saved:
+        step, best = saved["step"], saved["best"]
+        optimiser.load(saved["optimiser"])
         say(f"goes on at step {step}")
-    if step == 0:
+    else:
         say("begins with " + shown(asdict(mean(learner, parts))))
     began, begun, losses = time.monotonic(), step, []
     number, count = part
-    for batch in order(len(texts), pace.batch * count, pace.seed, step):
+    for batch in order(len(texts), settings.batch * count, settings.seed, step):
         if step >= span.stop:
             break
         lessons = texts.lessons(batch[number::count])
-        losses.append(optimiser.step(learner.learn(lessons, pace.greedy), share(step, span.steps)))
+        losses.append(optimiser.step(learner.learn(lessons, settings.greedy), share(step, span.steps)))
         step += 1
         tell(step / span.steps)
         ends = step % span.every == 0 or step == span.stop
@@ -121,7 +118,7 @@ def take_steps(
             continue
         score = asdict(mean(learner, parts))
         minutes = (time.monotonic() - began) / 60
-        read = (step - begun) * pace.batch * count * texts.tokens // len(texts)
+        read = (step - begun) * settings.batch * count * texts.tokens // len(texts)
         line = {
             "step": step, "loss": sum(losses) / len(losses), "held_out": score.pop("loss"), **score,
             "tokens": texts.tokens, "minutes": minutes, "a_second": round(read / minutes / 60),
@@ -134,20 +131,13 @@ def take_steps(
     peers.part()
 
 
-def restored(folder: Path, learner: Learner, optimiser: "Optimiser") -> tuple[int, float]:
-    """The step and the least loss of the last checkpoint, which is loaded; 0 and infinity where there is none."""
+def last_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """`weights`, `optimiser`, `step`, and `best`, the least loss so far; None where there is none."""
     import torch
 
-    last = folder / "last.pt"
-    if not last.exists():
-        return 0, float("inf")
-    device = next(iter(learner.weights.values())).device
-    saved = torch.load(last, map_location=device, weights_only=True)
-    for name, weight in learner.weights.items():
-        weight.data.copy_(saved["weights"][name])
-    if saved["optimiser"]:
-        optimiser.load(saved["optimiser"])
-    return int(saved["step"]), float(saved["best"])
+    path = folder / "last.pt"
+    found: dict[str, Any] | None = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+    return found
 
 
 def checkpoint(folder: Path, learner: Learner, optimiser: "Optimiser", step: int, loss: float, best: float) -> float:
