@@ -21,6 +21,8 @@ class Request:
     ignore_eos: bool = False
     detail: bool = False
     """Fill in the probabilities of every token, for a trace or for `why`."""
+    numbers: bool = False
+    """Fill in q and p of every token and of each that was turned down: all that is told of them without `detail`."""
 
 
 @dataclass(frozen=True, slots=True)

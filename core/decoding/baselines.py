@@ -156,5 +156,5 @@ class Writers:
     def by_drafter(self, q1: Distribution) -> Token:
         token = self.verifier.draw(q1, self.answer.length)
         text = self.answer.commit(token)
-        q = q1.prob(token) if self.request.detail else None
+        q = q1.prob(token) if self.request.numbers or self.request.detail else None
         return Token(token, self.answer.piece(token), text, Status.DRAFTER, q=q)

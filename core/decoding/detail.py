@@ -1,4 +1,4 @@
-"""What is told of a token: always its ln p, and every probability and opinion where detail was asked for."""
+"""What is told of a token: always its ln p, q and p where they are asked for, and with detail every opinion."""
 
 from dataclasses import replace
 
@@ -26,25 +26,22 @@ def describe(
     """A committed token with what the expert's row says of it, and all the rest where the request asks for detail."""
     data = answer.piece(token)
     log_p = at.p1.log_prob(token)
-    if not answer.request.detail:
+    request = answer.request
+    if not (request.numbers or request.detail):
         return Token(token, data, text, status, log_p, turned_down=turned_down, gap=gap)
     judged = token if turned_down is None else turned_down.id
     if turned_down is not None:
         q = at.q1.prob(turned_down.id) if at.asked else None
         turned_down = replace(turned_down, q=q, p=at.p1.prob(turned_down.id))
-    return Token(
-        id=token,
-        bytes=data,
-        text=text,
-        status=status,
-        log_p=log_p,
-        gap=gap,
-        q=at.q1.prob(token) if at.asked else None,
-        p=at.p1.prob(token),
+    q, p = at.q1.prob(token) if at.asked else None, at.p1.prob(token)
+    told = Token(token, data, text, status, log_p, turned_down=turned_down, gap=gap, q=q, p=p)
+    if not request.detail:
+        return told
+    return replace(
+        told,
         expert_top=tuple((i, answer.lexicon.piece(i).decode("utf-8", "replace"), p) for i, p in at.p1.top(3)),
         opinion=None if arm.rule is None else opinion(arm.name, arm.rule, judged, at),
         others=() if arm.rule is None else all_opinions(judged, at),
-        turned_down=turned_down,
     )
 
 

@@ -52,8 +52,8 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of the answer. q and p are its probabilities at temperature 1; they, expert_top, the opinions and
-    turned_down's numbers are there only when the run was asked for detail."""
+    """A token of the answer. q and p are its probabilities at temperature 1; they and turned_down's are there only
+    when the run was asked for numbers or detail, expert_top and the opinions only with detail."""
 
     id: int
     bytes: bytes

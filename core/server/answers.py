@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
-from ..decoding.events import Finish, Token
+from ..decoding.events import Finish, Judged, Piece, Token
 from ..record.metrics import Figures
 from .asked import Telling
 from .worker import Begun
@@ -28,25 +28,27 @@ class AnswerForm:
     telling: Telling
     seed: int
 
-    def whole(self, tokens: Sequence[Token], figures: Figures, begun: Begun) -> dict[str, Any]:
+    def whole(self, rounds: Sequence[Judged], figures: Figures, begun: Begun) -> dict[str, Any]:
         """The answer of a request that was not streamed."""
         chat, text = self.telling.chat, figures.text
+        tokens = [token for judged in rounds for token in judged.tokens]
         said = {"message": {"role": "assistant", "content": text, "refusal": None}} if chat else {"text": text}
         choice = {**self._choice(figures.finish), **said, "logprobs": self._logprobs(tokens)}
         kind = "chat.completion" if chat else "text_completion"
-        return {**self._head(kind), "choices": [choice], **self._end(tokens, figures, begun)}
+        return {**self._head(kind), "choices": [choice], **self._end(rounds, figures, begun)}
 
     def first(self) -> Iterator[dict[str, Any]]:
         """The chunk that says who speaks; a completion has none."""
         if self.telling.chat:
             yield self._chunk({"delta": {"role": "assistant", "content": ""}})
 
-    def part(self, text: str, tokens: Sequence[Token]) -> Iterator[dict[str, Any]]:
+    def part(self, text: str, rounds: Sequence[Judged]) -> Iterator[dict[str, Any]]:
         """What a round added. Nothing where no text settled and nobody asked for its tokens."""
+        tokens = [token for judged in rounds for token in judged.tokens]
         said: dict[str, Any] = {"delta": {"content": text}} if self.telling.chat else {"text": text}
         if self.telling.top is not None:
             said["logprobs"] = self._logprobs(tokens)
-        own = {"speccas": {"tokens": statuses(tokens)}} if self.telling.statuses else {}
+        own = {"speccas": {"tokens": statuses(rounds)}} if self.telling.statuses else {}
         if text or own or (self.telling.top is not None and tokens):
             yield {**self._chunk(said), **own}
 
@@ -74,11 +76,11 @@ class AnswerForm:
         usage = {"usage": None} if self.telling.usage else {}
         return {**self._head(kind), "choices": [choice], **usage}
 
-    def _end(self, tokens: Sequence[Token], figures: Figures, begun: Begun) -> dict[str, Any]:
+    def _end(self, rounds: Sequence[Judged], figures: Figures, begun: Begun) -> dict[str, Any]:
         told = {name: getattr(figures, name) for name in COUNTS}
         own = {"rule": figures.name, "seed": self.seed, "finish": figures.finish, **told}
-        if self.telling.statuses and tokens:
-            own["tokens"] = statuses(tokens)
+        if self.telling.statuses and rounds:
+            own["tokens"] = statuses(rounds)
         return {"usage": usage_of(figures, begun), "timings": timings(figures, begun), "speccas": own}
 
     def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
@@ -116,9 +118,18 @@ def timings(figures: Figures, begun: Begun) -> dict[str, Any]:
     }
 
 
-def statuses(tokens: Sequence[Token]) -> list[dict[str, Any]]:
-    """Where each token came from; q and p at temperature 1, where they were asked for."""
-    return [{"text": t.text, "status": str(t.status), "log_p": t.log_p, "q": t.q, "p": t.p} for t in tokens]
+def statuses(rounds: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Where each token came from, in the words of a trace; q and p at temperature 1."""
+    return [status_of(token, judged.source) for judged in rounds for token in judged.tokens]
+
+
+def status_of(token: Token, source: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"text": token.text, "status": str(token.status), "source": source}
+    return {**told, "log_p": token.log_p, "q": token.q, "p": token.p, "turned_down": down_of(token.turned_down)}
+
+
+def down_of(piece: Piece | None) -> dict[str, Any] | None:
+    return None if piece is None else {"text": piece.text, "q": piece.q, "p": piece.p}
 
 
 def log_of(p: float | None) -> float:

@@ -49,6 +49,7 @@ class Question:
     wanted: Wanted
     think: bool | None
     detail: bool
+    numbers: bool
 
     @property
     def prompt(self) -> str:
@@ -98,7 +99,7 @@ def read(
         raise ApiError(
             400, f"logprobs are the expert's, and {arm.name} does not ask it of every token", param="logprobs"
         )
-    stream = fields.truth(body, "stream")
+    stream, statuses = fields.truth(body, "stream"), fields.truth(own, "statuses")
     options = fields.table(body, "stream_options")
     found = messages_of(body) if chat else ()
     text, ids = ("", ()) if chat else prompt_text(body)
@@ -112,9 +113,10 @@ def read(
         wanted=wanted_of(own, defaults.wanted),
         think=think_of(body, defaults.think),
         detail=bool(top),
+        numbers=statuses,
     )
     usage = fields.truth(options, "include_usage") or not stream
-    return question, Telling(chat, catalogue.name_of(arm), stream, usage, top, fields.truth(own, "statuses"))
+    return question, Telling(chat, catalogue.name_of(arm), stream, usage, top, statuses)
 
 
 def arm_of(body: Body, own: Body, catalogue: Catalogue) -> Arm:

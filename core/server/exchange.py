@@ -154,7 +154,7 @@ class Exchange:
                 elif isinstance(reply, PromptRead):
                     yield f": reading the prompt ({reply.role}), {reply.done} of {reply.total}\n\n".encode()
                 elif isinstance(reply, Judged):
-                    for chunk in self.form.part("".join(token.text for token in reply.tokens), reply.tokens):
+                    for chunk in self.form.part("".join(token.text for token in reply.tokens), (reply,)):
                         yield as_event(chunk)
                 elif isinstance(reply, Finished) and reply.tail:
                     for chunk in self.form.part(reply.tail, ()):
@@ -172,7 +172,7 @@ class Exchange:
     def _whole(self) -> dict[str, Any]:
         handled = self.handled
         assert handled.begun is not None
-        return self.form.whole(handled.fold.tokens, handled.fold.figures(), handled.begun)
+        return self.form.whole(handled.fold.rounds, handled.fold.figures(), handled.begun)
 
 
 async def gone(receive: Receive) -> None:

@@ -157,9 +157,8 @@ def replies(pair: Pair, planner: Planner, question: Question, alone: float | Non
         require_room(pair, prompt)
         before, read = pair.expert.evaluated, 0
         drafting = planner.drafting(question.wanted)
-        events = generate(
-            pair, prompt, question.arm, question.sampling, question.length, drafting, detail=question.detail
-        )
+        how = (question.arm, question.sampling, question.length, drafting)
+        events = generate(pair, prompt, *how, detail=question.detail, numbers=question.numbers)
         with contextlib.closing(events):
             for event in events:
                 if isinstance(event, PromptRead):

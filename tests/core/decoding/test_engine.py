@@ -7,6 +7,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -683,3 +684,14 @@ def test_a_round_reviewed_is_the_round_with_every_number(arm: str, temperature: 
                 assert token.opinion is not None
                 assert token.opinion.keeps
         toy.holds(before)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("arm", RULES)
+def test_numbers_are_those_of_detail_and_nothing_else_of_it(arm: str, temperature: float) -> None:
+    toy = pair(2)
+    told = toy.run(arm, request(temperature=temperature, max_tokens=20, numbers=True))
+    detailed = toy.run(arm, request(temperature=temperature, max_tokens=20, detail=True))
+    assert any(token.q is not None for token in told.tokens)
+    bare = [replace(token, expert_top=(), opinion=None, others=()) for token in detailed.tokens]
+    assert told.tokens == bare
