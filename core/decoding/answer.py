@@ -23,6 +23,8 @@ class Request:
     """Fill in the probabilities of every token, for a trace or for `why`."""
     numbers: bool = False
     """Fill in q and p of every token and of each that was turned down: all that is told of them without `detail`."""
+    best: int = 3
+    """How many of the expert's best tokens stand beside each, with detail."""
 
 
 @dataclass(frozen=True, slots=True)

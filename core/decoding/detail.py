@@ -39,7 +39,9 @@ def describe(
         return told
     return replace(
         told,
-        expert_top=tuple((i, answer.lexicon.piece(i).decode("utf-8", "replace"), p) for i, p in at.p1.top(3)),
+        expert_top=tuple(
+            (i, answer.lexicon.piece(i).decode("utf-8", "replace"), p) for i, p in at.p1.top(request.best)
+        ),
         opinion=None if arm.rule is None else opinion(arm.name, arm.rule, judged, at),
         others=() if arm.rule is None else all_opinions(judged, at),
     )

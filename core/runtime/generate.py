@@ -90,17 +90,19 @@ def generate(
     *,
     detail: bool = False,
     numbers: bool = False,
+    best: int = 3,
     prefill_seconds: Mapping[str, float] | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Generator[PromptRead | Event]:
     """Answer a prompt under an arm: `PromptRead` while the prompt is read, then Started, Drafted and Judged by rounds,
     and Finished. What the caches hold of the prompt is kept.
 
-    `detail` fills in every probability, for a trace or to explain a token; such a run is not timed. `numbers` fills in
-    q and p alone, which costs little. `prefill_seconds`: by role, what reading this prompt took when arms before this
-    one read it; else it is what it takes now. `clock`: the pair's, unless another is given. Closing the generator
-    leaves both caches usable. Raises CannotPair where the arm lets a head write alone, BlockRefused where block
-    verification cannot judge, and Stopped while the prompt is read; later it is an event.
+    `detail` fills in every probability, for a trace or to explain a token, and `best` of the expert's tokens beside
+    each; such a run is not timed. `numbers` fills in q and p alone, which costs little. `prefill_seconds`: by role,
+    what reading this prompt took when arms before this one read it; else it is what it takes now. `clock`: the pair's,
+    unless another is given. Closing the generator leaves both caches usable. Raises CannotPair where the arm lets a
+    head write alone, BlockRefused where block verification cannot judge, and Stopped while the prompt is read; later it
+    is an event.
     """
     sampling, length, drafting = sampling or Sampling(), length or Length(), drafting or FixedDrafting()
     require_writer(pair, arm)
@@ -117,6 +119,7 @@ def generate(
         ignore_eos=length.ignore_eos,
         detail=detail,
         numbers=numbers,
+        best=best,
     )
     if arm.rule is None:
         events = sequential(arm, pair.expert, pair.drafts, request, pair.lexicon, clock)

@@ -40,7 +40,7 @@ class AnswerForm:
     def first(self) -> Iterator[dict[str, Any]]:
         """The chunk that says who speaks; a completion has none."""
         if self.telling.chat:
-            yield self._chunk({"delta": {"role": "assistant", "content": ""}})
+            yield self._chunk({"delta": {"role": "assistant", "content": None}})  # as llama-server: no text yet
 
     def part(self, text: str, rounds: Sequence[Judged]) -> Iterator[dict[str, Any]]:
         """What a round added. Nothing where no text settled and nobody asked for its tokens."""

@@ -39,7 +39,8 @@ def of_speccas(error: SpeccasError, prompt_tokens: int | None, context: int) -> 
     if isinstance(error, PromptTooLong):
         facts = {"n_prompt_tokens": prompt_tokens, "n_ctx": context}
         kind = "exceed_context_size_error"
-        return ApiError(400, error.message, kind, param="messages", code="context_length_exceeded", **facts)
+        message = f"the request exceeds the available context size: {error.message}"  # clients look for these words
+        return ApiError(400, message, kind, code="context_length_exceeded", **facts)
     if isinstance(error, Stopped):
         return unavailable("the answer was cut off: the server is shutting down", 1)
     text = f"{error.message}: {error.hint}" if error.hint else error.message

@@ -21,8 +21,8 @@ from .fields import Body, wrong
 from .messages import messages_of, prompt_text
 
 MOST_STOPS = 16
-MOST_TOP = 3
-"""As many as the expert's best that a token carries."""
+MOST_TOP = 20
+"""OpenAI's limit of the best tokens beside each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Question:
     think: bool | None
     detail: bool
     numbers: bool
+    best: int
+    """How many of the expert's best tokens stand beside each, with detail."""
 
     @property
     def prompt(self) -> str:
@@ -114,6 +116,7 @@ def read(
         think=think_of(body, defaults.think),
         detail=bool(top),
         numbers=statuses,
+        best=top or 0,
     )
     usage = fields.truth(options, "include_usage") or not stream
     return question, Telling(chat, catalogue.name_of(arm), stream, usage, top, statuses)
@@ -199,6 +202,7 @@ PASSING: Mapping[str, tuple[object, ...]] = {
     "json_schema": EMPTY,
     "suffix": EMPTY,
     "echo": EMPTY,
+    "continue_final_message": EMPTY,
     "web_search_options": EMPTY,
 }
 """What may stand in a field that is not supported: what asks for nothing."""

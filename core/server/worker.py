@@ -158,7 +158,7 @@ def replies(pair: Pair, planner: Planner, question: Question, alone: float | Non
         before, read = pair.expert.evaluated, 0
         drafting = planner.drafting(question.wanted)
         how = (question.arm, question.sampling, question.length, drafting)
-        events = generate(pair, prompt, *how, detail=question.detail, numbers=question.numbers)
+        events = generate(pair, prompt, *how, detail=question.detail, numbers=question.numbers, best=question.best)
         with contextlib.closing(events):
             for event in events:
                 if isinstance(event, PromptRead):

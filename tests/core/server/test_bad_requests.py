@@ -56,6 +56,7 @@ def error_in(response: httpx.Response) -> dict[str, Any]:
         ({"messages": HI, "tools": [{"type": "function"}]}, 400, "tools"),
         ({"messages": HI, "response_format": {"type": "json_schema"}}, 400, "response_format"),
         ({"messages": HI, "logit_bias": {"1": 2}}, 400, "logit_bias"),
+        ({"messages": HI, "continue_final_message": True}, 400, "continue_final_message"),
         ({"messages": HI, "top_logprobs": 2}, 400, "top_logprobs"),
         ({"messages": HI, "logprobs": True, "top_logprobs": 30}, 400, "top_logprobs"),
         ({"messages": HI, "speccas": {"rule": "nonsense"}}, 400, "speccas.rule"),
@@ -83,6 +84,7 @@ def test_a_prompt_beyond_the_context(served: Served, stream: bool) -> None:
     assert response.status_code == 400
     error = error_in(response)
     assert error["type"] == "exceed_context_size_error" and error["n_prompt_tokens"] > error["n_ctx"] > 0
+    assert "exceeds the available context size" in error["message"]  # what clients look for
 
 
 def test_a_body_of_ten_megabytes(served: Served) -> None:
