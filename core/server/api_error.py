@@ -37,10 +37,11 @@ def unavailable(message: str, retry: int) -> ApiError:
 def of_speccas(error: SpeccasError, prompt_tokens: int | None, context: int) -> ApiError:
     """What the library refused, as a client reads it. `prompt_tokens`: where they were counted."""
     if isinstance(error, PromptTooLong):
-        facts = {"n_prompt_tokens": prompt_tokens, "n_ctx": context}
         kind = "exceed_context_size_error"
         message = f"the request exceeds the available context size: {error.message}"  # clients look for these words
-        return ApiError(400, message, kind, code="context_length_exceeded", **facts)
+        return ApiError(
+            400, message, kind, code="context_length_exceeded", n_prompt_tokens=prompt_tokens, n_ctx=context
+        )
     if isinstance(error, Stopped):
         return unavailable("the answer was cut off: the server is shutting down", 1)
     text = f"{error.message}: {error.hint}" if error.hint else error.message
