@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -142,8 +143,14 @@ def as_native(told: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def leave(number: int, frame: object) -> None:
+    """uvicorn hears a signal, ends, and sends it once more: it must not end us before the child."""
+    raise SystemExit(128 + number)
+
+
 def main() -> int:
     asked = flags()
+    signal.signal(signal.SIGTERM, leave)
     child = subprocess.Popen(command(asked), stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
     try:
@@ -160,6 +167,7 @@ def main() -> int:
         return 0
     finally:
         child.terminate()
+        child.wait()
 
 
 if __name__ == "__main__":
