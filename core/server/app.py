@@ -25,6 +25,7 @@ from .exchange import Exchange
 from .handled import Handled, watched
 from .line import RETRY, Line
 from .metrics import Metrics
+from .openapi import document
 from .traces import Traces
 
 MOST_BYTES = 8 << 20
@@ -91,7 +92,22 @@ def make_app(
 ) -> Application:
     """The whole application. `origins`: whose pages may ask ("*": any); none by default. `tell` hears what became of
     each request."""
-    routes = [
+    routes = routes_of(service, access)
+    handlers: Any = {ApiError: told, HTTPException: unknown, ClientDisconnect: left}
+    inner: Application = guarded(Starlette(routes=routes, exception_handlers=handlers), access)
+    if origins:  # outside the guard, so that a page that may ask can read what it is refused
+        inner = CORSMiddleware(inner, origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    return watched(inner, (service.traces.note, service.counted.note, tell), time.monotonic)
+
+
+def routes_of(service: Service, access: Access) -> list[Route]:
+    """Every path that there is; openapi.py says what each takes and answers."""
+    described = document(service.catalogue.pair, bool(access.key))
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(described)
+
+    return [
         Route("/v1/models", service.models),
         Route("/v1/models/{name:path}", service.model),
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
@@ -99,12 +115,8 @@ def make_app(
         Route("/v1/speccas/trace/{id}", service.trace),
         Route("/health", service.health),
         Route("/metrics", service.metrics),
+        Route("/openapi.json", openapi),
     ]
-    handlers: Any = {ApiError: told, HTTPException: unknown, ClientDisconnect: left}
-    inner: Application = guarded(Starlette(routes=routes, exception_handlers=handlers), access)
-    if origins:  # outside the guard, so that a page that may ask can read what it is refused
-        inner = CORSMiddleware(inner, origins, allow_methods=["GET", "POST"], allow_headers=["*"])
-    return watched(inner, (service.traces.note, service.counted.note, tell), time.monotonic)
 
 
 async def body_of(request: Request) -> dict[str, Any]:

@@ -162,9 +162,9 @@ def sampling_of(body: Body, defaults: Defaults, draw: Callable[[], int]) -> Samp
 def length_of(body: Body, chat: bool, default: Length) -> Length:
     """`max_completion_tokens` is OpenAI's new name of `max_tokens`; -1 is llama.cpp's word for no limit."""
     names = ("max_completion_tokens", "max_tokens") if chat else ("max_tokens", "n_predict")
-    name = next((each for each in names if body.get(each) is not None), names[0])
-    given = fields.whole(body, name, -2, -1, 1 << 31)
-    most = default.max_tokens if given == -2 else None if given == -1 else given
+    given = [fields.whole(body, each, -2, -1, 1 << 31) for each in names]
+    first = next((each for each in given if each != -2), -2)
+    most = default.max_tokens if first == -2 else None if first == -1 else first
     stop = fields.texts(body, "stop", default.stop, MOST_STOPS)
     return Length(most, stop, fields.truth(body, "ignore_eos", default.ignore_eos))
 
@@ -211,8 +211,9 @@ PASSING: Mapping[str, tuple[object, ...]] = {
 def refuse_unsupported(body: Body) -> None:
     """Raises ApiError (400) for a field that would have to be obeyed, and is not."""
     for name, passing in PASSING.items():
-        if body.get(name) not in passing:
-            raise unsupported(name, body[name])
+        value = body.get(name)
+        if not any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in passing):
+            raise unsupported(name, value)
     form: Any = body.get("response_format")
     if form is not None and not (isinstance(form, dict) and form.get("type") == "text"):
         raise unsupported("response_format", form)

@@ -9,7 +9,9 @@ from .handled import Handled
 from .line import Line
 
 LATELY = 32  # answers that acceptance and speed-up are told of
-PATHS = frozenset({"/v1/models", "/v1/chat/completions", "/v1/completions", "/tokenize", "/health", "/metrics", "/"})
+PATHS = frozenset(
+    {"/v1/models", "/v1/chat/completions", "/v1/completions", "/health", "/metrics", "/openapi.json", "/"}
+)
 OTHER = "other"
 """The path of all that is not there, so that a stranger cannot make series without end."""
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
