@@ -48,6 +48,10 @@ def serve(
         int,
         typer.Option(metavar="N", help="Most requests that wait; others are told to come back.", min=0),
     ] = 8,
+    cache_ram: Annotated[
+        int,
+        typer.Option(metavar="SIZE", help="MiB for the caches of conversations that come back; 0 keeps none.", min=0),
+    ] = 1024,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Whose web pages may ask, repeatable; * is all.")
     ] = None,
@@ -76,7 +80,7 @@ def serve(
     listening = open_socket(host, port)
     key = key_of(api_key)
     warn_of_strangers(host, key)
-    worker = started(settings)
+    worker = started(settings, cache_ram << 20)
     try:
         service = service_of(settings, worker, queue)
         if not quiet:
@@ -125,7 +129,7 @@ def warn_of_strangers(host: str, key: str) -> None:
         make_console(stderr=True).print(text, style=STYLES["warning"], soft_wrap=True)
 
 
-def started(settings: "Settings") -> "Worker":
+def started(settings: "Settings", cache_bytes: int) -> "Worker":
     """The process that owns the pair, with a bar while it loads. Raises what `load_pair` does."""
     from speccas.core.calibration.planner import curves_file
     from speccas.core.server.line import Worker
@@ -134,7 +138,7 @@ def started(settings: "Settings") -> "Worker":
     from ..view.progress import Waiting
     from ..view.theme import make_console
 
-    worker = Worker(chosen_profile(settings), load_options(settings), curves_file(), COMMAND)
+    worker = Worker(chosen_profile(settings), load_options(settings), curves_file(), COMMAND, cache_bytes)
     try:
         with Waiting(make_console(stderr=True)) as waiting:
             worker.start(lambda loading: waiting.tell(f"loading {loading.role}", loading.share))

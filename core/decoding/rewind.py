@@ -4,12 +4,13 @@ Such a memory is a running sum of what was read. Copies of it are kept at places
 behind the nearest is read again, together with the next call.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import RollbackRefused
 from .sampling import Floats
+from .snapshot import Snapshot
 
 KEPT = 4  # copies of the state at marked places, the cheapest to do without going first
 COPIES = KEPT + 1  # at most, with the one that moves along
@@ -57,6 +58,16 @@ class LimitedModel(Protocol):
 
     def restore(self, state: State) -> None:
         """Back to a state. Raises RollbackRefused where the cache was cut shorter since."""
+
+    @property
+    def snapshot_bytes(self) -> int: ...
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all that it holds: not of the running state alone, as `save` makes."""
+
+    def put_back(self, snapshot: Snapshot, states: Iterable[State] = ()) -> None:
+        """Hold that again, and nothing else. `states` were saved before the snapshot was taken, and can be restored
+        from now on. Raises NativeError; it holds nothing then."""
 
     def use_threads(self, threads: int) -> None: ...
     def use_clock(self, clock: Callable[[], float]) -> None: ...
@@ -157,6 +168,27 @@ class Rewindable:
         """Which copy but the last saves the least reading."""
         places = [0, *(state.length for state in self._marked)]
         return min(range(len(self._marked) - 1), key=lambda i: places[i + 2] - places[i])
+
+    def reach(self, length: int) -> int:
+        held = len(self.model)
+        return held if held <= length else self._nearest(length)
+
+    @property
+    def snapshot_bytes(self) -> int:
+        return self.model.snapshot_bytes + sum(len(state.data) for state in self._marked)
+
+    def snapshot(self) -> Snapshot:
+        """With the marked places: whoever puts it back can go back to them."""
+        inner, marked = self.model.snapshot(), tuple(self._marked)
+        size = inner.bytes + sum(len(state.data) for state in marked)
+        places = tuple(state.length for state in marked)
+        return Snapshot(inner.length, (inner, self._ids[: inner.length], marked), size, places)
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        inner, ids, marked = snapshot.data
+        self._ids, self._marked, self._moving, self._back, self._stands = [], [], None, False, False
+        self.model.put_back(inner, marked)
+        self._ids, self._marked = list(ids), list(marked)
 
     def use_threads(self, threads: int) -> None:
         self.model.use_threads(threads)

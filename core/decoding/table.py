@@ -1,7 +1,7 @@
 """A language model that is a table of numbers: for tests, and for machines simulated on a virtual clock."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike
 from ..errors import ContextFull, RollbackRefused, Stopped
 from .rewind import State
 from .sampling import Floats
+from .snapshot import Snapshot
 
 Row = Callable[[tuple[int, ...]], ArrayLike]
+TOKEN_BYTES = 100  # that a token in its cache is said to take
 
 
 class VirtualClock:
@@ -136,6 +138,21 @@ class TableModel:
         if tuple(self.ids[: state.length]) != state.data:
             raise RollbackRefused("the table's cache is another than that of the copy")
         self.ids, self._back = list(state.data), 0
+
+    def reach(self, length: int) -> int:
+        return min(length, len(self.ids)) if self.rollback is None or length >= len(self.ids) else 0
+
+    @property
+    def snapshot_bytes(self) -> int:
+        return TOKEN_BYTES * len(self.ids)
+
+    def snapshot(self) -> Snapshot:
+        places = None if self.rollback is None else ()
+        return Snapshot(len(self.ids), tuple(self.ids), self.snapshot_bytes, places)
+
+    def put_back(self, snapshot: Snapshot, states: Iterable[State] = ()) -> None:
+        """`states` need nothing: each holds its tokens."""
+        self.ids, self._back = list(snapshot.data), 0
 
     def use_threads(self, threads: int) -> None:
         self.threads = threads

@@ -14,6 +14,7 @@ from ..decoding.answer import Lexicon
 from ..decoding.drafts.head import HeadModel
 from ..decoding.length.constants import CONSTANTS
 from ..decoding.model import LanguageModel
+from ..decoding.snapshot import Snapshot
 from ..files.source import Source
 from ..headers.gguf import Header
 from ..machine.fit import Footprint
@@ -83,9 +84,23 @@ class Costs(Protocol):
     def use_clock(self, clock: Callable[[], float]) -> None:
         """Count `seconds` by this clock from the next call on."""
 
+    @property
+    def snapshot_bytes(self) -> int:
+        """About how much a snapshot would take now."""
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what it holds."""
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """Hold what it held when the snapshot was taken, and nothing else. Raises NativeError; it holds nothing
+        then."""
+
 
 class Context(LanguageModel, Costs, Protocol):
     """A cache over loaded weights: a language model."""
+
+    def reach(self, length: int) -> int:
+        """How many of its first `length` tokens need not be read again when it is cut there."""
 
 
 class HeadContext(HeadModel, Costs, Protocol):

@@ -12,7 +12,7 @@ import platform
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from ..decoding.answer import Lexicon
 from ..decoding.rewind import Rewindable, State
 from ..decoding.sampling import Floats
+from ..decoding.snapshot import Snapshot
 from ..errors import ContextFull, DoesNotFit, IntegrityError, NativeError, RollbackRefused, Stopped
 from ..files.local import hash_file, locate, require_parts, size_of
 from ..files.source import Source
@@ -527,3 +528,43 @@ class LlamaContext:
         for each in [each for each in self._states if each.length > state.length]:
             self._states.discard(each)
         self.seconds += self.clock() - began
+
+    def reach(self, length: int) -> int:
+        """Of a limited memory whole or nothing: what one more truncate takes back is not counted on."""
+        return min(length, self._length) if self.rollback is None or length >= self._length else 0
+
+    @property
+    def snapshot_bytes(self) -> int:
+        return snapshot_bytes(self.ctx)
+
+    def snapshot(self) -> Snapshot:
+        data = copied(self.ctx)
+        return Snapshot(self._length, data, len(data), None if self.rollback is None else ())
+
+    def put_back(self, snapshot: Snapshot, states: Iterable[State] = ()) -> None:
+        """`states`: copies from before the snapshot was taken, that can be restored again."""
+        self._clear()
+        if snapshot.length:
+            put(self.ctx, snapshot.data, self.weights.path.name)
+        self._length = snapshot.length
+        self._states.update(states)
+
+
+def snapshot_bytes(ctx: Any) -> int:
+    """What `copied` would take."""
+    return int(api.llama_state_seq_get_size_ext(ctx, 0, 0))
+
+
+def copied(ctx: Any) -> Any:
+    """All that the memory of a context holds, as an array of bytes."""
+    size = snapshot_bytes(ctx)
+    data = (ctypes.c_uint8 * size)()
+    api.llama_state_seq_get_data_ext(ctx, data, size, 0, 0)
+    return data
+
+
+def put(ctx: Any, data: Any, name: str) -> None:
+    """Put it back into an empty memory. Raises NativeError, and leaves it empty."""
+    if not api.llama_state_seq_set_data_ext(ctx, data, len(data), 0, 0):
+        api.llama_memory_clear(api.llama_get_memory(ctx), False)
+        raise NativeError(f"llama.cpp cannot put back what the cache of {name} held: {log_tail()}")

@@ -22,9 +22,17 @@ RETRY = 2  # seconds after which a client may ask again
 class Worker:
     """The process that owns the pair, from outside. Its methods are called by one thread, but for `leave`."""
 
-    def __init__(self, profile: Profile, options: LoadOptions, curves: Path | None = None, command: str = "") -> None:
-        """`command`: what stands in manifests as the command that was typed."""
-        self.told = (profile, options, curves, command)
+    def __init__(
+        self,
+        profile: Profile,
+        options: LoadOptions,
+        curves: Path | None = None,
+        command: str = "",
+        cache_bytes: int = 0,
+    ) -> None:
+        """`command`: what stands in manifests as the command that was typed; `cache_bytes`: how much of other
+        conversations' caches is kept."""
+        self.told = (profile, options, curves, command, cache_bytes)
         self.context = 0
         self.manifest: Mapping[str, Any] = {}
         self._process: Any = None

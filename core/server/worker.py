@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,16 +16,19 @@ from typing import Any
 
 from ..calibration.calibrate import ALONE_STEPS, alone_speed
 from ..calibration.planner import Planner
-from ..decoding.events import Drafted, Event, Started
+from ..decoding.events import Drafted, Event, Finish, Finished, Judged, Started, Token
 from ..decoding.sampling import Sampling
-from ..errors import SpeccasError, UsageError
+from ..errors import ContextFull, SpeccasError, Stopped, UsageError
 from ..files.profiles import Profile
 from ..record.manifest import manifest
 from ..runtime.backend import LoadOptions
 from ..runtime.generate import PromptRead, generate
 from ..runtime.pair import Pair, load_pair
+from ..runtime.prefixes import PrefixCache
 from ..runtime.prompt import Prompt, prompt_of, require_room
 from ..runtime.stop import StopFlag
+from ..session import kept_ids
+from .answer_ids import AnswerIds
 from .asked import Question
 
 
@@ -107,9 +110,26 @@ class AtHand:
                 self.stop.set()
 
 
-def work(connection: Connection, profile: Profile, options: LoadOptions, curves: Path | None, command: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is left of requests that were answered."""
+
+    prefixes: PrefixCache
+    written: AnswerIds = field(default_factory=AnswerIds)
+
+    def behind(self, pair: Pair) -> None:
+        """An answer has ended: a later prompt may go on from here."""
+        for model in (pair.expert, pair.drafter):
+            with contextlib.suppress(Stopped, ContextFull):
+                model.mark()
+
+
+def work(
+    connection: Connection, profile: Profile, options: LoadOptions, curves: Path | None, command: str, cache_bytes: int
+) -> None:
     """Load the pair and answer until the other end is closed: the process's main function. Sends Loading, then Ready
-    or a SpeccasError, then (number, Reply) for each (number, Question) that it is sent."""
+    or a SpeccasError, then (number, Reply) for each (number, Question) that it is sent. `cache_bytes`: of the
+    PrefixCache."""
     for each in (signal.SIGINT, signal.SIGTERM):  # a terminal tells them to all; the parent decides
         signal.signal(each, signal.SIG_IGN)
     stop = StopFlag()
@@ -124,12 +144,14 @@ def work(connection: Connection, profile: Profile, options: LoadOptions, curves:
         planner = Planner(pair, curves)
         connection.send(Ready(pair.context, manifest(pair, "auto", "auto", Sampling(), command).as_json()))
         alone: float | None = None
+        remembered = Remembered(PrefixCache(cache_bytes))
         while True:
             number, question = asked.get()
             at_hand.begin(number)
-            for reply in replies(pair, planner, question, alone):
+            for reply in replies(pair, planner, remembered, question, alone):
                 connection.send((number, reply))
             at_hand.end()
+            remembered.behind(pair)
             planner.save()
             if alone is None and len(pair.expert):  # behind an answer, so that no client waits for it
                 alone = alone_speed(pair, ALONE_STEPS) or None
@@ -148,13 +170,17 @@ def listen(connection: Connection, asked: "SimpleQueue[tuple[int, Question]]", a
         os._exit(0)
 
 
-def replies(pair: Pair, planner: Planner, question: Question, alone: float | None) -> Iterator[Reply]:
+def replies(
+    pair: Pair, planner: Planner, remembered: Remembered, question: Question, alone: float | None
+) -> Iterator[Reply]:
     """The answer to a question as it comes; Ended is the last, and hands on `alone`."""
     count = None
     try:
-        prompt = prompt_for(pair, question)
+        prompt = prompt_for(pair, question, remembered.written)
         count = len(prompt.ids)
         require_room(pair, prompt)
+        remembered.prefixes.route(pair, prompt.ids)
+        tokens: list[Token] = []
         before, read = pair.expert.evaluated, 0
         drafting = planner.drafting(question.wanted)
         how = (question.arm, question.sampling, question.length, drafting)
@@ -165,6 +191,10 @@ def replies(pair: Pair, planner: Planner, question: Question, alone: float | Non
                     read = pair.expert.evaluated - before
                 elif isinstance(event, Started):
                     yield Begun(count, count - 1 - read)
+                elif isinstance(event, Judged):
+                    tokens += event.tokens
+                elif isinstance(event, Finished):
+                    note(remembered.written, question, tokens, event)
                 if not isinstance(event, Drafted):
                     yield event
     except SpeccasError as error:
@@ -173,10 +203,19 @@ def replies(pair: Pair, planner: Planner, question: Question, alone: float | Non
         yield Ended(None, count, alone)
 
 
-def prompt_for(pair: Pair, question: Question) -> Prompt:
+def note(written: AnswerIds, question: Question, tokens: Sequence[Token], end: Finished) -> None:
+    """Remember of which tokens an answer is, where it may come back in a conversation."""
+    text = "".join(token.text for token in tokens) + end.tail
+    ids = kept_ids(tokens, text, end.finish)
+    if not question.raw and end.finish is not Finish.INTERRUPTED and ids:
+        written.note(question.messages, text, ids)
+
+
+def prompt_for(pair: Pair, question: Question, written: AnswerIds) -> Prompt:
     """Raises UsageError as `prompt_of`, and for ids that are no tokens."""
     if question.ids:
         if max(question.ids) >= len(pair.tokens):
             raise UsageError(f"{max(question.ids)} is no token: there are {len(pair.tokens)}", "count from 0")
         return Prompt(question.ids)
-    return prompt_of(pair, question.messages, raw=question.raw, think=question.think)
+    known = {} if question.raw else written.known(question.messages)
+    return prompt_of(pair, question.messages, known, question.raw, question.think)

@@ -5,6 +5,7 @@ i + 2. While it drafts, its own state stands in for the expert's. What was read 
 expert's states once they are there, for the tokens that were accepted: so the cache is never rebuilt.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -15,6 +16,7 @@ from ..length.policy import Policy
 from ..model import Rows
 from ..penalty import NO_PENALTY, Penalty
 from ..sampling import Distribution, Floats, Shared
+from ..snapshot import Snapshot
 from .draft_source import Draft, Drawing, ExpertRead, Proposal
 from .second_model import common_prefix
 from .stepwise import proposal, write
@@ -134,6 +136,17 @@ class Head:
             if self._true == before:
                 return
             yield self._true, total
+
+    def text(self) -> Snapshot:
+        self.model.truncate(self._true)
+        ids = array("i", self._ids[: self._committed])
+        size = len(ids) * ids.itemsize + sum(state.nbytes for state in self._states.values())
+        return Snapshot(len(ids), (ids, self._true, dict(self._states), tuple(self._places)), size)
+
+    def resume(self, text: Snapshot) -> None:
+        ids, self._true, states, places = text.data
+        self._ids, self._committed = ids.tolist(), len(ids)
+        self._states, self._places = dict(states), deque(places, PLACES)
 
     def push(self, token: int) -> None:
         self._ids.append(token)

@@ -3,6 +3,7 @@
 The cache is trimmed to what is still right and never rebuilt: each committed token is read once.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,7 @@ from ..length.policy import Policy
 from ..model import LanguageModel
 from ..penalty import NO_PENALTY, Penalty
 from ..sampling import Distribution, Floats, Shared
+from ..snapshot import Snapshot
 from .draft_source import Draft, Drawing, ExpertRead, Proposal
 from .stepwise import proposal, write
 
@@ -106,6 +108,15 @@ class SecondModel:
 
     def note(self, first: int, states: Floats | None) -> None:
         """Needs nothing."""
+
+    def text(self) -> Snapshot:
+        own = () if self._prompted is None else (self._prompted.ids, self._prompted.own)
+        known = [array("i", each) for each in (self._ids, self._spelled, self._ends, *own)]
+        return Snapshot(len(self._ids), known, sum(len(each) * each.itemsize for each in known))
+
+    def resume(self, text: Snapshot) -> None:
+        self._ids, self._spelled, self._ends, *own = (each.tolist() for each in text.data)
+        self._prompted = DrafterPrompt(*map(tuple, own)) if own else None
 
     def push(self, token: int) -> None:
         """Go on as if `token` (an expert id) came next."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from ..length.policy import Policy
 from ..penalty import NO_PENALTY, Penalty
 from ..sampling import Distribution, Floats, Shared
+from ..snapshot import Snapshot
 from .draft_source import LEAST_MASS, Draft, DraftSource, Drawing, Proposal
 
 
@@ -31,6 +32,12 @@ class Drafter(DraftSource, Protocol):
     def catch_up(self, chunk: int) -> Iterator[tuple[int, int]]:
         """Read what is pending of the text, but for what will be read when q is asked for; yields (read, of how
         many). Raises Stopped."""
+
+    def text(self) -> Snapshot:
+        """What it knows of the text besides what its model's cache holds; of a draft nothing is left."""
+
+    def resume(self, text: Snapshot) -> None:
+        """Know that again, over a cache that holds what it held then."""
 
     def push(self, token: int) -> None:
         """Go on as if `token` (an expert id) came next."""

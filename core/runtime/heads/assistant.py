@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...decoding.sampling import Floats
+from ...decoding.snapshot import Snapshot
 from ...errors import ContextFull
 from ..llama import LlamaContext, LlamaWeights
 from .pair_cache import PairCache
@@ -43,6 +44,17 @@ class Assistant(PairCache):
             return self.row(0)
         finally:
             self.timed(1, began)
+
+    @property
+    def snapshot_bytes(self) -> int:
+        return 0
+
+    def snapshot(self) -> Snapshot:
+        """Nothing: what it reads is in the expert's cache."""
+        return Snapshot(self._pairs, None, 0)
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        self._pairs = snapshot.length
 
     def truncate(self, length: int) -> None:
         self._pairs = min(self._pairs, length)

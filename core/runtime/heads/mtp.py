@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...decoding.sampling import Floats
+from ...decoding.snapshot import Snapshot
 from ..llama import LlamaContext, LlamaWeights, api  # type: ignore[attr-defined] # it brings llama_cpp in
 from .pair_cache import CHUNK, PairCache
 
@@ -76,6 +77,10 @@ class Mtp(PairCache):
     def _choose(self, layer: int) -> None:
         if self.layers > 1:
             self._symbols.choose_layer(self.ctx, layer)
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        super().put_back(snapshot)
+        self._given = len(self)
 
     def truncate(self, length: int) -> None:
         super().truncate(length)

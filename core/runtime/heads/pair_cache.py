@@ -10,8 +10,19 @@ from typing import Any
 import numpy as np
 
 from ...decoding.sampling import Floats
+from ...decoding.snapshot import Snapshot
 from ...errors import ContextFull, DoesNotFit, NativeError, RollbackRefused, Stopped
-from ..llama import MANY, LlamaContext, LlamaWeights, api, fill, log_tail  # type: ignore[attr-defined] # it brings llama_cpp in
+from ..llama import (  # type: ignore[attr-defined] # it brings llama_cpp in
+    MANY,
+    LlamaContext,
+    LlamaWeights,
+    api,
+    copied,
+    fill,
+    log_tail,
+    put,
+    snapshot_bytes,
+)
 from ..states import Views, symbols
 from .load import ROWS
 
@@ -150,3 +161,18 @@ class PairCache:
 
     def mark(self) -> None:
         """Needs nothing: it goes back anywhere."""
+
+    @property
+    def snapshot_bytes(self) -> int:
+        return snapshot_bytes(self.ctx)
+
+    def snapshot(self) -> Snapshot:
+        """Of the pairs; a state of its own that it would go on from is not among them."""
+        data = copied(self.ctx)
+        return Snapshot(len(self), data, len(data))
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        self.truncate(0)
+        if snapshot.length:
+            put(self.ctx, snapshot.data, self.weights.path.name)
+        self._length = snapshot.length
