@@ -91,18 +91,15 @@ def _train(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from ..files.local import hash_file
     from .export import Types, export
+    from .head_export import export_head
 
     types = Types(options.matrices, options.embedding)
+    expert, run, out = _expert(options), options.work / options.run_name, options.out
     if options.kind == "head":
-        from .head_export import export_head
-
-        run = options.work / options.run_name
-        _say(export_head(_expert(options), options.work / "data", run, options.out, types, options.checkpoint))
-        _say(f"sha256: {hash_file(options.out)}")
-        return
-    for line in export(_expert(options), options.work / options.run_name, options.out, types, options.checkpoint):
-        _say(line)
-    _say(f"sha256: {hash_file(options.out)}")
+        _say(export_head(expert, options.work / "data", run, out, types, options.checkpoint))
+    else:
+        _say(export(expert, run, out, types, options.checkpoint))
+    _say(f"sha256: {hash_file(out)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from .network import NetworkShape, Weights, norm, turn
+from .network import NetworkShape, Weights, inner, norm, parted, turn
 
 BLOCK = "blk.0."
 
@@ -69,17 +69,6 @@ def look(
     x = torch.cat([e, norm(g, layer["attn_norm_2"], shape.epsilon).to(e.dtype)], -1)
     q, k, v = (parted(F.linear(x, layer[f"attn_{name}"].to(e.dtype)), shape.head) for name in "qkv")
     return turn(q, cos, sin), turn(k, cos, sin), v
-
-
-def inner(layer: Weights, shape: NetworkShape, x: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    """What the feed-forward part makes of `x` before its last matrix."""
-    h = norm(x, layer["ffn_norm"], shape.epsilon).to(kind)
-    return F.silu(F.linear(h, layer["ffn_gate"].to(kind))) * F.linear(h, layer["ffn_up"].to(kind))
-
-
-def parted(x: torch.Tensor, head: int) -> torch.Tensor:
-    """(rows, n, heads times size) as (rows, heads, n, size)."""
-    return x.unflatten(-1, (-1, head)).transpose(1, 2)
 
 
 def behind(x: torch.Tensor, places: int, axis: int) -> torch.Tensor:

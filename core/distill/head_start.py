@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from .divergence import floats
 from .head_lessons import HeadLessons
-from .head_network import BLOCK, attend, inner, look, parts_of
-from .network import NetworkShape, Weights, norm, rope, to_network
+from .head_network import BLOCK, attend, look, parts_of
+from .network import NetworkShape, Weights, inner, norm, rope, to_network
 from .weights import Array, output_rows
 
 RIDGE = 1e-2  # of the mean square of what is fitted with: fewer places than numbers have a solution too

@@ -101,6 +101,17 @@ def norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
     return F.rms_norm(x, (x.shape[-1],), weight, epsilon)
 
 
+def inner(layer: Weights, shape: NetworkShape, x: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """What the feed-forward part makes of `x` before its last matrix."""
+    h = norm(x, layer["ffn_norm"], shape.epsilon).to(kind)
+    return F.silu(F.linear(h, layer["ffn_gate"].to(kind))) * F.linear(h, layer["ffn_up"].to(kind))
+
+
+def parted(x: torch.Tensor, head: int) -> torch.Tensor:
+    """(rows, n, heads times size) as (rows, heads, n, size)."""
+    return x.unflatten(-1, (-1, head)).transpose(1, 2)
+
+
 def read(
     weights: Weights,
     shape: NetworkShape,
@@ -112,22 +123,17 @@ def read(
 
     Products are computed in `kind`, sums along the layers in float32.
     """
-    rows, n = ids.shape
-    cos, sin = (each[:n].to(kind) for each in angles)
+    cos, sin = (each[: ids.shape[1]].to(kind) for each in angles)
     x = F.embedding(ids, weights["token_embd.weight"]).float()
     for i in range(shape.layers):
         layer = {name: weights[f"blk.{i}.{name}.weight"] for name in LAYER}
         h = norm(x, layer["attn_norm"].float(), shape.epsilon).to(kind)
-        q = F.linear(h, layer["attn_q"].to(kind)).view(rows, n, shape.heads, shape.head).transpose(1, 2)
-        k = F.linear(h, layer["attn_k"].to(kind)).view(rows, n, shape.kv_heads, shape.head).transpose(1, 2)
-        v = F.linear(h, layer["attn_v"].to(kind)).view(rows, n, shape.kv_heads, shape.head).transpose(1, 2)
+        q, k, v = (parted(F.linear(h, layer[f"attn_{name}"].to(kind)), shape.head) for name in "qkv")
         q, k = turn(q, cos, sin), turn(k, cos, sin)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=shape.heads != shape.kv_heads)
-        seen = seen.transpose(1, 2).reshape(rows, n, shape.width)
+        seen = seen.transpose(1, 2).flatten(2)
         x = x + F.linear(seen, layer["attn_output"].to(kind)).float()
-        h = norm(x, layer["ffn_norm"].float(), shape.epsilon).to(kind)
-        h = F.silu(F.linear(h, layer["ffn_gate"].to(kind))) * F.linear(h, layer["ffn_up"].to(kind))
-        x = x + F.linear(h, layer["ffn_down"].to(kind)).float()
+        x = x + F.linear(inner(layer, shape, x, kind), layer["ffn_down"].to(kind)).float()
     return norm(x, weights["output_norm.weight"].float(), shape.epsilon)
 
 
@@ -157,7 +163,7 @@ class Writer:
         self.inputs = torch.empty(texts, 0)
         device = weights["token_embd.weight"].device
         self.embedding = weights["token_embd.weight"].to(kind)
-        self.head = weights.get("output.weight", weights["token_embd.weight"]).to(kind)
+        self.head = weights["output.weight"].to(kind) if "output.weight" in weights else self.embedding
         self.cos, self.sin = rope(shape, length, device)
         self.out_norm = weights["output_norm.weight"].float()
         self.layers: list[Weights] = []

@@ -100,8 +100,7 @@ def distill(recipe: Recipe, say: Callable[[str], None], tell: Callable[[str, flo
     if recipe.kind == "head":
         say(export_head(recipe.expert, data, recipe.run, recipe.out, types))
     else:
-        for line in export(recipe.expert, recipe.run, recipe.out, types):
-            say(line)
+        say(export(recipe.expert, recipe.run, recipe.out, types))
     document = DistillDocument(
         kind=recipe.kind,
         expert=recipe.expert.name,
