@@ -1,5 +1,6 @@
 """What a value of a setting may be. A check takes the name, for messages, and the value as it was written."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,14 @@ def real(low: float, high: float, open_low: bool = False) -> Callable[[str, Any]
         return number
 
     return check
+
+
+def amount(name: str, value: Any) -> float:
+    """A number from 0, however large."""
+    number = real(0, math.inf)(name, value)
+    if number == math.inf:
+        raise UsageError(f"{name} {value!r} is out of range", "give a number from 0")
+    return number
 
 
 def draft_length(name: str, value: Any) -> int | str:

@@ -12,6 +12,7 @@ from speccas.core.bench.overlap import LEAST_MASS
 from speccas.core.calibration.planner import Planner, Wanted
 from speccas.core.conversation.template import Message
 from speccas.core.decoding.arms import Arm
+from speccas.core.decoding.budget import require_budget
 from speccas.core.decoding.events import Event, Finish
 from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
@@ -44,7 +45,7 @@ def load_options(s: Settings) -> LoadOptions:
 
 def sampling_of(s: Settings) -> Sampling:
     penalty = Penalty(s.repeat_penalty, s.repeat_last_n)
-    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed, test=s.test, penalty=penalty)
+    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed, test=s.test, budget=s.budget, penalty=penalty)
 
 
 def length_of(s: Settings) -> Length:
@@ -76,9 +77,12 @@ def chosen_profile(settings: Settings) -> Profile:
 @contextlib.contextmanager
 def opened(settings: Settings, arms: Sequence[Arm] = ()) -> Iterator[Pair]:
     """A loaded pair that Ctrl-C can stop at any time. Raises CannotPair where it cannot play one of the arms, and
-    BlockRefused where block verification cannot judge under it."""
+    BlockRefused or BudgetRefused where the test or the budget does not go with it: of several arms those without a rule
+    are what the others are measured against, and have no budget."""
     for arm in arms:
         require_test(arm.rule, sampling_of(settings))
+        if len(arms) == 1:
+            require_budget(arm, sampling_of(settings))
     stop = StopFlag()
     with interruptible(stop), load(settings, stop) as pair:
         for arm in arms:

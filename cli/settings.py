@@ -10,7 +10,7 @@ from typing import Any
 from speccas.core.errors import UsageError
 from speccas.core.nearest import did_you_mean
 
-from .checks import context, draft_length, one_of, real, rules, said, text, texts, truth, whole
+from .checks import amount, context, draft_length, one_of, real, rules, said, text, texts, truth, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,18 @@ class Settings:
             "more).",
             "HOW",
         ),
+        chat=True,
+    )
+    budget: float | None = setting(
+        None,
+        amount,
+        Flag(
+            "The most that a rule may give away in an answer, in nats: a token that exact would not have written costs "
+            "0.7 if the expert's best one was twice as likely, 2.3 if ten times. 0 is exact.",
+            "NATS",
+            told={None: "no limit"},
+        ),
+        null=True,
         chat=True,
     )
     stop: tuple[str, ...] = setting(

@@ -8,6 +8,7 @@ SpeccasError                 1    failure
 │   ├── UnknownRule          2    no rule or baseline of that name
 │   ├── NoDial               2    a rule that takes no alpha was given one; fact: rule
 │   ├── BlockRefused         2    block verification cannot judge these drafts
+│   ├── BudgetRefused        2    nothing can keep to a budget here
 │   ├── NameTaken            2    another pair has that name
 │   ├── TemplateRefused      2    the chat template refuses the conversation
 │   ├── NotSaid              2    a message would not reach the model
@@ -64,6 +65,10 @@ class NoDial(UsageError):
 
 
 class BlockRefused(UsageError):
+    pass
+
+
+class BudgetRefused(UsageError):
     pass
 
 

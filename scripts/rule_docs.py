@@ -35,6 +35,9 @@ else the expert's first choice takes its place.
 Decisions use the distributions at temperature 1; sampling uses the scaled and filtered ones. A rule that reads q cannot
 judge a draft that was looked up in the text, since no drafter gave a q for it.
 
+[`--budget NATS`](settings.md#a-budget) limits what a rule may cost in a whole answer; a budget of 0 makes any rule
+`exact`.
+
 Where a rule is *lossless*, pi is p: the output is distributed as the expert's own. `exact` always is, others at one end
 of alpha, some of them at temperature 0 only; below, each rule says where.
 

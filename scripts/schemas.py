@@ -142,6 +142,7 @@ TOKEN = thing(
     p=PROBABILITY,
     log_p=PROBABILITY,
     gap=nullable(NUMBER),
+    charged=nullable(NUMBER),
     expert_top={"type": "array", "items": {"type": "array", "minItems": 3, "maxItems": 3}},
     rule=nullable(OPINION),
     others=array(OPINION),
@@ -157,6 +158,7 @@ STARTED = thing(
     alpha=nullable(NUMBER),
     k=K,
     prompt_tokens=INTEGER,
+    budget=nullable(NUMBER),
 )
 ROUND = thing(
     type={"const": "round"},

@@ -28,7 +28,7 @@ def change(chat: "Chat", name: str, value: str) -> None:
     UsageError."""
     if name not in IN_CHAT:
         raise UsageError(f"{name!r} cannot be set in a chat", f"one of {', '.join(IN_CHAT)}")
-    none: dict[str, Any] = {"max_tokens": None, "stop": (), "seed": drawn_seed()}
+    none: dict[str, Any] = {"max_tokens": None, "budget": None, "stop": (), "seed": drawn_seed()}
     chat.change(**{name: none[name] if value == "none" and name in none else CHECKS[name](name, value)})
 
 
@@ -245,7 +245,7 @@ COMMANDS = {
     "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),
     "/set": Command(
         "/set [PARAM VALUE]",
-        "temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, test, max_tokens, stop",
+        "temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, test, budget, max_tokens, stop",
         set_parameter,
     ),
     "/system": Command("/system TEXT", "set the system message", system),

@@ -12,6 +12,7 @@ from typing import Any
 from speccas.core.calibration.planner import Planner, curves_file
 from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.arms import parse_arm
+from speccas.core.decoding.budget import require_budget
 from speccas.core.decoding.events import Finish, Finished
 from speccas.core.decoding.verify import require_test
 from speccas.core.errors import SpeccasError, Stopped
@@ -56,6 +57,7 @@ def asking_of(settings: Settings) -> Asking:
     arm = parse_arm(settings.rule[0])
     sampling, length, wanted = sampling_of(settings), length_of(settings), wanted_of(settings)
     require_test(arm.rule, sampling)
+    require_budget(arm, sampling)
     return Asking(arm, sampling, length, wanted, settings.raw, think_of(settings))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROLES = {"expert": "decides every word", "drafter": "writes ahead for the expert"}
 """What each model is, in eight words together."""
 INDENT = max(map(len, ROLES)) + 1
-SHOWN = {"pair": "pair", "k": "k", "temperature": "temperature", "seed": "seed"}
+SHOWN = {"pair": "pair", "k": "k", "temperature": "temperature", "seed": "seed", "budget": "budget"}
 """Settings in the last line: key of the manifest, and its word there."""
 
 
@@ -35,7 +35,7 @@ def facts_of(pair: "Pair", settings: "Settings") -> dict[str, Any]:
     named: dict[str, Any] = {} if settings.expert else {"pair": pair.name}  # two files: the lines above name them
     if made := OptimizedFacts.of_profile(pair.profile):
         named["optimized"] = asdict(made)
-    shown = ("temperature", "repeat_penalty", "repeat_last_n", "seed")
+    shown = ("temperature", "repeat_penalty", "repeat_last_n", "seed", "budget")
     return {**models, **named, "k": settings.draft_tokens, **{name: getattr(settings, name) for name in shown}}
 
 

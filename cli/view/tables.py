@@ -1,5 +1,6 @@
 """Figures as a table, in parts where the terminal is narrow."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
@@ -114,7 +115,8 @@ def show_arms(console: Console, compared: Comparison, detail: bool = False, note
     expert, best = compared.arms[0], winner(compared) if not detail else None
     rows = [cells(figures, expert, figures is best, not detail, console.width < NARROW) for figures in compared.arms]
     draw(console, COLUMNS, rows, left=(0, len(COLUMNS) - 1))
-    for line in [*([DETAIL] if detail else []), *cut(compared.arms), *([] if detail else caveats(compared))]:
+    told_of = [*cut(compared.arms), *spent(compared.arms)]
+    for line in [*([DETAIL] if detail else []), *told_of, *([] if detail else caveats(compared))]:
         console.print(Text(line, style=STYLES["warning"]))
     differs = any(figures.identical_to_expert is False for figures in compared.arms)
     console.print(Text(NOTES + DIFFERS * differs, style="dim"))
@@ -134,6 +136,16 @@ def cut(arms: Sequence[Figures]) -> list[str]:
     who = "every answer" if len(names) == len(arms) else one_line(", ".join(names))
     most = max(figures.tokens for figures in arms if figures.finish == Finish.LENGTH)
     return [f"cut at {most} tokens (-n): {who}"]
+
+
+def spent(arms: Sequence[Figures]) -> list[str]:
+    """What is left of each rule's budget."""
+    told = [
+        f"{one_line(figures.name)} {nats_left(figures.budget_left, figures.budget_left + figures.charged)}"
+        for figures in arms
+        if figures.budget_left is not None and figures.charged is not None and figures.rule != "exact"
+    ]
+    return [f"budget: {', '.join(told)}"] if told else []
 
 
 def one_arm(console: Console, figures: Figures) -> None:
@@ -156,11 +168,18 @@ def drafts(figures: Figures) -> list[str]:
         parts.append(f"accepted {figures.acceptance:.0%}, kept {figures.kept}, deferred {figures.deferred}")
     if figures.looked_up_accepted:
         parts.append(f"copied {figures.looked_up_accepted}")
+    if figures.budget_left is not None and figures.charged is not None:
+        parts.append(nats_left(figures.budget_left, figures.budget_left + figures.charged))
     if figures.drafted == 0 and figures.rounds_off == figures.tokens:
         parts.append(OFF)
     elif figures.rounds_off and figures.tokens:
         parts.append(f"drafting off for {figures.alone / figures.tokens:.0%} of the tokens")
     return parts
+
+
+def nats_left(left: float, budget: float) -> str:
+    """What is left of a budget; never shown as more than there is."""
+    return f"{math.floor(left * 100) / 100:g} of {budget:g} nats left"
 
 
 def footer(figures: Figures, alone: float, seed: int | None = None, used: tuple[int, int] | None = None) -> str:

@@ -14,6 +14,7 @@ from .flow import Flow, Line, cells, clip
 from .live import Region
 from .rounds import round_line
 from .safe import one_line, visible
+from .tables import nats_left
 from .theme import Look, shown_as
 
 REFRESH = 1 / 15  # seconds between two drawings; a redraw costs time that the models do not get
@@ -55,7 +56,7 @@ class TokenView:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
-            self._begin(event.arm)
+            self._begin(event.arm, event.budget)
             if self.headings:
                 self._settle([[], [(self.heading(event.arm), "heading")]])
             if self.look.live:
@@ -79,7 +80,7 @@ class TokenView:
     def heading(self, name: str) -> str:
         return heading(name, self.width)
 
-    def _begin(self, arm: str) -> None:
+    def _begin(self, arm: str, budget: float | None = None) -> None:
         self._arm = arm
         self._width = self.width
         self._flow = Flow(self._width)
@@ -87,6 +88,8 @@ class TokenView:
         self._phase = "drafting"
         self._waiting = ""
         self._tokens = self._calls = self._judged_count = self._accepted = 0
+        self._budget = budget
+        self._spent = 0.0
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._t_ms = 0.0
         self._drawn_at = float("-inf")
@@ -100,6 +103,7 @@ class TokenView:
         accepted = sum(token.status in ("agreed", "kept") for token in event.tokens)
         judged = accepted + sum(token.status == "deferred" for token in event.tokens)
         self._accepted += accepted
+        self._spent += sum(token.charged or 0.0 for token in event.tokens)
         self._judged_count += judged
         if judged:
             self._recent.append(accepted / judged)
@@ -175,21 +179,23 @@ class TokenView:
         if self._judged_count:
             share = f"{self._accepted / self._judged_count:.0%}"
         accepted, few = f"accepted {share}" * bool(share), f"{self._calls} calls" * bool(self._calls)
+        left = "" if self._budget is None else nats_left(max(0.0, self._budget - self._spent), self._budget)
         phase, calls = f"{arm} {self._phase}", calls * bool(self._calls)
         room = self._width - 1 - (1 + SHORT) * bool(share)
         choices = (
-            (phase, tokens, speed, ratio, calls, accepted),
-            (phase, tokens, speed, ratio, few, accepted),
-            (phase, speed, ratio, few, accepted),
-            (phase, speed, ratio, accepted),
+            (phase, tokens, speed, ratio, calls, accepted, left),
+            (phase, tokens, speed, ratio, few, accepted, left),
+            (phase, speed, ratio, few, accepted, left),
+            (phase, speed, ratio, accepted, left),
+            (self._phase, speed, ratio, share, left),
             (self._phase, speed, ratio, share),
             (self._phase, speed, share),
             (speed or self._phase,),
         )
         lines = [" · ".join(filter(None, choice)) for choice in choices]
         line = clip(next((line for line in lines if cells(line) <= room), lines[-1]), self._width - 1)
-        left = self._width - 2 - cells(line)  # a blank, and the latest rounds that fit
-        bar = "".join(BARS[round(share * 7)] for share in self._recent)[-left:] if left > 0 else ""
+        free = self._width - 2 - cells(line)  # a blank, and the latest rounds that fit
+        bar = "".join(BARS[round(share * 7)] for share in self._recent)[-free:] if free > 0 else ""
         return f"{line} {bar}" if bar else line
 
     def _close(self) -> None:

@@ -31,7 +31,8 @@ def reason(token: Token) -> str:
     """One sentence: what the status means for this very token."""
     down = token.turned_down
     kept = token.opinion is not None and token.opinion.keeps and not named_lossless(token.opinion.rule)
-    unlucky = ", which the rule keeps but chance did not draw from pi" * kept
+    poor = "" if token.charged is None else "the budget could not pay, or "
+    unlucky = f", which the rule keeps but {poor}chance did not draw from pi" * kept
     return {
         Status.AGREED: "drafted and accepted, as exact speculative decoding would have",
         Status.KEPT: "drafted and accepted only because the rule is more lenient than the exact test",
@@ -81,6 +82,8 @@ def explain(look: Look, rounds: Sequence[Judged], index: int) -> Iterator[Line]:
     if down is not None:
         yield [(f"  turned down {quoted(down.text)}  q {share(down.q)}  p {share(down.p)}", "")]
     yield [(f"  {quoted(token.text)}  q {share(token.q)}  p {share(token.p)}", "")]
+    if token.charged:
+        yield [(f"  charged {token.charged:.2f} nats of the budget", "")]
     best = token.expert_top[0][2] if token.expert_top else None
     if token.opinion is not None:
         yield [(f"  {token.opinion.rule}: {inequality(token.opinion, best, down is not None)}", "")]

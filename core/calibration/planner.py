@@ -143,7 +143,8 @@ def careful(arm: Arm, sampling: Sampling) -> bool:
 def name_of(arm: Arm, sampling: Sampling) -> str:
     """What acceptance is kept by: greedy drafts and sampled ones are accepted differently, and so are those that repeat
     nothing."""
-    return f"{arm.name} {'greedy' if sampling.greedy else 'sampled'}{' penalised' * sampling.penalty.on}"
+    within = "" if sampling.budget is None or arm.lossless() else f" within {sampling.budget:g} nats"
+    return f"{arm.name} {'greedy' if sampling.greedy else 'sampled'}{' penalised' * sampling.penalty.on}{within}"
 
 
 def key_of(pair: Pair) -> str:

@@ -74,7 +74,9 @@ class Arm:
 
     def lossless(self, sampling: Sampling | None = None) -> bool:
         """Whether the answer is the expert's own, at this sampling (None: at any)."""
-        return self.reference if self.rule is None else self.rule.lossless(sampling)
+        if self.rule is None:
+            return self.reference
+        return self.rule.lossless(sampling) or (sampling is not None and sampling.budget == 0)
 
 
 def parse_arm(text: str) -> Arm:

@@ -70,6 +70,6 @@ def review(
         asked = i < len(proposals)
         position = Position(proposals[i].q1 if asked else p1, p1, request.sampling, asked)
         told = describe(token.id, token.text, token.status, position, answer, arm, token.turned_down)
-        tokens.append(replace(told, bytes=token.bytes))
+        tokens.append(replace(told, bytes=token.bytes, charged=token.charged))
     settle(expert, [drafter], answer.ids)
     return replace(judged, tokens=tuple(tokens))

@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
+from .budget import Purse, charged
 from .detail import describe
 from .drafts.draft_source import Draft, DraftSource, Drawing, ExpertRead, settle
 from .events import Drafted, Event, Finish, Judged, Piece, Started, Status, Token
@@ -17,7 +18,7 @@ from .meter import Clock, Meter
 from .model import LanguageModel, Rows
 from .positions import Positions
 from .rules import Exact
-from .verify import Outcome, judge, verifier_of
+from .verify import Outcome, verifier_of
 
 EXPERT = Exact()  # decides in a round that no source drafts in: the expert's own token
 
@@ -38,7 +39,8 @@ def speculate(
     answer = Answer(request, lexicon)
     verifier = verifier_of(request.sampling)
     settle(expert, sources, answer.ids)
-    yield Started(arm.name, arm.method, arm.alpha, policy.k, len(request.prompt))
+    purse = Purse(request.sampling.budget)
+    yield Started(arm.name, arm.method, arm.alpha, policy.k, len(request.prompt), budget=purse.budget)
     meter = Meter(clock, expert, sources)
     number = 0
     try:
@@ -46,14 +48,15 @@ def speculate(
             number, at, before = number + 1, answer.length, meter.now()
             drawing = Drawing(arm.rule, request.sampling, verifier, at)
             source, draft = first_draft(sources, policy, min(answer.room, expert.max_rows - 1), drawing)
-            rule = EXPERT if source is None else arm.rule
+            rule = EXPERT if source is None or purse.empty else arm.rule
             pending = answer.pieces(draft.tokens)
             if pending:
                 yield from meter.show(Drafted(arm.name, number, pending))
             rows = read(expert, answer, draft, policy)
             positions = Positions(rows, answer.ids, draft, rule, request)
-            outcome = judge(rule, draft.tokens, positions, verifier, at)
+            outcome = purse.judge(rule, draft.tokens, positions, verifier, at)
             tokens = commit(answer, outcome, positions, pending, arm, drafting=source is not None)
+            purse.pay(tokens)
             settle(expert, sources, answer.ids, ExpertRead(len(request.prompt) + at - 1, rows, expert.states))
             meter.mark()
             draft_seconds, verify_seconds = (now - was for now, was in zip(meter.now(), before, strict=True))
@@ -116,4 +119,4 @@ def commit(
         tokens.append(describe(token, text, status, positions(i), answer, arm, down))
         if answer.finish is not None:
             break
-    return tuple(tokens)
+    return charged(tokens, outcome)

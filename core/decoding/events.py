@@ -71,6 +71,8 @@ class Token:
     others: tuple[Opinion, ...] = ()
     """What the other rules, at their default alphas, would have said of it."""
     turned_down: Piece | None = None
+    charged: float | None = None
+    """Nats of the budget that it took; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Started:
     """What reading the prompt took in the models that this arm needs."""
     step_cost: float | None = None
     """Bytes of weights that a step of the drafter reads, over the expert's; None where that is not known."""
+    budget: float | None = None
+    """Nats that the rule may cost in this answer; None where there is no limit, and for an arm without a rule."""
 
 
 @dataclass(frozen=True, slots=True)

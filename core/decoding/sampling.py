@@ -42,6 +42,8 @@ class Sampling:
     again: int = 0
     test: str = "coupled"
     """How chance decides above temperature 0, a name in verify.VERIFIERS."""
+    budget: float | None = None
+    """Nats that a rule may cost in an answer, from 0 (`budget.py`); None is no limit."""
     penalty: Penalty = NO_PENALTY
     """Of repeated tokens: q and p are what it leaves of them, at temperature 1 too."""
     margin: float = 1.0

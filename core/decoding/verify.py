@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import BlockRefused
+from ..errors import BlockRefused, BudgetRefused
 from .block import reach
 from .deferral import Position, PositionRule, Rule, keeps
 from .events import Status
@@ -27,6 +27,8 @@ class Outcome:
     statuses: tuple[Status, ...]
     token: int
     status: Status
+    charges: tuple[float, ...] = ()
+    """Nats of a budget, of the accepted tokens and the one more; empty where there is no budget."""
 
     @property
     def accepted(self) -> int:
@@ -84,6 +86,14 @@ class OneByOne(ABC):
     @abstractmethod
     def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
         """On v, which was drawn from q at this position, or is a point mass."""
+
+    @abstractmethod
+    def extra(self, rule: Rule, at: Position, position: int) -> int:
+        """As of a Verifier."""
+
+    def twice(self) -> "tuple[OneByOne, OneByOne]":
+        """Two of this verifier, whose next verdict or extra token is decided by the same chance."""
+        return self, self
 
     def verdicts(
         self, rule: Rule, drafted: Sequence[int], at: Callable[[int], Position], first: int
@@ -146,6 +156,12 @@ class TokenVerifier(OneByOne):
         self.sampling = sampling
         self.uniform = uniform or np.random.default_rng((sampling.seed, sampling.turn, sampling.again)).random
 
+    def twice(self) -> tuple[OneByOne, OneByOne]:
+        numbers = [self.uniform(), self.uniform()]
+        return TokenVerifier(self.sampling, iter(numbers).__next__), TokenVerifier(
+            self.sampling, iter(numbers).__next__
+        )
+
     def draw(self, of: Distribution, position: int) -> int:
         entry = draw(of.sampled(self.sampling), self.uniform())
         ids = None if of.shared is None else of.shared.ids
@@ -200,8 +216,10 @@ def require_block(rule: Rule, p1: Distribution | None = None) -> None:
 
 
 def require_test(rule: Rule | None, sampling: Sampling) -> None:
-    """Raises BlockRefused where the test that this sampling names cannot judge under the rule. At temperature 0 none is
-    needed."""
+    """Raises BlockRefused where the test that this sampling names cannot judge under the rule (at temperature 0 none is
+    needed), and BudgetRefused where it cannot keep to a budget."""
+    if sampling.budget is not None and sampling.test == "block":
+        raise BudgetRefused("a budget is kept token by token, and block verification judges whole drafts")
     if rule is not None and sampling.test == "block" and not sampling.greedy:
         require_block(rule)
 

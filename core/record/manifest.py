@@ -64,6 +64,8 @@ class Manifest:
     seed: int
     test: str
     """How chance decides above temperature 0."""
+    budget: float | None
+    """Nats that a rule may cost in an answer; None is no limit."""
     think: str
     ctx: int
     command: str
@@ -122,6 +124,7 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         repeat_last_n=sampling.penalty.last_n,
         seed=sampling.seed,
         test=sampling.test,
+        budget=sampling.budget,
         think=think,
         ctx=pair.context,
         command=command,

@@ -61,6 +61,10 @@ class Figures:
     speedup_low: float | None = None
     """The speed-up against the faster and (`speedup_high`) the slower of two measurements of the expert alone."""
     speedup_high: float | None = None
+    charged: float | None = None
+    """Nats of the budget that the answer took; None where there is none."""
+    budget_left: float | None = None
+    """What is left of it."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -116,6 +120,8 @@ class Fold:
         log_p = [token.log_p for token in self.tokens]
         known = [value for value in log_p if value is not None]
         n = len(self.tokens)
+        budget = start.budget if ruled else None
+        charged = None if budget is None else sum(token.charged or 0.0 for token in self.tokens)
         return Figures(
             name=start.arm,
             rule=start.rule,
@@ -152,6 +158,8 @@ class Fold:
             first_difference_gap=None,
             drafter_steps=end.drafter_steps if end else None,
             speedup_if_flat=speedup_if_flat(n, calls, end.drafter_steps if end else None, start.step_cost),
+            charged=charged,
+            budget_left=None if budget is None or charged is None else max(0.0, budget - charged),
         )
 
 

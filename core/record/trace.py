@@ -37,6 +37,7 @@ class TraceWriter:
                 alpha=event.alpha,
                 k=event.k,
                 prompt_tokens=event.prompt_tokens,
+                budget=event.budget,
             )
         elif isinstance(event, Judged):
             self._write(**judged_json(event))
@@ -81,6 +82,7 @@ def token_json(token: Token) -> dict[str, Any]:
         "p": token.p,
         "log_p": token.log_p,
         "gap": token.gap,
+        "charged": token.charged,
         "expert_top": [list(each) for each in token.expert_top],
         "rule": None if opinion is None else opinion_json(opinion),
         "others": [opinion_json(each) for each in token.others],
@@ -176,7 +178,14 @@ def _read_line(line: dict[str, Any], arms: list[TraceArm]) -> None:
     if kind == "started":
         if line["schema"] != SCHEMA:
             raise ValueError(f"schema {line['schema']}, this speccas reads {SCHEMA}")
-        started = Started(str(line["arm"]), line["rule"], line["alpha"], line["k"], int(line["prompt_tokens"]))
+        started = Started(
+            arm=str(line["arm"]),
+            rule=line["rule"],
+            alpha=line["alpha"],
+            k=line["k"],
+            prompt_tokens=int(line["prompt_tokens"]),
+            budget=_number(line.get("budget")),
+        )
         arms.append(TraceArm(started, str(line["prompt"]), dict(line["manifest"])))
     elif kind == "round":
         arms[-1].rounds.append(_round(line))
@@ -239,6 +248,7 @@ def _token(token: Mapping[str, Any]) -> Token:
         None if token["rule"] is None else _opinion(token["rule"]),
         tuple(_opinion(each) for each in token["others"]),
         None if down is None else _piece(down),
+        _number(token.get("charged")),  # not in traces of before budgets
     )
 
 

@@ -68,6 +68,7 @@ def test_the_same_value_from_everywhere_is_the_same_setting() -> None:
         "min_p": (0, "0", 0.0),
         "repeat_penalty": (1.1, "1.1", 1.1),
         "repeat_last_n": (-1, "-1", -1),
+        "budget": (2, "2", 2.0),
         "seed": (2**70, str(2**70), 2**70),
         "stop": ("END", "END", ("END",)),
         "ignore_eos": (True, "yes", True),
@@ -104,6 +105,7 @@ BAD: dict[str, list[Any]] = {
     "raw": ["", "y es"],
     "think": ["", "maybe", "yes", [True]],
     "test": ["", "Token", {}],
+    "budget": ["-1", "inf", "nan", "much", [1]],
     "system": [["a"], {"a": 1}, "\udcff", "\ud800"],
     "pair": [{}],
     "ctx": ["0", "-1", str((1 << 24) + 1), "many"],
@@ -134,8 +136,8 @@ def test_a_bad_value_counts_even_where_a_better_source_wins() -> None:
 
 
 def test_only_some_settings_can_be_null() -> None:
-    assert settle(config={"max_tokens": None, "ctx": None, "threads": None}).max_tokens is None
-    for name in set(CHECKS) - {"max_tokens", "ctx", "threads"}:
+    assert settle(config={"max_tokens": None, "ctx": None, "threads": None, "budget": None}).max_tokens is None
+    for name in set(CHECKS) - {"max_tokens", "ctx", "threads", "budget"}:
         with pytest.raises(UsageError, match=rf"{name} \(from the config file\) has no value"):
             settle(config={name: None})
 

@@ -25,7 +25,7 @@ DOCUMENT = {"schema", "manifest", "arms", "drift"}
 MANIFEST = {
     "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
     "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "repeat_penalty",
-    "repeat_last_n", "seed", "think", "test", "ctx", "command", "optimized",
+    "repeat_last_n", "seed", "think", "test", "budget", "ctx", "command", "optimized",
 }  # fmt: skip
 MODEL = {"file", "sha256", "quant", "parameters"}
 ARM = {
@@ -34,6 +34,7 @@ ARM = {
     "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted", "alone", "mode", "rounds_off", "expert_calls",
     "acceptance", "tokens_per_expert_call", "expert_logprob", "identical_to_expert", "first_difference",
     "first_difference_gap", "drafter_steps", "speedup_if_flat", "speedup_low", "speedup_high",
+    "charged", "budget_left",
 }  # fmt: skip
 COUNTS = {"drafted", "judged", "agreed", "kept", "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted"}
 FINISHES = {"end", "length", "stop", "context", "interrupted"}

@@ -79,6 +79,12 @@ def test_an_arm_that_never_drafted_claims_nothing(terminal: Any) -> None:
     assert drafts(half)[-1] == "drafting off for 50% of the tokens"
 
 
+def test_what_is_left_of_a_budget_stands_under_an_answer() -> None:
+    line = footer(replace(arm("token", 11.1), charged=0.501, budget_left=1.499), 0.0)
+    assert " · 1.49 of 2 nats left · " in f"{line} · ", "never more than there is"
+    assert "nats" not in footer(arm("token", 11.1), 0.0)
+
+
 def test_a_live_view_claims_nothing_for_it_either(terminal: Any) -> None:
     screen = terminal(100, 24)
     with TokenView(screen.look, lambda: 0.0) as view:

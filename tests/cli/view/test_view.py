@@ -114,6 +114,18 @@ def test_a_draft_higher_than_the_screen(terminal: Any, clock: Clock) -> None:
     assert screen.lines() == [f"line {i}" for i in range(8)]
 
 
+def test_the_status_line_shows_what_is_left_of_a_budget(terminal: Any, clock: Clock) -> None:
+    screen = terminal(90, 6)
+    with TokenView(screen.look, clock, headings=False) as view:
+        view(Started("token", "token", 0.5, 4, 3, budget=2.0))
+        assert "2 of 2 nats left" in view.status()
+        tokens = tuple(Token(1, b"x", "x", Status.KEPT, charged=cost) for cost in (0.5, 0.25))
+        view(Judged("token", 1, 0, 4, tokens, (), 2, 1, 9.0, 1.0, 1.0))
+        assert "1.25 of 2 nats left" in view.status()
+        view(Started("exact", "exact", None, 4, 3))
+        assert "nats" not in view.status()
+
+
 def test_wide_characters_align(terminal: Any, events: Events, clock: Clock) -> None:
     screen = terminal(40, 12)
     words = [("漢字かな" * 3, "kept"), (" 🙂🙂 ", "agreed"), ("e\u0301" * 30, "deferred"), ("한국어", "bonus")] * 5

@@ -84,6 +84,8 @@ def test_every_formula() -> None:
         "speedup_if_flat": None,
         "speedup_low": None,
         "speedup_high": None,
+        "charged": None,
+        "budget_left": None,
     }
     assert set(told.as_json()) == {field.name for field in fields(Figures)}
 

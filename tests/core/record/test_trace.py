@@ -44,13 +44,13 @@ OPINIONS = st.builds(
 TOKENS = st.builds(
     Token, st.integers(0, 9), st.binary(), TEXTS, st.sampled_from(Status), NUMBERS, NUMBERS, NUMBERS, NUMBERS,
     st.lists(st.tuples(st.integers(0, 9), TEXTS, st.floats(0, 1)), max_size=3).map(tuple), st.none() | OPINIONS,
-    st.lists(OPINIONS, max_size=2).map(tuple), st.none() | PIECES,
+    st.lists(OPINIONS, max_size=2).map(tuple), st.none() | PIECES, NUMBERS,
 )  # fmt: skip
 
 
 def rounds(tokens: list[Token], pieces: list[Piece]) -> list[Event]:
     return [
-        Started("token:0.5", "token", 0.5, 4, 9),
+        Started("token:0.5", "token", 0.5, 4, 9, budget=1.5),
         Judged("token:0.5", 1, 0, 4, tuple(tokens), tuple(pieces), 3, 1, 12.5, 4.25, 8.0),
         Finished("token:0.5", Finish.STOP, "tail", 0.5, 0.25, 0.125, 0.0),
     ]
