@@ -7,9 +7,10 @@ import json
 import re
 
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_UNSAFE = re.compile(
+_CLASS = (
     f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_UNSAFE = re.compile(_CLASS)
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 
 
@@ -32,6 +33,11 @@ def visible(text: str) -> str:
     Bytes of a file's name or an argument that Python could not read in the locale's encoding are read as UTF-8.
     """
     return _UNSAFE.sub(_glyph, _ESCAPED.sub(_bytes, text)).replace("\t", "    ")
+
+
+def javascript_class() -> str:
+    """The same characters as a regular expression of JavaScript, to be read with the flag `u`."""
+    return "".join(each if each in "[-]" else f"\\u{{{ord(each):x}}}" for each in _CLASS)
 
 
 def json_text(document: object) -> str:

@@ -189,5 +189,6 @@ def introduce(service: "Service", listening: Any, host: str) -> None:
     from ..view.theme import make_console
 
     names = ", ".join(service.catalogue.names)
-    text = f"serving {names} at {address_of(listening)}; Ctrl-C ends it"
+    address = address_of(listening)
+    text = f"serving {names} at {address}, a page to chat in at {address.removesuffix('v1')}; Ctrl-C ends it"
     make_console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)

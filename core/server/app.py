@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from .access import Access, Application, guarded
@@ -26,6 +26,7 @@ from .handled import Handled, watched
 from .line import RETRY, Line
 from .metrics import Metrics
 from .openapi import document
+from .page import chat_page
 from .traces import Traces
 
 MOST_BYTES = 8 << 20
@@ -108,6 +109,7 @@ def routes_of(service: Service, access: Access) -> list[Route]:
         return JSONResponse(described)
 
     return [
+        Route("/", page),
         Route("/v1/models", service.models),
         Route("/v1/models/{name:path}", service.model),
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
@@ -117,6 +119,12 @@ def routes_of(service: Service, access: Access) -> list[Route]:
         Route("/metrics", service.metrics),
         Route("/openapi.json", openapi),
     ]
+
+
+async def page(request: Request) -> Response:
+    """A chat, for a browser."""
+    found = chat_page()
+    return HTMLResponse(found.text, headers=found.headers)
 
 
 async def body_of(request: Request) -> dict[str, Any]:

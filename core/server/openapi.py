@@ -59,6 +59,7 @@ def paths(pair: str, keyed: bool) -> Node:
         return {"post": operation(keyed, summary, content, 413, 415, *statuses, requestBody=body)}
 
     return {
+        "/": get("A page to chat in", {"text/html": TEXT}, free=True),
         "/v1/models": get("The names there are, and which are lossless", json_of("Models")),
         "/v1/models/{name}": get("One of them", json_of("Model"), 404, parameters=[name]),
         "/v1/chat/completions": post("An answer in the chat template", question, "Chat", 404, 500, 503),

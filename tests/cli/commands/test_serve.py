@@ -29,7 +29,7 @@ def test_a_key_guards_it_and_sigterm_ends_it(script: str, clean: Mapping[str, st
         assert httpx.get(f"{served.root}/health").status_code == 200
         assert served.end(signal.SIGTERM) == 143
         began, *refused = served.log.read_text().splitlines()
-        assert began == f"serving tiny at {served.url}; Ctrl-C ends it"
+        assert began == f"serving tiny at {served.url}, a page to chat in at {served.root}/; Ctrl-C ends it"
         assert [line.split()[:3] for line in refused] == [["GET", "/v1/models", "401"]] * 2
 
 
@@ -66,7 +66,10 @@ def test_a_signal_while_the_pair_is_loaded_again(script: str, clean: Mapping[str
             assert "ended in the middle" in all_of(running)
         assert served.end(signal.SIGINT) == 130
         began, told = served.log.read_text().splitlines()
-        assert began == f"serving tiny at {served.url}; Ctrl-C ends it" and "ended in the middle" in told
+        assert (
+            began == f"serving tiny at {served.url}, a page to chat in at {served.root}/; Ctrl-C ends it"
+            and "ended in the middle" in told
+        )
 
 
 def test_a_port_that_is_taken_is_told_at_once(speccas: Run) -> None:

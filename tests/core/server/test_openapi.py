@@ -139,6 +139,7 @@ def closed(part: Any) -> Any:
 
 
 ANSWERED: list[tuple[str, str, Any, dict[str, str], int]] = [
+    ("get", "/", None, {}, 200),
     ("get", "/v1/models", None, {}, 200),
     ("get", "/v1/models", None, {"Host": "evil.example"}, 403),
     ("get", "/v1/models/{name}", "tiny:token:0.3", {}, 200),
