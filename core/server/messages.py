@@ -66,4 +66,6 @@ def prompt_text(body: Body) -> tuple[str, tuple[int, ...]]:
         return "", tuple(given)
     if isinstance(given, list):
         raise wrong("prompt", "one text or one list of token ids", given)
+    if given == "":
+        raise wrong("prompt", "a text that is not empty", given)
     return readable(given, "prompt"), ()

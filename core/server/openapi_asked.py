@@ -119,9 +119,9 @@ COMPLETION: Node = {
     "required": ["prompt"],
     "properties": {
         "prompt": either(
-            TEXT,
+            SOME_TEXT,
             IDS,
-            {"type": "array", "minItems": 1, "maxItems": 1, "items": either(TEXT, IDS)},
+            {"type": "array", "minItems": 1, "maxItems": 1, "items": either(SOME_TEXT, IDS)},
             says="A text, or token ids.",
         ),
         "max_tokens": LENGTH,

@@ -98,6 +98,12 @@ def test_ids_that_are_no_tokens(served: Served) -> None:
     assert post(served, {"prompt": [[28, 29]], "max_tokens": 1}, "completions").status_code == 200
 
 
+@pytest.mark.parametrize("prompt", ["", [""], [], [[]], None])
+def test_a_prompt_that_is_empty(served: Served, prompt: Any) -> None:
+    response = post(served, {"prompt": prompt}, "completions")
+    assert response.status_code == 400 and error_in(response)["param"] == "prompt"
+
+
 def test_no_page_of_a_stranger_gets_in(served: Served) -> None:
     """A form cannot send JSON's content type, and a name that somebody points here is none of ours."""
     plain = httpx.post(f"{served.url}/chat/completions", content=json.dumps({"messages": HI}))
