@@ -62,10 +62,15 @@ def prompt_text(body: Body) -> tuple[str, tuple[int, ...]]:
     given = body.get("prompt")
     if isinstance(given, list) and len(given) == 1 and isinstance(given[0], str | list):
         given = given[0]
-    if isinstance(given, list) and given and all(type(each) is int and each >= 0 for each in given):
-        return "", tuple(given)
+    if isinstance(given, list) and given and all(is_id(each) for each in given):
+        return "", tuple(map(int, given))
     if isinstance(given, list):
         raise wrong("prompt", "one text or one list of token ids", given)
     if given == "":
         raise wrong("prompt", "a text that is not empty", given)
     return readable(given, "prompt"), ()
+
+
+def is_id(given: Any) -> bool:
+    """JSON has one kind of number: 7.0 is 7."""
+    return (type(given) is int or (type(given) is float and given.is_integer())) and given >= 0

@@ -95,7 +95,8 @@ def test_a_body_of_ten_megabytes(served: Served) -> None:
 def test_ids_that_are_no_tokens(served: Served) -> None:
     assert post(served, {"prompt": [1, 1 << 40]}, "completions").status_code == 400
     assert post(served, {"prompt": ["one", "two"]}, "completions").status_code == 400
-    assert post(served, {"prompt": [[28, 29]], "max_tokens": 1}, "completions").status_code == 200
+    assert post(served, {"prompt": [1.5]}, "completions").status_code == 400
+    assert post(served, {"prompt": [[28, 29.0]], "max_tokens": 1}, "completions").status_code == 200
 
 
 @pytest.mark.parametrize("prompt", ["", [""], [], [[]], None])
