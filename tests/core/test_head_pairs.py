@@ -6,7 +6,7 @@ The expert and the heads are random; the heads agree with it often, and wrongly 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,30 +16,25 @@ from speccas.core.bench.overlap import measure as measure_overlap
 from speccas.core.bench.suites import Item
 from speccas.core.calibration.calibrate import QUICK, alone_speed, measure
 from speccas.core.calibration.planner import Planner, Wanted
-from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.arms import BASELINES, parse_arm
-from speccas.core.decoding.events import Event, Finish, Judged
+from speccas.core.decoding.events import Finish
 from speccas.core.decoding.rules import RULES
 from speccas.core.decoding.sampling import Distribution, Floats, Sampling
 from speccas.core.errors import CannotPair, Stopped
 from speccas.core.files.profiles import Profile
 from speccas.core.files.source import Source
-from speccas.core.record.metrics import Fold
 from speccas.core.runtime.backend import LoadOptions
-from speccas.core.runtime.generate import Drafting, FixedDrafting, Length, PromptRead, drain, generate, read_prompt
+from speccas.core.runtime.generate import FixedDrafting, Length, drain, generate, read_prompt
 from speccas.core.runtime.heads.mtp import Mtp
-from speccas.core.runtime.llama import LlamaContext
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import Prompt
-from speccas.core.session import Asking, Session
 from tests.builders.heads import Eagle, tables_of
-from tests.builders.loaded import llama_model, prefill, row, tokens
+from tests.builders.loaded import prefill, row, tokens
 from tests.builders.mtp import assistant, assisted, head_alone, with_head
+from tests.builders.played import CONTEXT, ask, chat, own_text, play, reference, written
 from tests.builders.random_models import random_model
 from tests.core.decoding.toys import Joint, p_value
 
-CONTEXT = 512
-NEAR = 0.05  # of the expert's two best logits: rows of the same text in other batches differ by less
 HALF = 7168  # of the tokens
 
 Files = tuple[Source, Path]
@@ -98,42 +93,6 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def prompt(pair: Pair) -> Prompt:
     pair.stop.clear()
     return Prompt(tuple(tokens(pair, "The sea is wide, and the sky above it is grey. The sea is")))
-
-
-@cache
-def reference(path: Path) -> LlamaContext:
-    """A cache that is only ever emptied and read on."""
-    return llama_model(path, context=CONTEXT)
-
-
-def own_text(pair: Pair, ids: Sequence[int], found: Sequence[int]) -> None:
-    """Assert that it is what the expert alone writes, up to where two tokens are nearly equal."""
-    model = reference(pair.files["expert"].path)
-    model.truncate(0)
-    model.extend(ids[:-1], rows=0)
-    token = ids[-1]
-    for i, each in enumerate(found):
-        logits = row(model, [token])
-        second, best = np.partition(logits, -2)[-2:]
-        if each != int(logits.argmax()):
-            assert best - second < NEAR, f"another text from token {i} on"
-            return
-        token = each
-
-
-def play(
-    pair: Pair, prompt: Prompt, arm: str, drafting: Drafting, count: int, sampling: Sampling | None = None
-) -> Fold:
-    fold = Fold()
-    length = Length(count, ignore_eos=True)
-    for event in generate(pair, prompt, parse_arm(arm), sampling or Sampling(), length, drafting):
-        if not isinstance(event, PromptRead):
-            fold(event)
-    return fold
-
-
-def written(fold: Fold) -> list[int]:
-    return [token.id for token in fold.tokens]
 
 
 def fresh_q(pair: Pair, ids: Sequence[int]) -> Floats:
@@ -286,24 +245,6 @@ def test_measuring_the_overlap(pair: Pair) -> None:
 
 
 # --- a chat, and where it is cut off ----------------------------------------------------------------------------------
-
-
-def chat(pair: Pair, rule: str = "exact", k: int | str = 4, **sampling: float) -> Session:
-    pair.stop.clear()
-    pair.clear()
-    asking = Asking(parse_arm(rule), Sampling(**sampling), Length(10, ignore_eos=True), Wanted(k))  # type: ignore[arg-type]
-    return Session(pair, asking, Conversation())
-
-
-def ask(session: Session, text: str, stop_after: int | None = None) -> list[Event]:
-    events: list[Event] = []
-    for event in session.ask(text):
-        if isinstance(event, Event):
-            events.append(event)
-        if stop_after is not None and sum(isinstance(each, Judged) for each in events) == stop_after:
-            session.pair.stop.set()
-    session.pair.stop.clear()
-    return events
 
 
 def test_undone_and_stopped_turns_leave_no_trace(pair: Pair) -> None:

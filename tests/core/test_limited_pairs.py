@@ -3,8 +3,7 @@
 Each answer is held against the same model in a cache of its own that never goes back, token by token.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 
 from speccas.core.calibration.calibrate import QUICK, alone_speed, measure
 from speccas.core.calibration.planner import Planner, Wanted
-from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Event, Judged
 from speccas.core.decoding.length.policy import FixedPolicy
@@ -22,16 +20,14 @@ from speccas.core.files.source import Source
 from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.metrics import Fold
 from speccas.core.runtime.backend import LoadOptions
-from speccas.core.runtime.generate import Drafting, FixedDrafting, Length, Plan, PromptRead, generate
-from speccas.core.runtime.llama import LlamaContext
+from speccas.core.runtime.generate import FixedDrafting, Length, Plan, PromptRead, generate
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import Prompt
-from speccas.core.session import Asking, Session
-from tests.builders.loaded import llama_model, prefill, row, tokens
+from speccas.core.session import Session
+from tests.builders.loaded import prefill, tokens
+from tests.builders.played import CONTEXT, alone, ask, chat, own_text, play, written
 from tests.builders.random_models import random_model
 
-CONTEXT = 512
-NEAR = 0.05  # of the expert's two best logits: rows of the same text in other batches differ by less
 PAIRS = (
     ("hybrid", "hybrid"), ("hybrid", "recurrent"), ("hybrid", "plain"),
     ("recurrent", "recurrent"), ("recurrent", "hybrid"), ("plain", "hybrid"),
@@ -63,50 +59,6 @@ def pair(request: pytest.FixtureRequest, file: Files) -> Iterator[Pair]:
 @pytest.fixture
 def prompt(pair: Pair) -> Prompt:
     return Prompt(tuple(tokens(pair, "The sea is wide, and the sky above it is grey. The sea is")))
-
-
-@cache
-def reference(path: Path) -> LlamaContext:
-    """A cache that is only ever emptied and read on."""
-    return llama_model(path, context=CONTEXT)
-
-
-def alone(pair: Pair, role: str, ids: Sequence[int], count: int) -> tuple[list[int], list[float]]:
-    """What a model alone writes, greedily, in a cache of its own; and the distance of its two best logits there."""
-    model = reference(pair.files[role].path)
-    model.truncate(0)
-    model.extend(ids[:-1], rows=0)
-    written, gaps = [], []
-    token = ids[-1]
-    for _ in range(count):
-        logits = row(model, [token])
-        second, best = np.partition(logits, -2)[-2:]
-        token = int(logits.argmax())
-        written.append(token)
-        gaps.append(float(best - second))
-    return written, gaps
-
-
-def own_text(pair: Pair, ids: Sequence[int], found: Sequence[int], role: str = "expert") -> None:
-    """Assert that it is what the model alone writes, up to where two tokens are nearly equal."""
-    written, gaps = alone(pair, role, ids, len(found))
-    differs = next((i for i, (a, b) in enumerate(zip(written, found, strict=True)) if a != b), None)
-    assert differs is None or gaps[differs] < NEAR, f"another text from token {differs} on"
-
-
-def play(
-    pair: Pair, prompt: Prompt, arm: str, drafting: Drafting, count: int, sampling: Sampling | None = None
-) -> Fold:
-    fold = Fold()
-    length = Length(count, ignore_eos=True)
-    for event in generate(pair, prompt, parse_arm(arm), sampling or Sampling(), length, drafting):
-        if not isinstance(event, PromptRead):
-            fold(event)
-    return fold
-
-
-def written(fold: Fold) -> list[int]:
-    return [token.id for token in fold.tokens]
 
 
 def own_drafts(pair: Pair, prompt: Prompt, fold: Fold) -> None:
@@ -224,29 +176,11 @@ def test_little_is_read_twice(pair: Pair, prompt: Prompt) -> None:
 # --- a chat ----------------------------------------------------------------------------------------------------------
 
 
-def chat(pair: Pair, rule: str = "exact", k: int | str = 4) -> Session:
-    pair.clear()
-    asking = Asking(parse_arm(rule), Sampling(), Length(10, ignore_eos=True), Wanted(k))
-    return Session(pair, asking, Conversation())
-
-
-def ask(session: Session, text: str, stop_after: int | None = None) -> list[int]:
-    """One turn's answer; the stop flag is set when so many rounds were shown."""
-    rounds = 0
-    for event in session.ask(text):
-        rounds += isinstance(event, Judged)
-        if stop_after is not None and rounds == stop_after:
-            session.pair.stop.set()
-    session.pair.stop.clear()
-    assert session.last is not None
-    return written(session.last.fold)
-
-
 def told(session: Session, text: str) -> None:
     """Ask, and hold the answer against the expert alone on this prompt."""
-    found = ask(session, text)
+    ask(session, text)
     assert session.last is not None
-    own_text(session.pair, session.last.prompt.ids, found)
+    own_text(session.pair, session.last.prompt.ids, written(session.last.fold))
 
 
 @pytest.mark.parametrize("rule", ["exact", "expert"])

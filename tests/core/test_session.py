@@ -11,7 +11,7 @@ import pytest
 from speccas.core.calibration.planner import Wanted
 from speccas.core.conversation.transcript import Conversation, Turn, load
 from speccas.core.decoding.arms import parse_arm
-from speccas.core.decoding.events import Event, Finish, Finished, Judged
+from speccas.core.decoding.events import Finish, Finished
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.errors import IntegrityError, Stopped, UsageError
 from speccas.core.files.profiles import find_profile
@@ -19,6 +19,7 @@ from speccas.core.runtime.backend import LoadOptions
 from speccas.core.runtime.generate import Length, PromptRead
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.session import Asking, Dropped, Session
+from tests.builders.played import ask
 from tests.builders.tiers import few_fast
 
 pytestmark = pytest.mark.tiny
@@ -52,17 +53,6 @@ def small() -> Iterator[Pair]:
 
 
 SHORT = Asking(parse_arm("exact"), Sampling(), Length(12), Wanted(4))
-
-
-def ask(session: Session, text: str, stop_after: int | None = None) -> list[Event | PromptRead | Dropped]:
-    """One turn; the stop flag is set when so many rounds were shown."""
-    events = []
-    for event in session.ask(text):
-        events.append(event)
-        if stop_after is not None and sum(isinstance(each, Judged) for each in events) == stop_after:
-            session.pair.stop.set()
-    session.pair.stop.clear()
-    return events
 
 
 def answers(session: Session) -> list[tuple[int, ...] | None]:
