@@ -86,7 +86,7 @@ class Costs(Protocol):
 
     @property
     def snapshot_bytes(self) -> int:
-        """About how much a snapshot would take now."""
+        """About how much a snapshot would take now; more than any bound where none can be made."""
 
     def snapshot(self) -> Snapshot:
         """A copy of what it holds."""

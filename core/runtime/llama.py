@@ -41,6 +41,7 @@ from .stop import StopFlag
 
 CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
 CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
+ENDLESS = 1 << 62  # bytes; more than any bound
 MANY = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
 GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type
 NO_MMAP, AUTO = 0, -1  # llama.h: enum llama_load_mode
@@ -551,13 +552,16 @@ class LlamaContext:
 
 
 def snapshot_bytes(ctx: Any) -> int:
-    """What `copied` would take."""
+    """What `copied` would take; of a model with a sliding window endless, since llama.cpp leaves out of the copy what
+    the window has passed, and such a cache could not be cut anywhere."""
+    if api.llama_model_n_swa(api.llama_get_model(ctx)):
+        return ENDLESS
     return int(api.llama_state_seq_get_size_ext(ctx, 0, 0))
 
 
 def copied(ctx: Any) -> Any:
     """All that the memory of a context holds, as an array of bytes."""
-    size = snapshot_bytes(ctx)
+    size = int(api.llama_state_seq_get_size_ext(ctx, 0, 0))
     data = (ctypes.c_uint8 * size)()
     api.llama_state_seq_get_data_ext(ctx, data, size, 0, 0)
     return data

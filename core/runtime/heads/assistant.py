@@ -47,7 +47,7 @@ class Assistant(PairCache):
 
     @property
     def snapshot_bytes(self) -> int:
-        return 0
+        return 0  # its expert says whether there can be one
 
     def snapshot(self) -> Snapshot:
         """Nothing: what it reads is in the expert's cache."""

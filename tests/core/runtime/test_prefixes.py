@@ -16,7 +16,7 @@ from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prefixes import WORTH, PrefixCache
 from speccas.core.runtime.prompt import Prompt
 from tests.builders.heads import Eagle
-from tests.builders.mtp import CHAIN, assistant, assisted, with_head
+from tests.builders.mtp import assistant, assisted, with_head
 from tests.builders.random_models import random_model
 from tests.builders.tiers import few_fast
 
@@ -48,12 +48,15 @@ def assisting(folder: Path) -> Made:
 
 PAIRS: dict[str, Callable[[Path], Made]] = {
     "plain": lambda folder: two(folder, "plain", "plain"),
-    "windowed": lambda folder: two(folder, "windowed", "plain"),
     "hybrid": lambda folder: two(folder, "hybrid", "gated"),
     "recurrent": lambda folder: two(folder, "recurrent", "hybrid"),
     "gated": lambda folder: two(folder, "gated", "recurrent"),
     "eagle3": eagle,
     "mtp": lambda folder: (Source(head="inside"), with_head(folder / "expert.gguf", "gated")),
+}
+WINDOWED: dict[str, Callable[[Path], Made]] = {
+    "expert": lambda folder: two(folder, "windowed", "plain"),
+    "drafter": lambda folder: two(folder, "plain", "windowed"),
     "several mtp layers": lambda folder: (Source(head="inside"), with_head(folder / "expert.gguf", "chained")),
     "assistant": assisting,
 }
@@ -103,11 +106,25 @@ def test_the_second_turn_of_each_reads_what_is_new(pair: Pair) -> None:
     for prompt, answer in zip((ONE, OTHER), answers, strict=True):
         ids = [*prompt, *answer, *MORE]
         found, read = turn(pair, cache, ids)
-        assert read["expert"] == len(MORE) and read["drafter"] <= CHAIN * (len(MORE) + 2)
+        assert read["expert"] == len(MORE) and read["drafter"] <= len(MORE) + 2
         pair.clear()
         fresh, read = turn(pair, PrefixCache(0), ids)
         assert read["expert"] == len(ids) - 1
         assert found == fresh
+
+
+@pytest.mark.parametrize("kind", WINDOWED)
+def test_a_model_with_a_window_is_read_anew(kind: str, tmp_path: Path) -> None:
+    """llama.cpp's copy of such a cache lacks what the window has passed."""
+    drafter, expert = WINDOWED[kind](tmp_path)
+    with load_pair(Profile("made", drafter, Source(path=str(expert))), LoadOptions(ctx=512, threads=1)) as pair:
+        cache = PrefixCache(LARGE)
+        turn(pair, cache, ONE, 40)
+        turn(pair, cache, TITLE)
+        found, read = turn(pair, cache, [*ONE, *MORE])
+        assert not cache.kept and read["expert"] == len(ONE) + len(MORE) - 1
+        pair.clear()
+        assert found == turn(pair, PrefixCache(0), [*ONE, *MORE])[0]
 
 
 def test_without_memory_for_it_all_is_read_again(plain: Pair) -> None:
@@ -161,3 +178,14 @@ def test_the_least_recently_used_go_first(plain: Pair) -> None:
     small = PrefixCache(one // 2)
     turn(plain, small, OTHER)
     assert not small.kept
+
+
+def test_a_kept_conversation_goes_on_from_an_earlier_place(pair: Pair) -> None:
+    """The answer is given up, and the message that it was to: also where the memory goes back to marks alone."""
+    cache = PrefixCache(LARGE)
+    turn(pair, cache, ONE, 40)
+    turn(pair, cache, TITLE)
+    found, read = turn(pair, cache, [*ONE, *MORE])
+    assert read["expert"] <= len(MORE) + 2
+    pair.clear()
+    assert found == turn(pair, PrefixCache(0), [*ONE, *MORE])[0]
