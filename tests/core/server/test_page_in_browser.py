@@ -181,7 +181,7 @@ def test_its_colours_are_those_of_the_export(browser: Any, scheme: str) -> None:
         bold = "each => getComputedStyle(each).fontWeight"
         weights = [page.locator(f".t .{status} >> nth=0").evaluate(bold) for status in words]
         assert weights == ["400", "700", "400", "400"]
-        assert page.locator(".copied >> nth=-1").evaluate("e => getComputedStyle(e).fontStyle") == "italic"
+        assert page.locator(".answer .copied").evaluate("e => getComputedStyle(e).fontStyle") == "italic"
 
 
 def test_the_legend_has_what_can_occur(desk: Desk) -> None:
