@@ -156,7 +156,12 @@ chat.addEventListener("mouseout", (event) => tokenOf(event) && show(chat.querySe
 chat.addEventListener("focusin", (event) => show(tokenOf(event)));
 chat.addEventListener("focusout", () => show(null));
 chat.addEventListener("click", (event) => show(tokenOf(event)));
-chat.addEventListener("scroll", () => show(null), { passive: true });
+// What is pointed at or focused may have been scrolled to by that very act.
+chat.addEventListener("scroll", () => {
+  const token = chat.querySelector(".t:hover") || chat.querySelector(".t:focus"), page = chat.getBoundingClientRect();
+  const over = token && !tip.hidden ? token.getBoundingClientRect() : page;
+  show(token && !tip.hidden && over.bottom > page.top && over.top < page.bottom ? token : null);
+}, { passive: true });
 chat.addEventListener("keydown", (event) => {
   const token = tokenOf(event);
   if (!token) return;

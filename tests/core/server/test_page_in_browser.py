@@ -202,7 +202,7 @@ def test_what_a_token_tells_by_mouse_keys_and_finger(browser: Any) -> None:
     with opened(browser, "about:blank", has_touch=True) as page:
         desk = Desk(page, MadeUp())
         desk.ask("Count.", stream(tokens))
-        tip, token = page.locator("#tip"), page.locator(".t")
+        tip, token = page.locator("#tip:visible"), page.locator(".t")
         token.nth(1).hover()
         expected = "token 1, deferred: ' three'\nq 0.012   p 1\nin place of ' two'   q 0.6   p 0.01"
         assert tip.inner_text() == expected
@@ -334,6 +334,19 @@ def test_models_say_which_are_lossless_and_any_rule_may_be_named(desk: Desk) -> 
     assert desk.texts(".turn .figures") == [
         "1 token · accepted 100%, kept 1, deferred 0 · 12.3 tokens/s · cut at the token limit"
     ]
+
+
+def test_a_token_that_is_scrolled_to_tells_too(desk: Desk) -> None:
+    """And nothing is told of one that is out of sight."""
+    desk.ask("Count.", stream([told(f"{n}\n", "bonus") for n in range(100)]))
+    desk.page.locator(".t").first.focus()
+    desk.page.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
+    assert desk.texts("#tip:visible")[0].startswith("token 0, ")
+    desk.page.keyboard.press("End")
+    desk.page.evaluate("new Promise(resolve => setTimeout(resolve, 300))")
+    assert desk.texts("#tip:visible")[0].startswith("token 99, ")
+    desk.page.evaluate("document.getElementById('chat').scrollTop = 0")
+    desk.page.locator("#tip").wait_for(state="hidden")
 
 
 @pytest.mark.parametrize("width", [320, 390, 1400])
