@@ -10,15 +10,17 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ..errors import SpeccasError
 from .access import Access, Application, guarded
 from .answers import AnswerForm
-from .api_error import ApiError, unavailable
+from .api_error import ApiError, of_speccas, unavailable
 from .asked import Defaults, read
 from .catalogue import Catalogue
 from .exchange import Exchange
@@ -28,6 +30,7 @@ from .metrics import Metrics
 from .openapi import document
 from .page import chat_page
 from .traces import Traces
+from .translate import Pieces, ToText, ToTokens, text_told, to_text, to_tokens, tokens_told, with_pieces
 
 MOST_BYTES = 8 << 20
 """Of a body: many times what any context holds."""
@@ -67,6 +70,25 @@ class Service:
     async def trace(self, request: Request) -> Response:
         text = self.traces.text(request.path_params["id"], self.line.worker.manifest)
         return Response(text, media_type="application/jsonl")
+
+    async def tokenize(self, request: Request) -> Response:
+        body = await body_of(request)
+        asked, shown = to_tokens(body), with_pieces(body)
+        return JSONResponse(tokens_told(await self._translated(asked), shown, self.line.worker.context))
+
+    async def detokenize(self, request: Request) -> Response:
+        return JSONResponse(text_told(await self._translated(to_text(await body_of(request)))))
+
+    async def _translated(self, asked: ToTokens | ToText) -> Pieces:
+        if self.line.loading:
+            raise unavailable("the pair is being loaded", RETRY)
+        try:
+            found: Pieces = await run_in_threadpool(self.line.worker.translate, asked)
+        except SpeccasError as error:
+            raise of_speccas(error, None, self.line.worker.context) from None
+        except (EOFError, OSError):
+            raise unavailable("the process that owns the pair ended, and another one is being started", RETRY) from None
+        return found
 
     async def chat(self, request: Request) -> Any:
         return await self._answer(request, chat=True)
@@ -115,6 +137,8 @@ def routes_of(service: Service, access: Access) -> list[Route]:
         Route("/v1/chat/completions", service.chat, methods=["POST"]),
         Route("/v1/completions", service.text, methods=["POST"]),
         Route("/v1/speccas/trace/{id}", service.trace),
+        Route("/tokenize", service.tokenize, methods=["POST"]),
+        Route("/detokenize", service.detokenize, methods=["POST"]),
         Route("/health", service.health),
         Route("/metrics", service.metrics),
         Route("/openapi.json", openapi),

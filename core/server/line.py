@@ -14,6 +14,7 @@ from ..files.profiles import Profile
 from ..runtime.backend import LoadOptions
 from .api_error import unavailable
 from .asked import Question
+from .translate import Pieces, ToText, ToTokens
 from .worker import Ended, GiveUp, Loading, Ready, Reply, Taken, work
 
 RETRY = 2  # seconds after which a client may ask again
@@ -37,19 +38,23 @@ class Worker:
         self.manifest: Mapping[str, Any] = {}
         self._process: Any = None
         self._connection: Connection | None = None
+        self._words: Connection | None = None
         self._lock = threading.Lock()  # two threads send
+        self._translating = threading.Lock()
 
     def start(self, tell: Callable[[Loading], None] = lambda loading: None) -> None:
         """Wait until the pair is loaded; `tell` hears how far it is. Raises what `load_pair` does, NativeError where
         the process ended."""
         own, theirs = multiprocessing.Pipe()
+        words, their_words = multiprocessing.Pipe()
         spawning = multiprocessing.get_context("spawn")
-        process = spawning.Process(target=work, args=(theirs, *self.told), name="worker", daemon=True)
+        process = spawning.Process(target=work, args=(theirs, their_words, *self.told), name="worker", daemon=True)
         process.start()
         self._process = process
         theirs.close()
+        their_words.close()
         with self._lock:
-            self._connection = own
+            self._connection, self._words = own, words
         try:
             while not isinstance(said := own.recv(), Ready):
                 if isinstance(said, SpeccasError):
@@ -73,6 +78,18 @@ class Worker:
         """Wait for the next word of the process. Raises EOFError or OSError where it is gone."""
         assert self._connection is not None
         found: tuple[int, Reply] = self._connection.recv()
+        return found
+
+    def translate(self, asked: ToTokens | ToText) -> Pieces:
+        """The tokens of a text or of ids, from any thread, whatever is being answered. Raises SpeccasError as they do
+        there, EOFError or OSError where the process is gone."""
+        words = self._words
+        assert words is not None
+        with self._translating:
+            words.send(asked)
+            found: Pieces | SpeccasError = words.recv()
+        if isinstance(found, SpeccasError):
+            raise found
         return found
 
     def close(self) -> None:

@@ -47,7 +47,9 @@ def as_json_line(handled: Handled, time: float, text: bool = False) -> str:
 def as_line(handled: Handled, time: float, text: bool = False) -> str:
     """The same for people: what is not known is left out."""
     if not handled.id:
-        return visible(f"{handled.method} {handled.path[:80]}  {handled.status}  {handled.error}".replace("\n", " "))
+        return visible(
+            f"{handled.method} {handled.path[:80]}  {handled.status}  {handled.error}".replace("\n", " ")
+        ).strip()
     parts = [handled.id, handled.model]
     if handled.begun is not None:
         parts.append(f"{handled.begun.prompt_tokens} prompt tokens, {handled.begun.cached} cached")

@@ -10,7 +10,17 @@ from .line import Line
 
 LATELY = 32  # answers that acceptance and speed-up are told of
 PATHS = frozenset(
-    {"/v1/models", "/v1/chat/completions", "/v1/completions", "/health", "/metrics", "/openapi.json", "/"}
+    {
+        "/v1/models",
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/tokenize",
+        "/detokenize",
+        "/health",
+        "/metrics",
+        "/openapi.json",
+        "/",
+    }
 )
 OTHER = "other"
 """The path of all that is not there, so that a stranger cannot make series without end."""

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from .openapi_answers import ANSWERS, ref
-from .openapi_asked import CHAT, COMPLETION
+from .openapi_asked import CHAT, COMPLETION, DETOKENIZE, TOKENIZE
 
 Node = dict[str, Any]
 WRONG = "What was asked is wrong: `error.param` names the field. Sent as text where it is no HTTP."
@@ -35,7 +35,15 @@ def document(pair: str, keyed: bool) -> Node:
         "info": {"title": "speccas", "version": version("speccas"), "description": about},
         "servers": [{"url": "/"}],
         "paths": paths(pair, keyed),
-        "components": {"schemas": {"Chat": CHAT, "Completion": COMPLETION, **ANSWERS}},
+        "components": {
+            "schemas": {
+                "Chat": CHAT,
+                "Completion": COMPLETION,
+                "Tokenize": TOKENIZE,
+                "Detokenize": DETOKENIZE,
+                **ANSWERS,
+            }
+        },
     }
     if keyed:
         found["components"]["securitySchemes"] = {
@@ -64,6 +72,8 @@ def paths(pair: str, keyed: bool) -> Node:
         "/v1/models/{name}": get("One of them", json_of("Model"), 404, parameters=[name]),
         "/v1/chat/completions": post("An answer in the chat template", question, "Chat", 404, 500, 503),
         "/v1/completions": post("Go on with a text or with token ids", go_on, "Completion", 404, 500, 503),
+        "/tokenize": post("The tokens of a text", json_of("Tokens"), "Tokenize", 503),
+        "/detokenize": post("The text of tokens", json_of("Detokenized"), "Detokenize", 503),
         "/v1/speccas/trace/{id}": get(
             "One of the last answers as a trace, JSON lines",
             {"application/jsonl": TEXT},

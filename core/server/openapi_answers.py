@@ -106,5 +106,11 @@ ANSWERS: Node = {
     "Model": MODEL,
     "Models": full(object={"const": "list"}, data=many(ref("Model"))),
     "Health": full(status={"const": "ok"}),
+    "Tokens": full(
+        tokens=many({"anyOf": [COUNT, full(id=COUNT, piece={"anyOf": [TEXT, many(COUNT)]})]}),
+        count=COUNT,
+        max_model_len=COUNT,
+    ),
+    "Detokenized": full(content=TEXT),
     "Error": ERROR,
 }

@@ -132,3 +132,21 @@ COMPLETION: Node = {
         **SHARED,
     },
 }
+TEXT_OR_NULL: Node = {"type": ["string", "null"]}
+TOKENIZE: Node = {
+    "type": "object",
+    "properties": {
+        "content": TEXT_OR_NULL,
+        "prompt": {**TEXT_OR_NULL, "description": "The same, in vLLM's words."},
+        "add_special": {**TRUTH, "description": "With the BOS that the model wants; false unless it is a prompt."},
+        "add_special_tokens": {**TRUTH, "description": "The same, in vLLM's words."},
+        "parse_special": {**TRUTH, "description": "Spellings of control tokens are those tokens; true."},
+        "with_pieces": {**TRUTH, "description": "Each token with its text, or its bytes where that is no text."},
+    },
+    "anyOf": [{"required": [name], "properties": {name: TEXT}} for name in ("content", "prompt")],
+}
+DETOKENIZE: Node = {
+    "type": "object",
+    "required": ["tokens"],
+    "properties": {"tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}},
+}

@@ -30,6 +30,7 @@ from ..runtime.stop import StopFlag
 from ..session import kept_ids
 from .answer_ids import AnswerIds
 from .asked import Question
+from .translate import translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +126,17 @@ class Remembered:
 
 
 def work(
-    connection: Connection, profile: Profile, options: LoadOptions, curves: Path | None, command: str, cache_bytes: int
+    connection: Connection,
+    words: Connection,
+    profile: Profile,
+    options: LoadOptions,
+    curves: Path | None,
+    command: str,
+    cache_bytes: int,
 ) -> None:
     """Load the pair and answer until the other end is closed: the process's main function. Sends Loading, then Ready
     or a SpeccasError, then (number, Reply) for each (number, Question) that it is sent. `cache_bytes`: of the
-    PrefixCache."""
+    PrefixCache; `words`: what `translate` answers."""
     for each in (signal.SIGINT, signal.SIGTERM):  # a terminal tells them to all; the parent decides
         signal.signal(each, signal.SIG_IGN)
     stop = StopFlag()
@@ -143,6 +150,7 @@ def work(
     with pair, contextlib.suppress(BrokenPipeError):
         planner = Planner(pair, curves)
         connection.send(Ready(pair.context, manifest(pair, "auto", "auto", Sampling(), command).as_json()))
+        threading.Thread(target=translate, args=(words, pair), name="translate", daemon=True).start()
         alone: float | None = None
         remembered = Remembered(PrefixCache(cache_bytes))
         while True:

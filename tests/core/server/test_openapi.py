@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -19,6 +19,7 @@ from speccas.core.server.app import Service, make_app, routes_of
 from speccas.core.server.asked import Defaults, read
 from speccas.core.server.catalogue import Catalogue
 from speccas.core.server.openapi import document
+from speccas.core.server.translate import to_text, to_tokens, with_pieces
 from tests.builders.served import Served
 from tests.core.server.test_waiting import idle_line
 
@@ -30,7 +31,22 @@ NUMBERS = [
     *(99, 100, 100.5, 1 << 31, (1 << 31) + 1, (1 << 63) - 1, 1 << 63, 1e300, 10**400),
 ]
 WORDS = ["", "x", "auto", "on", "none", "text", "exact", "token:0.3", "exact:1", "nonsense", "tiny", "null"]
-LISTS = [[], [1], [1, -1], ["x"], ["x", ""], ["x"] * 16, ["x"] * 17, [[]], [[1]], [["x"]], ["x", "y"], ["text"], [None]]
+LISTS = [
+    [],
+    [1],
+    [2.0],
+    [1, -1],
+    ["x"],
+    ["x", ""],
+    ["x"] * 16,
+    ["x"] * 17,
+    [[]],
+    [[1]],
+    [["x"]],
+    ["x", "y"],
+    ["text"],
+    [None],
+]
 TABLES: list[Any] = [{}, {"type": "text"}, {"type": "json_schema"}, {"type": 1}, {"include_usage": 1}, {"x": True}]
 VALUES: list[Any] = [None, True, False, *NUMBERS, *WORDS, *LISTS, *TABLES]
 
@@ -67,6 +83,25 @@ def named(schema: dict[str, Any], head: str = "") -> Iterator[str]:
         yield head + name
         if node.get("type") == ["object", "null"]:
             yield from named(node, f"{head}{name}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"), [("Tokenize", to_tokens), ("Tokenize", with_pieces), ("Detokenize", to_text)]
+)
+def test_it_accepts_what_is_translated(name: str, reader: Callable[[dict[str, Any]], object]) -> None:
+    schema = document("tiny", False)["components"]["schemas"][name]
+    found: set[str] = set()
+    to_tokens(Listening(found, "", {"content": "x"})), with_pieces(Listening(found, "", {}))
+    assert name != "Tokenize" or found == set(named(schema))
+    fields = [field for field in named(schema) if (field == "with_pieces") is (reader is with_pieces)]
+    for body in [{"content": "x", field: value} for field in fields for value in VALUES] + [{}, {"prompt": ""}]:
+        try:
+            reader(body)
+        except ApiError:
+            accepted = False
+        else:
+            accepted = True
+        assert (reader is with_pieces and not body) or accepted == Draft202012Validator(schema).is_valid(body), body
 
 
 def with_one(whole: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -162,6 +197,11 @@ ANSWERED: list[tuple[str, str, Any, dict[str, str], int]] = [
     ("post", "/v1/completions", {**GO, "logprobs": 2}, {}, 200),
     ("post", "/v1/completions", {**GO, "stream": True, "logprobs": 0}, {}, 200),
     ("post", "/v1/completions", {"prompt": 7}, {}, 400),
+    ("post", "/tokenize", {"content": "Hi."}, {}, 200),
+    ("post", "/tokenize", {"content": "\U0001f9ff", "with_pieces": True}, {}, 200),
+    ("post", "/tokenize", {"content": 7}, {}, 400),
+    ("post", "/detokenize", {"tokens": [28, 29]}, {}, 200),
+    ("post", "/detokenize", {"tokens": [1 << 40]}, {}, 400),
 ]  # fmt: skip
 
 

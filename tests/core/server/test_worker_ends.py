@@ -3,6 +3,8 @@
 import os
 import signal
 
+import httpx
+
 from tests.builders.served import ENDLESS, Served, all_of, client
 
 
@@ -22,9 +24,12 @@ def test_a_pair_that_is_killed_is_loaded_again(served: Served) -> None:
                 said = all_of(each)
                 assert said.startswith("HTTP/1.1 503") and "retry-after: 2" in said.lower()
                 assert "another one is being started" in said
+            asking = httpx.post(f"{served.root}/tokenize", json={"content": "Hi."}, timeout=60)
+            assert asking.status_code == 503 and asking.headers["retry-after"] == "2"
     with client(served, "Name a colour.", **asked) as again:
         after = events(all_of(again))
     assert [text_of(each) for each in after[:-2]] == [text_of(each) for each in before[:-2]] and after[-1] == "[DONE]"
+    assert httpx.post(f"{served.root}/tokenize", json={"content": "Hi."}, timeout=60).json()["count"] == 2
 
 
 def events(response: str) -> list[str]:
