@@ -175,7 +175,7 @@ def logging(as_json: bool, text: bool, quiet: bool) -> "Callable[[Handled], None
     line = as_json_line if as_json else as_line
 
     def tell(handled: "Handled") -> None:
-        if is_logged(handled) and (as_json or not quiet):
+        if is_logged(handled) and not quiet:
             with contextlib.suppress(OSError):  # nobody reads the log any more
                 print(line(handled, time.time(), text), file=sys.stderr, flush=True)
 
