@@ -59,6 +59,7 @@ def speed_there(server: http.client.HTTPConnection, tokens: int) -> tuple[float,
     """The same, by the times at which chunks come in."""
     asked = {"max_tokens": tokens, "ignore_eos": True, "temperature": 0, "stream": True}
     body = json.dumps({"messages": [{"role": "user", "content": TEXT}], **asked})
+    server.close()  # the server may have, while it waited for the other
     server.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
     came = [(time.perf_counter(), line) for line in server.getresponse() if line.startswith(b"data: {")]
     chunks = [(at, choice) for at, line in came for choice in json.loads(line[6:])["choices"]]
