@@ -73,10 +73,16 @@ def serve(
     needs_extra()
     settings = read_settings({**flags, "rule": rule}, DEFAULTS)
 
+    from speccas.core.decoding.arms import parse_arm
+    from speccas.core.decoding.verify import require_test
     from speccas.core.server.access import Access, known_hosts
     from speccas.core.server.run import open_socket
     from speccas.core.server.run import serve as serve_until
 
+    from ..play import sampling_of
+
+    for name in ("exact", *settings.rule):  # at once, not in every answer
+        require_test(parse_arm(name).rule, sampling_of(settings))
     listening = open_socket(host, port)
     key = key_of(api_key)
     warn_of_strangers(host, key)

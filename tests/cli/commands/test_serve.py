@@ -72,6 +72,11 @@ def test_a_signal_while_the_pair_is_loaded_again(script: str, clean: Mapping[str
         )
 
 
+def test_settings_that_no_answer_can_have_are_told_at_once(speccas: Run) -> None:
+    done = speccas("serve", "--port", "0", "--test", "block", "--budget", "2")
+    assert done.returncode == 2 and done.stderr.startswith("error: a budget is kept token by token")
+
+
 def test_a_port_that_is_taken_is_told_at_once(speccas: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
