@@ -101,6 +101,21 @@ def model_facts(file: ModelFile) -> ModelFacts:
     )
 
 
+def sampled(sampling: Sampling) -> dict[str, Any]:
+    """What a manifest says of how tokens are drawn, by its fields."""
+    return {
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+        "repeat_penalty": sampling.penalty.repeat,
+        "repeat_last_n": sampling.penalty.last_n,
+        "seed": sampling.seed,
+        "test": sampling.test,
+        "budget": sampling.budget,
+    }
+
+
 def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command: str, think: str = "auto") -> Manifest:
     """What a run with this pair is measured on. Raises OSError where a file can no longer be read."""
     return Manifest(
@@ -116,15 +131,7 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         template_sha256=fingerprint(pair.template) if pair.template else None,
         k=k,
         lookup=lookup,
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p,
-        min_p=sampling.min_p,
-        repeat_penalty=sampling.penalty.repeat,
-        repeat_last_n=sampling.penalty.last_n,
-        seed=sampling.seed,
-        test=sampling.test,
-        budget=sampling.budget,
+        **sampled(sampling),
         think=think,
         ctx=pair.context,
         command=command,

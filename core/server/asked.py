@@ -13,6 +13,7 @@ from ..decoding.arms import Arm, parse_arm
 from ..decoding.penalty import Penalty
 from ..decoding.sampling import Sampling
 from ..errors import UsageError
+from ..record.manifest import sampled
 from ..runtime.generate import Length
 from . import fields
 from .api_error import ApiError
@@ -60,20 +61,8 @@ class Question:
 
     def as_manifest(self) -> dict[str, object]:
         """What the manifest of a run says of it."""
-        sampling = self.sampling
-        return {
-            "k": self.wanted.k,
-            "lookup": self.wanted.lookup,
-            "temperature": sampling.temperature,
-            "top_k": sampling.top_k,
-            "top_p": sampling.top_p,
-            "min_p": sampling.min_p,
-            "repeat_penalty": sampling.penalty.repeat,
-            "repeat_last_n": sampling.penalty.last_n,
-            "seed": sampling.seed,
-            "test": sampling.test,
-            "think": "auto" if self.think is None else "on" if self.think else "off",
-        }
+        think = "auto" if self.think is None else "on" if self.think else "off"
+        return {"k": self.wanted.k, "lookup": self.wanted.lookup, "think": think, **sampled(self.sampling)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from speccas.core.calibration.planner import Wanted
 from speccas.core.decoding.events import Started
+from speccas.core.decoding.sampling import Sampling
+from speccas.core.record.manifest import Manifest
+from speccas.core.runtime.generate import Length
 from speccas.core.server.api_error import ApiError
+from speccas.core.server.asked import Defaults, read
+from speccas.core.server.catalogue import Catalogue
 from speccas.core.server.handled import Handled
 from speccas.core.server.traces import Traces
 from tests.builders.served import ENDLESS, Served, all_of, client, serving
@@ -48,6 +55,15 @@ def test_a_trace_is_one_that_replay_plays(
     statuses = [token["status"] for line in lines if line["type"] == "round" for token in line["tokens"]]
     assert statuses == [token["status"] for token in answer["speccas"]["tokens"]]
     assert lines[-1]["type"] == "finished" and lines[-1]["text"] == said
+
+
+def test_a_manifest_says_all_of_how_tokens_are_drawn() -> None:
+    """What the server was started with and a request cannot set, too."""
+    defaults = Defaults(Sampling(0.5, test="token", budget=2.0), Length(), Wanted(3))
+    body = {"messages": [{"role": "user", "content": "Hi."}], "top_k": 4}
+    told = read(body, True, Catalogue("pair", 0), defaults, lambda: 9)[0].as_manifest()
+    assert set(told) <= {each.name for each in fields(Manifest)}
+    assert told.items() >= {"k": 3, "temperature": 0.5, "top_k": 4, "seed": 9, "test": "token", "budget": 2.0}.items()
 
 
 def test_a_trace_that_is_not_there(served: Served) -> None:
