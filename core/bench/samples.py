@@ -14,7 +14,7 @@ from typing import Any
 from ..atomic import atomic_write, take_lock
 from ..decoding.arms import REFERENCE
 from ..errors import IntegrityError, UsageError
-from ..record.metrics import Figures, first_difference
+from ..record.metrics import Figures, first_difference, given_of
 
 Key = tuple[str, int, str, str]
 """Prompt, repeat, arm as typed, k."""
@@ -65,12 +65,11 @@ class Sample:
     def from_json(cls, line: Mapping[str, Any]) -> "Sample":
         """Raises KeyError or TypeError for a line that is no sample."""
         figures = Figures.from_json(line)
-        later = {"top_k": None, "margin": None, **line}  # a run of an earlier version knew neither
-        own = {each.name: later[each.name] for each in fields(cls) if each.name != "figures"}
+        own = given_of(cls, {**line, "figures": figures})
         for name in ("ids", "round_ends_ms", "round_tokens"):
             own[name] = tuple(own[name])
         own["gaps"] = None if own["gaps"] is None else tuple(own["gaps"])
-        return cls(figures, **own)
+        return cls(**own)
 
 
 def read_samples(path: Path) -> tuple[list[Sample], int]:

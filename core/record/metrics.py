@@ -73,8 +73,12 @@ class Figures:
     def from_json(cls, line: Mapping[str, Any]) -> "Figures":
         """What was written by this version or an earlier one: keys that came later, those with a default, may be
         missing. Raises KeyError for any other."""
-        given = {each.name for each in fields(cls) if each.default is MISSING or each.name in line}
-        return cls(**{name: line[name] for name in given})
+        return cls(**given_of(cls, line))
+
+
+def given_of(kind: type[Any], line: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass out of a line; those with a default may be missing. Raises KeyError for any other."""
+    return {each.name: line[each.name] for each in fields(kind) if each.default is MISSING or each.name in line}
 
 
 @dataclass
