@@ -15,6 +15,7 @@ from speccas.core.bench.samples import Sample
 from speccas.core.conversation.transcript import Conversation, Turn, save
 from speccas.core.record.manifest import Manifest
 from speccas.core.record.metrics import Figures
+from tests.builders.schemas import closed
 from tests.cli.conftest import clean, needed, script, speccas
 
 __all__ = ["clean", "needed", "script", "speccas"]  # fixtures
@@ -29,16 +30,6 @@ SHORT = ("Hello.", "--rule", "token", "-n", "4", "-k", "2", "--json")
 def schema(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((FOLDER / f"{name}.schema.json").read_text())
     return found
-
-
-def closed(part: Any) -> Any:
-    """The same schema without room for keys that it does not name."""
-    if isinstance(part, list):
-        return [closed(each) for each in part]
-    if not isinstance(part, dict):
-        return part
-    shut = {"additionalProperties": False} if part.get("type") == "object" and "properties" in part else {}
-    return {**shut, **{key: closed(value) for key, value in part.items()}}
 
 
 def check(name: str, document: object) -> None:

@@ -88,8 +88,7 @@ def guarded(inner: Application, access: Access) -> Application:
             try:
                 access.check(scope["method"], scope["path"], headers)
             except ApiError as error:
-                if "handled" in scope:
-                    scope["handled"].error = str(error)
+                scope["handled"].error = str(error)
                 await refuse(error, send)
                 return
         await inner(scope, receive, send)

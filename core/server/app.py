@@ -27,7 +27,7 @@ from .exchange import Exchange
 from .handled import Handled, watched
 from .line import RETRY, Line
 from .metrics import Metrics
-from .openapi import document
+from .openapi import document, paths
 from .page import chat_page
 from .traces import Traces
 from .translate import Pieces, ToText, ToTokens, text_told, to_text, to_tokens, tokens_told, with_pieces
@@ -62,7 +62,7 @@ class Service:
 
     @cached_property
     def counted(self) -> Metrics:
-        return Metrics(self.line)
+        return Metrics(self.line, (path for path in paths(self.catalogue.pair, False) if "{" not in path))
 
     async def metrics(self, request: Request) -> Response:
         return Response(self.counted.page(), media_type=CONTENT_TYPE_LATEST)

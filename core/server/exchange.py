@@ -98,7 +98,7 @@ class Exchange:
 
     async def _next(self, seconds: float | None) -> Reply | None:
         """The next reply; None after so long a silence."""
-        with contextlib.suppress(asyncio.QueueEmpty):  # most replies wait already: no timer for them
+        with contextlib.suppress(asyncio.QueueEmpty):  # one that waits already needs no timer
             return self._heard.get_nowait()
         try:
             return await asyncio.wait_for(self._heard.get(), seconds)

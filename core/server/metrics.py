@@ -1,6 +1,7 @@
 """Figures of the server for Prometheus, out of what became of its requests."""
 
 from collections import deque
+from collections.abc import Iterable
 from statistics import geometric_mean
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -9,28 +10,17 @@ from .handled import Handled
 from .line import Line
 
 LATELY = 32  # answers that acceptance and speed-up are told of
-PATHS = frozenset(
-    {
-        "/v1/models",
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/tokenize",
-        "/detokenize",
-        "/health",
-        "/metrics",
-        "/openapi.json",
-        "/",
-    }
-)
 OTHER = "other"
-"""The path of all that is not there, so that a stranger cannot make series without end."""
+"""The path of all that has no series of its own, so that a stranger cannot make them without end."""
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
     """A registry of its own, so that two servers in one process do not meet."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, paths: Iterable[str]) -> None:
+        """`paths`: those that are counted each on its own."""
+        self._paths = frozenset(paths)
         own = self._registry = CollectorRegistry()
         self._requests = Counter("speccas_requests", "Requests that are over.", ["path", "status"], registry=own)
         self._tokens = Counter("speccas_tokens", "Tokens written, by where they came from.", ["status"], registry=own)
@@ -59,7 +49,7 @@ class Metrics:
         speedup.set_function(self._speedup)
 
     def note(self, handled: Handled) -> None:
-        path = handled.path if handled.path in PATHS else OTHER
+        path = handled.path if handled.path in self._paths else OTHER
         self._requests.labels(path, str(handled.status)).inc()
         if handled.waited is not None:
             self._waited.observe(handled.waited)

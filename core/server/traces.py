@@ -10,7 +10,7 @@ from ..record.trace import TraceWriter
 from .api_error import ApiError
 from .handled import Handled
 
-KEPT = 32  # answers; each takes about a kilobyte a token with all its numbers, a fifth of that without
+KEPT = 32  # answers
 
 
 @dataclass

@@ -20,6 +20,7 @@ from speccas.core.server.asked import Defaults, read
 from speccas.core.server.catalogue import Catalogue
 from speccas.core.server.openapi import document
 from speccas.core.server.translate import to_text, to_tokens, with_pieces
+from tests.builders.schemas import closed
 from tests.builders.served import Served
 from tests.core.server.test_waiting import idle_line
 
@@ -161,16 +162,6 @@ def test_it_says_what_the_key_guards() -> None:
                     assert (found.status_code == 401) is ("401" in node["responses"]) is ("security" in node), path
 
     asyncio.run(unknown())
-
-
-def closed(part: Any) -> Any:
-    """The same schema without room for keys that it does not name."""
-    if isinstance(part, list):
-        return [closed(each) for each in part]
-    if not isinstance(part, dict):
-        return part
-    shut = {"additionalProperties": False} if part.get("type") == "object" and "properties" in part else {}
-    return {**shut, **{key: closed(value) for key, value in part.items()}}
 
 
 ANSWERED: list[tuple[str, str, Any, dict[str, str], int]] = [
