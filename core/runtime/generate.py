@@ -98,7 +98,7 @@ def generate(
     and Finished. What the caches hold of the prompt is kept.
 
     `detail` fills in every probability, for a trace or to explain a token, and `best` of the expert's tokens beside
-    each; such a run is not timed. `numbers` fills in q and p alone, which costs little. `prefill_seconds`: by role,
+    each; such a run is not timed. `numbers` fills in q and p alone. `prefill_seconds`: by role,
     what reading this prompt took when arms before this one read it; else it is what it takes now. `clock`: the pair's,
     unless another is given. Closing the generator leaves both caches usable. Raises CannotPair where the arm lets a
     head write alone, BlockRefused where block verification cannot judge, and Stopped while the prompt is read; later it
