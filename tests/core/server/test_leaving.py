@@ -1,5 +1,7 @@
 """Clients that leave, by raw sockets: their answer ends or is never begun, and the next one is right."""
 
+import contextlib
+import json
 from collections.abc import Mapping
 
 import httpx
@@ -36,6 +38,22 @@ def test_one_that_leaves_ends_the_reading_of_its_prompt(script: str, clean: Mapp
         with client(alone, "one two " * 700, SOON, **ENDLESS):
             pass
         assert answer(alone, "Name a colour.") in (short, behind)
+
+
+def test_those_that_wait_are_answered_in_the_order_of_their_coming(script: str, clean: Mapping[str, str]) -> None:
+    with serving(script, clean, "--log-json") as alone, contextlib.ExitStack() as opened:
+        running = opened.enter_context(client(alone, "Count.", **ENDLESS))
+        assert running.recv(20).startswith(b"HTTP/1.1 200")
+        waiting = []
+        for count in (5, 3, 4, 2):
+            waiting.append(opened.enter_context(client(alone, "Wait.", max_tokens=count, ignore_eos=True)))
+            httpx.get(f"{alone.root}/health")  # behind it, so it has come in
+        running.close()
+        for each in waiting:
+            assert all_of(each).startswith("HTTP/1.1 200")
+        assert alone.end() == 143
+        lines = [json.loads(line) for line in alone.log.read_text().splitlines() if line.startswith("{")]
+    assert [line["tokens"] for line in lines if line["finish"] == "length"] == [5, 3, 4, 2]
 
 
 def test_a_full_line_turns_away_until_one_leaves_it(served: Served) -> None:
