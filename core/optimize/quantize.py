@@ -90,13 +90,15 @@ def _run(command: Sequence[str], tell: Tell, stop: StopFlag) -> tuple[int, str]:
         try:
             assert child.stdout is not None
             lines: queue.Queue[bytes] = queue.Queue()
-            threading.Thread(target=_read, args=(child.stdout, lines), daemon=True).start()
+            reader = threading.Thread(target=_read, args=(child.stdout, lines), daemon=True)
+            reader.start()
             while line := _next(lines, stop):
                 done, _, total = line.partition(b" ")
                 tell(int(done), int(total))
             code = child.wait()
         finally:
             child.kill()  # where it has ended, nothing happens
+            reader.join()  # else its pipe would be closed under it
         said.seek(0)
         return code, " ".join(said.read().decode("utf-8", "replace").split())
 
