@@ -45,7 +45,17 @@ def load_options(s: Settings) -> LoadOptions:
 
 def sampling_of(s: Settings) -> Sampling:
     penalty = Penalty(s.repeat_penalty, s.repeat_last_n)
-    return Sampling(s.temperature, s.top_k, s.top_p, s.min_p, s.seed, test=s.test, budget=s.budget, penalty=penalty)
+    return Sampling(
+        s.temperature,
+        s.top_k,
+        s.top_p,
+        s.min_p,
+        s.seed,
+        test=s.test,
+        budget=s.budget,
+        penalty=penalty,
+        confidence=s.confidence_temperature,
+    )
 
 
 def length_of(s: Settings) -> Length:

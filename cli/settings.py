@@ -134,6 +134,17 @@ class Settings:
         null=True,
         chat=True,
     )
+    confidence_temperature: float = setting(
+        1.0,
+        real(0.05, 20),
+        Flag(
+            "Rules read the drafter's probabilities at this temperature, above 1 as less sure; `tune --calibrate` fits "
+            "it. Drafts are drawn as ever.",
+            "X",
+            told={1.0: "as they are"},
+        ),
+        chat=True,
+    )
     stop: tuple[str, ...] = setting(
         (), texts, Flag("End the answer before this text; repeatable.", "TEXT", many=True), chat=True
     )

@@ -245,7 +245,8 @@ COMMANDS = {
     "/stats": Command("/stats", "figures of the last answer, and what was evaluated", show_stats),
     "/set": Command(
         "/set [PARAM VALUE]",
-        "temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, test, budget, max_tokens, stop",
+        "temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, test, budget, confidence_temperature, "
+        "max_tokens, stop",
         set_parameter,
     ),
     "/system": Command("/system TEXT", "set the system message", system),

@@ -1,7 +1,7 @@
 """`speccas tune`: which rule, alpha and draft length a pair is best used with on this machine; saved to its profile."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from speccas.core.tune.store import Tuned
 
     from ..settings import Settings
+    from ..view.progress import Waiting
 
 ANEW = "leave out --resume to start anew"
 
@@ -66,6 +67,13 @@ def tune(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Run code that models write, in a limited child process, to score it.")
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="First fit the temperature at which the drafter is as sure as it is right; rules that read q use it.",
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a search that was stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be tried; load and save nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -85,6 +93,8 @@ def tune(
         needs_extra("tune")
     floor = (percent("--max-quality-loss", max_quality_loss) or 0.0) / 100
     settings, lengths = search_settings(flags)
+    if calibrate and settings.sources.get("confidence_temperature") == "flag":
+        raise UsageError("--calibrate fits what --confidence-temperature gives", "take one of them")
 
     from speccas.core.bench.suites import load_suite
     from speccas.core.tune.candidates import LENGTHS, RULES, candidates
@@ -104,7 +114,7 @@ def tune(
         require_name(chosen, name)
     settings = without_tuned_threads(settings, tuned_of(chosen))
     tried, suite = candidates(rule_names(rule or RULES), lengths or LENGTHS), load_suite(prompts, settings.raw)
-    plan = TunePlan(suite, tune_items(suite, limit), tried, floor, repeats, allow_code, settings.threads)
+    plan = TunePlan(suite, tune_items(suite, limit), tried, floor, repeats, allow_code, settings.threads, calibrate)
     console, aside = make_console(), make_console(stderr=True)
     if dry_run:
         for line in plan_lines(tried, len(plan.items), plan.most_answers):
@@ -136,7 +146,8 @@ def search(
     from ..notes import load_notes, prompt_notes, say_notes
     from ..play import manifest_of, opened
     from ..view.bench import progress
-    from ..view.tune import known_line, show_curve, show_round, show_threads
+    from ..view.progress import Waiting
+    from ..view.tune import known_line, show_confidence, show_curve, show_round, show_threads
     from .bench import conditions_of
 
     hints = {
@@ -149,12 +160,15 @@ def search(
         load_seconds = time.perf_counter() - began
         conditions = conditions_of(settings)
         bench = Bench(pair, Plan((), 1, settings.seed), plan.items, conditions, plan.allow_code, load_seconds)
-        prepared = prepare(plan, bench, file.path.parent, manifest_of(pair, settings).as_json(), resume)
+        about = manifest_of(pair, settings).as_json()
+        with Waiting(aside) as waiting:
+            prepared = prepare(plan, bench, file.path.parent, about, resume, waiting_for("confidence", waiting, quiet))
         if not quiet:
             say_notes(aside, [*load_notes(pair), *prompt_notes(pair, conditions.system, conditions.raw)])
             show_threads(aside, prepared.times.threads, pair.expert.threads)
             better = files_advice(pair, dear_of(pair, prepared.times.curve))
             show_curve(aside, prepared.times.curve, pair, prepared.left_out, better)
+            show_confidence(aside, prepared.confidence)
         try:
             with progress(aside, quiet) as tell:
                 choice = prepared.search.run(file, tell, lambda each: None if quiet else show_round(aside, each))
@@ -164,6 +178,11 @@ def search(
             raise Stopped("interrupted; nothing was saved", kept) from None
         keep_curve(pair, prepared.times.curve)
         return result_of(prepared, choice)
+
+
+def waiting_for(what: str, waiting: "Waiting", quiet: bool) -> Callable[[int, int], None]:
+    """Show how far something is."""
+    return lambda done, of: None if quiet else waiting.tell(what, done / of)
 
 
 def search_settings(flags: dict[str, Any]) -> tuple["Settings", list[Any]]:

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 ROLES = {"expert": "decides every word", "drafter": "writes ahead for the expert"}
 """What each model is, in eight words together."""
 INDENT = max(map(len, ROLES)) + 1
-SHOWN = {"pair": "pair", "k": "k", "temperature": "temperature", "seed": "seed", "budget": "budget"}
+CONFIDENCE = "confidence_temperature"
+SHOWN = {
+    "pair": "pair",
+    "k": "k",
+    "temperature": "temperature",
+    "seed": "seed",
+    "budget": "budget",
+    CONFIDENCE: "confidence read at",
+}
 """Settings in the last line: key of the manifest, and its word there."""
 
 
@@ -35,14 +43,14 @@ def facts_of(pair: "Pair", settings: "Settings") -> dict[str, Any]:
     named: dict[str, Any] = {} if settings.expert else {"pair": pair.name}  # two files: the lines above name them
     if made := OptimizedFacts.of_profile(pair.profile):
         named["optimized"] = asdict(made)
-    shown = ("temperature", "repeat_penalty", "repeat_last_n", "seed", "budget")
+    shown = ("temperature", "repeat_penalty", "repeat_last_n", "seed", "budget", CONFIDENCE)
     return {**models, **named, "k": settings.draft_tokens, **{name: getattr(settings, name) for name in shown}}
 
 
 def header_lines(facts: Mapping[str, Any], width: int) -> list[Line]:
     """A line a model, one of what `exact` means where the expert was made here, one of settings, and one of a
-    repetition penalty; broken where the width is too small. A seed that decides nothing is left out, and so is what a
-    trace does not know."""
+    repetition penalty; broken where the width is too small. What decides nothing is left out, and so is what a trace
+    does not know."""
     lines: list[Line] = []
     for role, does in ROLES.items():
         if isinstance(facts.get(role), Mapping):
@@ -51,7 +59,10 @@ def header_lines(facts: Mapping[str, Any], width: int) -> list[Line]:
             lines.append([(f"{role:<{INDENT}}", "quiet"), (name, "heading"), (told, "quiet")])
     if told := exactness(facts):
         lines.append([(" " * INDENT + one_line(told), "quiet")])
-    shown = {**SHOWN} if facts.get("temperature") else {key: SHOWN[key] for key in SHOWN if key != "seed"}
+    idle = [
+        key for key, off in (("seed", not facts.get("temperature")), (CONFIDENCE, facts.get(CONFIDENCE) == 1)) if off
+    ]
+    shown = {key: word for key, word in SHOWN.items() if key not in idle}
     settings = [f"{word} {written(facts[key])}" for key, word in shown.items() if facts.get(key) is not None]
     for told in (" · ".join(settings), one_line(held_back(facts))):
         if told:

@@ -13,6 +13,7 @@ from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.record.exactness import exactness
 from speccas.core.runtime.pair import Pair
 from speccas.core.tune.candidates import Candidate
+from speccas.core.tune.confidence import FittedConfidence, told
 from speccas.core.tune.decide import NOTES, Choice, FinalistVerdict, finding
 from speccas.core.tune.run import TuneResult
 from speccas.core.tune.save import SavedResult
@@ -55,6 +56,12 @@ def show_curve(
     if left_out:
         told = ", ".join(f"{k} (at most {times:.2f}x)" for k, times in sorted(left_out.items()))
         quiet(console, f"draft lengths left out, as they cannot pay even if every draft is accepted: {told}")
+
+
+def show_confidence(console: Console, found: FittedConfidence | None) -> None:
+    """What was found of the drafter's confidence, where that was asked for."""
+    if found is not None:
+        quiet(console, told(found))
 
 
 def quiet(console: Console, line: str, status: str = "quiet") -> None:
@@ -164,8 +171,10 @@ def saved_lines(result: TuneResult, saved: SavedResult) -> list[str]:
             evidence,
         ]
     chosen = result.choice.candidate
+    t = result.confidence_temperature
+    sure = "" if t == 1 else f" --confidence-temperature {t:g}"
     return [
-        f"saved: --rule {chosen.name} -k {chosen.k} --threads {result.threads} in {saved.saved}",
+        f"saved: --rule {chosen.name} -k {chosen.k} --threads {result.threads}{sure} in {saved.saved}",
         f"compare, run and chat --pair {saved.profile.stem} use it from now on",
         evidence,
     ]

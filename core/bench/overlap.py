@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..conversation.template import Message
-from ..decoding.drafts.draft_source import ExpertRead
-from ..decoding.sampling import Sampling, distribution, spread
+from ..decoding.sampling import Sampling, spread
 from ..errors import CannotPair, UsageError
-from ..runtime.generate import drain, read_prompt
+from ..runtime.beside import beside
 from ..runtime.pair import Pair
 from ..runtime.prompt import prompt_of, require_room
 from .suites import Item
@@ -80,23 +79,11 @@ def measure(
             prompt = require_room(pair, prompt_of(pair, [Message("user", item.prompt)]))
         except UsageError:
             continue
-        drain(read_prompt(pair, prompt))
         prompts += 1
-        token = prompt.ids[-1]
-        for _ in range(min(tokens, pair.context - len(prompt.ids))):
-            read = pair.expert.extend([token])
-            p = distribution(read[0])
-            proposal = pair.drafts.next()
-            if proposal is None:
-                break
+        for proposal, p in beside(pair, prompt, tokens):
             q = proposal.q1
             least = np.minimum(p.sampled(AT_1), spread(q.sampled(AT_1), q.shared))
             rows.append((proposal.mass, q.argmax == p.argmax, float(least.sum()), proposal.mass < 0.5))
-            token = p.argmax
-            pair.cached.append(token)
-            if pair.lexicon.ends(token):
-                break
-            pair.drafts.observe(pair.cached, ExpertRead(len(pair.cached) - 2, read, pair.expert.states))
         tell(i + 1, len(items))
     if not rows:
         raise NoPromptFits("no built-in prompt fits the context")

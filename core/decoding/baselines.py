@@ -18,7 +18,7 @@ from .events import Event, Finish, Judged, Started, Status, Token
 from .meter import Clock, Meter
 from .model import LanguageModel
 from .positions import ExpertRows
-from .sampling import Distribution
+from .sampling import Distribution, calibrated
 from .verify import verifier_of
 
 LONGEST_RUN = 10  # drafter tokens before the expert is asked all the same (arXiv 2405.19261v2, E.1)
@@ -111,7 +111,7 @@ class Writers:
         run = 0
         while self.answer.finish is None:
             q1 = self.propose()
-            if run < LONGEST_RUN and q1.max >= 1 - self.alpha:
+            if run < LONGEST_RUN and self.read(q1).max >= 1 - self.alpha:
                 run += 1
                 yield (self.by_drafter(q1),), 0
             else:
@@ -125,7 +125,7 @@ class Writers:
             while self.answer.finish is None:
                 q1 = self.propose()
                 tokens.append(self.by_drafter(q1))
-                surprise -= q1.log_prob(tokens[-1].id)
+                surprise -= self.read(q1).log_prob(tokens[-1].id)
         except ContextFull:  # an answer that does not fit the drafter is none
             tokens.clear()
         except Stopped:
@@ -143,6 +143,10 @@ class Writers:
         if proposal is None:
             raise ContextFull("the drafter's context is full")
         return proposal.q1
+
+    def read(self, q1: Distribution) -> Distribution:
+        """q as a threshold reads it."""
+        return calibrated(q1, self.request.sampling.confidence)
 
     def by_expert(self) -> Token:
         rows = self.expert.extend(self.answer.ids[len(self.expert) :], rows=1)

@@ -1,8 +1,9 @@
 """What a deferral rule is: when to keep the drafter's token, and which distribution pi the output follows.
 
 Letters, here and everywhere: q is the drafter's distribution, p the expert's, pi what the rule wants sampled, v the
-drafted token, alpha the rule's dial (larger: fewer deferrals). q1 and p1 are at temperature 1 and serve decisions; q
-and p are scaled and filtered and serve sampling. Equations: Narasimhan et al., arXiv 2405.19261v2.
+drafted token, alpha the rule's dial (larger: fewer deferrals). q1 and p1 are at temperature 1 (q1
+at the one that makes the drafter as sure as it is right, where that was fitted) and serve decisions; q and p are scaled
+and filtered and serve sampling. Equations: Narasimhan et al., arXiv 2405.19261v2.
 
 A rule keeps v when the two sides of its inequality stand as `sense` says (equality keeps). A token that it does not
 keep is not yet turned down: `verify.py` accepts v with probability min(1, pi(v) / q(v)), or
@@ -21,27 +22,31 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .sampling import Distribution, Probabilities, Sampling, residual, spread
+from .sampling import Distribution, Probabilities, Sampling, calibrated, residual, spread
 
 Sense = Literal[">=", "<="]
 STANDS: dict[Sense, Callable[[Any, Any], Any]] = {">=": operator.ge, "<=": operator.le}
 
 
 class Position:
-    """The two distributions at one position, at temperature 1 (q1, p1) and as sampled (q, p, dense over the expert's
+    """The two distributions at one position, as rules read them (q1, p1) and as sampled (q, p, dense over the expert's
     vocabulary). Nothing is computed before a rule asks for it."""
 
-    def __init__(self, q1: Distribution, p1: Distribution, sampling: Sampling, asked: bool = True) -> None:
-        """`asked`: q1 is what the drafter said. Otherwise the draft was looked up (q1 is all mass on it), or there is
-        none (q1 is p1), and no rule that reads q may judge it."""
-        self.q1 = q1
+    def __init__(self, said: Distribution, p1: Distribution, sampling: Sampling, asked: bool = True) -> None:
+        """`said`: q at temperature 1. `asked`: it is what the drafter said. Otherwise the draft was looked up (all mass
+        on it), or there is none (it is p1), and no rule that reads q may judge it."""
+        self.said = said
         self.p1 = p1
         self.sampling = sampling
         self.asked = asked
 
     @cached_property
+    def q1(self) -> Distribution:
+        return calibrated(self.said, self.sampling.confidence) if self.asked else self.said
+
+    @cached_property
     def q(self) -> Probabilities:
-        return spread(self.q1.sampled(self.sampling), self.q1.shared)
+        return spread(self.said.sampled(self.sampling), self.said.shared)
 
     @cached_property
     def p(self) -> Probabilities:

@@ -31,9 +31,9 @@ def describe(
         return Token(token, data, text, status, log_p, turned_down=turned_down, gap=gap)
     judged = token if turned_down is None else turned_down.id
     if turned_down is not None:
-        q = at.q1.prob(turned_down.id) if at.asked else None
+        q = at.said.prob(turned_down.id) if at.asked else None
         turned_down = replace(turned_down, q=q, p=at.p1.prob(turned_down.id))
-    q, p = at.q1.prob(token) if at.asked else None, at.p1.prob(token)
+    q, p = at.said.prob(token) if at.asked else None, at.p1.prob(token)
     told = Token(token, data, text, status, log_p, turned_down=turned_down, gap=gap, q=q, p=p)
     if not request.detail:
         return told

@@ -106,10 +106,11 @@ class CostBenefit(PositionRule):
 
     def lossless(self, sampling: Sampling | None = None) -> bool:
         """max q - max p is at most TV of the distributions at temperature 1, so below -1 it keeps only where p is q,
-        as long as TV is of those; greedy TV is 1 wherever it matters."""
+        as long as TV is of those and max q is as drawn; greedy TV is 1 wherever it matters."""
         if sampling is None or self.alpha >= -1 or self.alpha == -math.inf:
             return self.alpha == -math.inf
-        return sampling.greedy or (sampling.temperature == 1 and not sampling.filters)
+        as_drawn = sampling.temperature == 1 and sampling.confidence == 1 and not sampling.filters
+        return sampling.greedy or as_drawn
 
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         scale = 1.0 if at.sampling.greedy else at.total_variation  # where the argmaxes agree v is accepted anyway

@@ -47,6 +47,9 @@ class Sampling:
     penalty: Penalty = NO_PENALTY
     """Of repeated tokens: q and p are what it leaves of them, at temperature 1 too."""
     margin: float = 1.0
+    confidence: float = 1.0
+    """Temperature at which rules read q; drafts are drawn as ever. Fitted by `tune --calibrate`, so that the drafter is
+    as sure as it is right (temperature scaling, Guo et al., arXiv 1706.04599)."""
 
     @property
     def greedy(self) -> bool:
@@ -212,6 +215,17 @@ class Distribution:
 def distribution(row: Floats | Distribution) -> Distribution:
     """A row of `LanguageModel.extend`: dense logits, or a distribution that the model made itself."""
     return row if isinstance(row, Distribution) else Distribution(row)
+
+
+def calibrated(of: Distribution, temperature: float) -> Distribution:
+    """A distribution at another temperature. What is not shared keeps its part: of those tokens only that is known."""
+    if temperature == 1:
+        return of
+    scaled = Distribution(of.logits / np.float32(temperature), of.shared)
+    if of.shared is None or of.shared.whole:
+        return scaled
+    log_share = Distribution(of.logits).log_mass - of.log_mass
+    return Distribution(scaled.logits, of.shared, scaled.log_mass - log_share)
 
 
 def point(token: int, size: int) -> Distribution:

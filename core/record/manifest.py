@@ -66,6 +66,8 @@ class Manifest:
     """How chance decides above temperature 0."""
     budget: float | None
     """Nats that a rule may cost in an answer; None is no limit."""
+    confidence_temperature: float
+    """At which rules read q; 1 is as the drafter says it."""
     think: str
     ctx: int
     command: str
@@ -113,6 +115,7 @@ def sampled(sampling: Sampling) -> dict[str, Any]:
         "seed": sampling.seed,
         "test": sampling.test,
         "budget": sampling.budget,
+        "confidence_temperature": sampling.confidence,
     }
 
 

@@ -9,6 +9,7 @@ from ..calibration import ceiling
 from ..calibration.dear import dear_of
 from ..record.exactness import exactness
 from .candidates import FALLBACK
+from .confidence import FittedConfidence
 from .decide import finding
 from .run import TuneResult
 from .standing import estimate_json, front
@@ -49,6 +50,8 @@ class TuneDocument:
     curve: Mapping[str, Any]
     threads: int
     threads_tried: Mapping[str, float]
+    confidence: FittedConfidence | None
+    """The drafter's, where it was fitted."""
     left_out: Mapping[str, float]
     skipped: Mapping[str, str]
     rungs: Sequence[RoundDocument]
@@ -87,6 +90,7 @@ def tune_document(result: TuneResult, profile: Path | None, saved: Path | None, 
         },
         threads=result.threads,
         threads_tried={str(count): seconds for count, seconds in prepared.times.threads.items()},
+        confidence=prepared.confidence,
         left_out={str(k): times for k, times in prepared.left_out.items()},
         skipped=prepared.bench.skipped,
         rungs=[

@@ -1,8 +1,8 @@
 """A search from its plan to its result: where its samples are, what is measured first, which lengths are left out."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from ..bench.suites import Item, Suite, spread
 from ..errors import UsageError
 from ..record.manifest import machine_of
 from .candidates import Candidate, unprofitable_lengths
+from .confidence import FittedConfidence, keep_confidence, kept_confidence, measure_confidence
 from .decide import Choice
 from .halving import answers, search_half
 from .machine_times import MachineTimes, adopt_times, measure_times, read_times, write_times
 from .search import BLOCK, Search
 
 CURVE = "curve.json"
+CONFIDENCE = "confidence.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class TunePlan:
     allow_code: bool
     threads: int | None
     """Where the number is given; else the best is sought."""
+    calibrate: bool = False
+    """Fit a temperature to the drafter's confidence first."""
 
     @property
     def most_answers(self) -> int:
@@ -66,7 +70,7 @@ def samples_in(directory: Path, resume: bool) -> SampleFile:
     """The samples of the search in this directory; those of one before are dropped unless it is to go on."""
     file = directory / "samples.jsonl"
     if not resume:
-        for each in (file, directory / "manifest.json", directory / CURVE):
+        for each in (file, directory / "manifest.json", directory / CURVE, directory / CONFIDENCE):
             each.unlink(missing_ok=True)
     return SampleFile(file, resume=True)
 
@@ -81,6 +85,8 @@ class Prepared:
     left_out: Mapping[int, float]
     manifest: Mapping[str, Any]
     search: Search
+    confidence: FittedConfidence | None = None
+    """None where it was not asked for."""
 
 
 def search_facts(plan: TunePlan, conditions: Conditions) -> dict[str, Any]:
@@ -105,12 +111,19 @@ def prepare(
     directory: Path,
     about: Mapping[str, Any],
     resume: bool,
+    tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Prepared:
-    """Measure the machine, or read what was measured, and check that the samples are of the same search. `about`: what
-    every manifest says. Raises OtherRun, IntegrityError, Stopped."""
+    """Measure the machine and the drafter's confidence, or read what was measured, and check that the samples are of
+    the same search. `about`: what every manifest says. `tell` hears of the prompts for the confidence. Raises OtherRun,
+    IntegrityError, Stopped."""
     times = read_times(directory / CURVE) or measure_times(bench, plan.threads)
     adopt_times(bench, times, plan.threads)
-    own = {**about, "threads": bench.pair.expert.threads}  # `about` was written before the number was tried
+    confidence = adopt_confidence(bench, directory / CONFIDENCE, tell) if plan.calibrate else None
+    own = {
+        **about,  # was written before these two were known
+        "threads": bench.pair.expert.threads,
+        "confidence_temperature": bench.conditions.sampling.confidence,
+    }
     manifest = check_manifest(directory, own, search_facts(plan, bench.conditions), resume)
     if not (directory / CURVE).exists():
         write_times(times, directory / CURVE)
@@ -119,7 +132,26 @@ def prepare(
     left_out = unprofitable_lengths(curve.costs, {each.k for each in plan.candidates}) if sound else {}
     playable = [each for each in plan.candidates if each.k not in left_out]
     search = Search(bench, playable, plan.floor, plan.repeats)
-    return Prepared(plan=plan, bench=bench, times=times, left_out=left_out, manifest=manifest, search=search)
+    return Prepared(
+        plan=plan,
+        bench=bench,
+        times=times,
+        left_out=left_out,
+        manifest=manifest,
+        search=search,
+        confidence=confidence,
+    )
+
+
+def adopt_confidence(bench: Bench, file: Path, tell: Callable[[int, int], None]) -> FittedConfidence:
+    """Read the drafter at the temperature that fits it from now on; what a search found that goes on stands."""
+    found = kept_confidence(file)
+    if found is None:
+        found = measure_confidence(bench.pair, list(bench.prompts()), tell)
+        keep_confidence(found, file)
+    sampling = replace(bench.conditions.sampling, confidence=found.temperature)
+    bench.conditions = replace(bench.conditions, sampling=sampling)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +163,8 @@ class TuneResult:
     machine: str
     threads: int
     temperature: float
+    confidence_temperature: float
+    """That rules read q at."""
 
 
 def result_of(prepared: Prepared, choice: Choice) -> TuneResult:
@@ -142,4 +176,5 @@ def result_of(prepared: Prepared, choice: Choice) -> TuneResult:
         machine=machine_of(pair),
         threads=pair.expert.threads,
         temperature=sampling.temperature,
+        confidence_temperature=sampling.confidence,
     )

@@ -48,6 +48,7 @@ def tuned_by(result: TuneResult, evidence: Path) -> Tuned:
         quality_loss=None if lossless else round(standing.loss_by_log_prob().value or 0.0, 5),
         temperature=result.temperature,
         threads=result.threads,
+        confidence_temperature=None if result.confidence_temperature == 1 else result.confidence_temperature,
         file=str(evidence),
     )
 

@@ -38,6 +38,8 @@ class Tuned:
     temperature: float = 0.0
     threads: int | None = None
     """That this was measured with; saved beside the rule."""
+    confidence_temperature: float | None = None
+    """At which the drafter's confidence was read; None is as it is. Saved beside the rule."""
     file: str = ""
     """Where everything that was measured stands."""
 
@@ -48,8 +50,9 @@ class Tuned:
 
     def as_settings(self) -> dict[str, Any]:
         """What it sets."""
-        threads = {} if self.threads is None else {"threads": self.threads}
-        return {"rule": self.rule, "draft_tokens": self.draft_tokens, **threads}
+        given = {"threads": self.threads, "confidence_temperature": self.confidence_temperature}
+        others = {name: value for name, value in given.items() if value is not None}
+        return {"rule": self.rule, "draft_tokens": self.draft_tokens, **others}
 
 
 def tuned_of(profile: Profile) -> Tuned | None:
@@ -94,6 +97,7 @@ def parsed(table: Mapping[str, Any]) -> Tuned | None:
         "rule": str, "draft_tokens": int | str, "faster": bool, "speedup": float | int | None,
         "low": float | int | None, "high": float | int | None, "prompts": int, "quality_loss": float | int | None,
         "temperature": float | int, "threads": int | None, "file": str,
+        "confidence_temperature": float | int | None,
     }  # fmt: skip
     return found if all(isinstance(getattr(found, name), kind) for name, kind in kinds.items()) else None
 

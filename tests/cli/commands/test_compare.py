@@ -25,7 +25,8 @@ DOCUMENT = {"schema", "manifest", "arms", "drift"}
 MANIFEST = {
     "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
     "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "repeat_penalty",
-    "repeat_last_n", "seed", "think", "test", "budget", "ctx", "command", "optimized",
+    "repeat_last_n", "seed", "think", "test", "budget", "confidence_temperature", "ctx",
+    "command", "optimized",
 }  # fmt: skip
 MODEL = {"file", "sha256", "quant", "parameters"}
 ARM = {

@@ -169,6 +169,32 @@ def test_a_slow_comparison_is_warned_of_on_stderr(patient: Run, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.tiny
+def test_calibrate_fits_the_drafters_confidence_and_saves_it(patient: Run, tmp_path: Path) -> None:
+    flags = ("tune", "--limit", "4", "--rule", "confidence:0.5", "-k", "2", "-n", "4")
+    done = patient(*flags, "--calibrate", "--json", env=homes(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    found, manifest = document["confidence"], document["manifest"]
+    assert found["fitted"] > 1, "the tiny drafter is too sure of itself"
+    assert found["temperature"] == manifest["confidence_temperature"]
+    assert (found["temperature"] == found["fitted"]) is (found["after"] < found["before"])
+    assert found["fitted_on"] > 60 and found["judged_on"] > 60
+    kept = yaml.safe_load(saved(tmp_path).read_text())["evidence"]["confidence_temperature"]
+    assert kept == (None if found["temperature"] == 1 else found["temperature"])
+    used = json.loads(patient("compare", "Hello.", "-n", "4", "--json", env=homes(tmp_path)).stdout)
+    assert used["manifest"]["confidence_temperature"] == found["temperature"]
+    again = patient(*flags, "--calibrate", "--resume", env=homes(tmp_path))
+    assert again.returncode == 0 and "confidence is read" in again.stderr
+
+
+@pytest.mark.tiny
+def test_a_confidence_is_given_or_fitted(patient: Run, tmp_path: Path) -> None:
+    done = patient("tune", "--calibrate", "--confidence-temperature", "2", env=homes(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "") and "take one of them" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
 def test_what_goes_before_the_profile_is_pointed_out(patient: Run, tmp_path: Path) -> None:
     env = {**homes(tmp_path), "SPECCAS_RULE": "token", "COLUMNS": "200"}
     done = patient("tune", "--limit", "2", "--rule", "exact", "-k", "auto", "-n", "4", env=env)
