@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ..errors import NativeError
 from ..headers.gguf import Header
 from .conversations import Dialogue
 from .data import DataSettings, Wave
@@ -30,7 +31,8 @@ class Generator:
         self, texts: Sequence[Dialogue], seed: int, tell: Callable[[float], None] = lambda share: None
     ) -> tuple[Wave, NDArray[np.uint16]]:
         """`texts`, written to the settings' length, one token each at a time; and the states that go in beside the
-        layers of the settings, (texts, length, layers times width), bfloat16 as uint16."""
+        layers of the settings, (texts, length, layers times width), bfloat16 as uint16. Raises NativeError where torch
+        computed no numbers."""
         settings, writer = self.settings, self.writer
         random = torch.Generator(self.device).manual_seed(seed)
         ids = np.zeros((settings.texts, settings.length), self.numbers)
@@ -54,6 +56,10 @@ class Generator:
             if settings.states:
                 inputs[:, at] = stored(writer.inputs)
             tell((at + 1) / settings.length)
+        if state is None or not bool(state.isfinite().all()):
+            raise NativeError(
+                "torch's hidden states are no numbers", "another machine or version of torch may do better"
+            )
         return Wave(ids, parts, hidden), inputs
 
 

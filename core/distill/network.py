@@ -6,6 +6,7 @@ Weights have the names of GGUF. There the rows of Q and K are ordered for a rota
 rope); here a head's even rows come first, so that halves are rotated. `to_network` and `from_network` change places.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..headers.gguf import Header
+
+# With fewer threads than torch counts on, oneDNN leaves parts of a bfloat16 product as they were: no numbers, at times.
+LIMIT = os.environ.get("OMP_THREAD_LIMIT", "")
+if LIMIT.isdigit() and 0 < int(LIMIT) < torch.get_num_threads():
+    torch.set_num_threads(int(LIMIT))
 
 Weights = dict[str, torch.Tensor]
 KNOWN = re.compile(

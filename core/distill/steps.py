@@ -7,6 +7,7 @@ optimiser and step; the held-out score decides which weights are the best.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..atomic import atomic_file
-from ..errors import UsageError
+from ..errors import NativeError, UsageError
 from .run import RunSettings
 from .texts import order
 
@@ -63,13 +64,18 @@ def share(step: int, steps: int) -> float:
 
 
 def mean(learner: Learner, parts: Sequence[Any]) -> Any:
-    """The score over all of the held-out parts. UsageError where there is nothing to score."""
+    """The score over all of the held-out parts. UsageError where there is nothing to score; NativeError where the loss
+    is no number: nothing that follows could be."""
     scores = [learner.score(part) for part in parts]
     count = sum(score.positions for score in scores)
     if not count:
         raise UsageError("no answer at temperature 0 is among the held-out conversations", "write longer ones, or more")
     names = [name for name in asdict(scores[0]) if name != "positions"]
     means = {name: sum(getattr(s, name) * s.positions for s in scores) / count for name in names}
+    if not math.isfinite(means["loss"]):
+        raise NativeError(
+            "the held-out loss is no number", "a lower --rate, or another version of torch, may do better"
+        )
     return replace(scores[0], positions=count, **means)
 
 

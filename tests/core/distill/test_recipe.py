@@ -2,8 +2,10 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import pytest
 from speccas.core import distill
 from speccas.core.distill.__main__ import main
 from speccas.core.distill.data import load_wave, waves
-from speccas.core.distill.steps import share
+from speccas.core.distill.steps import mean, share
 from speccas.core.distill.texts import order
 from speccas.core.distill.weights import read_weights
+from speccas.core.errors import NativeError
 from speccas.core.headers.gguf import read_header
 from tests.builders.loaded import llama_model
 from tests.builders.models import TINY
@@ -71,6 +74,33 @@ def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
 @pytest.fixture(scope="module")
 def torch() -> Any:
     return pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[distill]'")
+
+
+def test_no_more_threads_than_openmp_gives(torch: Any) -> None:
+    """Else parts of a product are never computed: NaN, on processors with instructions for bfloat16."""
+    say = "import torch; from speccas.core.distill import network; print(torch.get_num_threads())"
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+    environment.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, env=environment)
+    assert done.stdout == "1\n", done.stderr
+
+
+@pytest.mark.parametrize(("loss", "refused"), [(1.5, False), (float("nan"), True), (float("inf"), True)])
+def test_a_loss_that_is_no_number_ends_the_training(torch: Any, loss: float, refused: bool) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.weights: dict[str, Any] = {}
+
+        def learn(self, lessons: Any, greedy: float) -> Any:
+            raise NotImplementedError
+
+        def score(self, lessons: Any) -> Any:
+            return Score(loss, 0.5, 10)
+
+    from speccas.core.distill.learn import Score
+
+    with pytest.raises(NativeError, match="no number") if refused else nullcontext():
+        assert mean(Broken(), [None]).loss == loss
 
 
 @pytest.mark.slow
