@@ -139,7 +139,7 @@ class Writers:
 
     def propose(self) -> Distribution:
         self.drafter.observe(self.answer.ids)
-        proposal = self.drafter.next(self.request.sampling.penalty)
+        proposal = self.drafter.next(self.request.sampling)
         if proposal is None:
             raise ContextFull("the drafter's context is full")
         return proposal.q1

@@ -59,7 +59,7 @@ def review(
     for i in range(len(judged.tokens) if arm.rule is not None and judged.source == drafter.name else 0):
         if i:
             drafter.push(drafted[i - 1])
-        proposal = drafter.next(request.sampling.penalty)
+        proposal = drafter.next(request.sampling)
         if proposal is not None:
             proposals.append(proposal)
     rows = expert.extend([answer.ids[-1], *drafted], rows=len(drafted) + 1)

@@ -5,6 +5,7 @@ on from there.
 """
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 from ..errors import ContextFull, Stopped
 from .answer import Answer, Lexicon, Request
@@ -53,7 +54,7 @@ def speculate(
             if pending:
                 yield from meter.show(Drafted(arm.name, number, pending))
             rows = read(expert, answer, draft, policy)
-            positions = Positions(rows, answer.ids, draft, rule, request)
+            positions = Positions(rows, answer.ids, draft, rule, request.sampling)
             outcome = purse.judge(rule, draft.tokens, positions, verifier, at)
             tokens = commit(answer, outcome, positions, pending, arm, drafting=source is not None)
             purse.pay(tokens)
@@ -113,10 +114,12 @@ def commit(
     chosen = [*positions.draft.tokens[: outcome.accepted], outcome.token]
     statuses = [*outcome.statuses, outcome.status if drafting else Status.EXPERT]
     tokens: list[Token] = []
+    levels = positions.draft.levels
     for i, (token, status) in enumerate(zip(chosen, statuses, strict=True)):
         text = answer.commit(token)
         down = pending[i] if status is Status.DEFERRED else None
-        tokens.append(describe(token, text, status, positions(i), answer, arm, down))
+        told = describe(token, text, status, positions(i), answer, arm, down)
+        tokens.append(replace(told, level=levels[i]) if i < min(outcome.accepted, len(levels)) else told)
         if answer.finish is not None:
             break
     return charged(tokens, outcome)

@@ -73,6 +73,8 @@ class Token:
     turned_down: Piece | None = None
     charged: float | None = None
     """Nats of the budget that it took; None where there is none."""
+    level: int | None = None
+    """Of a drafted token of a chain: 1 where the first drafter wrote it, 2 where the drafter did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .answer import Request
 from .deferral import Position, Rule
 from .drafts.draft_source import Draft
 from .model import Rows
 from .penalty import Penalty
-from .sampling import Distribution, distribution, point
+from .sampling import Distribution, Sampling, distribution, point
 
 
 class ExpertRows:
@@ -38,25 +37,25 @@ class Positions:
     """Position i is drafted token i's; the last one is behind the draft. That one may cost the source a step, so q is
     computed there only where the rule reads anything."""
 
-    def __init__(self, rows: Rows, committed: Sequence[int], draft: Draft, rule: Rule, request: Request) -> None:
+    def __init__(self, rows: Rows, committed: Sequence[int], draft: Draft, rule: Rule, sampling: Sampling) -> None:
         """`rows[i]`: the expert's logits where draft token i was judged; `committed`: prompt and answer before it."""
-        self.p1 = ExpertRows(rows, committed, draft.tokens, request.sampling.penalty)
+        self.p1 = ExpertRows(rows, committed, draft.tokens, sampling.penalty)
         self.draft = draft
         self.rule = rule
-        self.request = request
+        self.sampling = sampling
         self.made: dict[int, Position] = {}
 
     def __call__(self, i: int) -> Position:
         if i not in self.made:
             p1 = self.p1(i)
-            q1 = self.draft.q1(i, ask=not self.rule.lossless(self.request.sampling))
+            q1 = self.draft.q1(i, ask=not self.rule.lossless(self.sampling))
             known = q1 is not None
             if self.draft.proposals is None:
                 q1 = self._point_mass(i, p1)
-            self.made[i] = Position(q1 or p1, p1, self.request.sampling, known)
+            self.made[i] = Position(q1 or p1, p1, self.sampling, known)
         return self.made[i]
 
     def _point_mass(self, i: int, p1: Distribution) -> Distribution | None:
-        if i == len(self.draft.tokens) or self.request.sampling.greedy:  # greedy, nothing is drawn, and nothing reads q
+        if i == len(self.draft.tokens) or self.sampling.greedy:  # greedy, nothing is drawn, and nothing reads q
             return None
         return point(self.draft.tokens[i], len(p1))

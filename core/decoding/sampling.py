@@ -65,6 +65,9 @@ class Sampling:
         return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0 or self.margin < 1.0
 
 
+GREEDY = Sampling()
+
+
 class Shared:
     """Which entries of a drafter's row are tokens of the expert, and which ones.
 

@@ -36,11 +36,14 @@ class Draft:
         tokens: Sequence[int],
         proposals: list[Proposal] | None = None,
         behind: Callable[[], Proposal | None] = lambda: None,
+        levels: Sequence[int] = (),
     ) -> None:
         """`proposals` None: the source has no q, and each token stands for a point mass. They may be one more than the
-        tokens: a position that was looked at and not taken. `behind` computes q behind the last token."""
+        tokens: a position that was looked at and not taken. `behind` computes q behind the last token. `levels`: of
+        a chain, which of its models wrote each."""
         self.tokens = list(tokens)
         self.proposals = proposals
+        self.levels = levels
         self._behind = behind
 
     def q1(self, i: int, ask: bool) -> Distribution | None:

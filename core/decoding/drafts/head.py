@@ -14,8 +14,7 @@ import numpy as np
 
 from ..length.policy import Policy
 from ..model import Rows
-from ..penalty import NO_PENALTY, Penalty
-from ..sampling import Distribution, Floats, Shared
+from ..sampling import GREEDY, Distribution, Floats, Sampling, Shared
 from ..snapshot import Snapshot
 from .draft_source import Draft, Drawing, ExpertRead, Proposal
 from .second_model import common_prefix
@@ -151,7 +150,7 @@ class Head:
     def push(self, token: int) -> None:
         self._ids.append(token)
 
-    def next(self, penalty: Penalty = NO_PENALTY) -> Proposal | None:
+    def next(self, sampling: Sampling = GREEDY) -> Proposal | None:
         """None where the expert's states are not there, or there is no pair yet."""
         pairs = len(self._ids) - 1
         if not 0 < pairs <= self.room or (self.longest is not None and pairs >= self._committed - 1 + self.longest):
@@ -169,7 +168,7 @@ class Head:
         assert row is not None
         logits = row[0]
         assert not isinstance(logits, Distribution), "a head gives dense rows"
-        return proposal(logits, self.shared, penalty, self._ids)
+        return proposal(logits, self.shared, sampling.penalty, self._ids)
 
     def _known(self) -> int:
         """Up to which pair the states are there."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from ..length.policy import Policy
 from ..model import LanguageModel
 from ..penalty import NO_PENALTY, Penalty
-from ..sampling import Distribution, Floats, Shared
+from ..sampling import GREEDY, Distribution, Floats, Sampling, Shared
 from ..snapshot import Snapshot
 from .draft_source import Draft, Drawing, ExpertRead, Proposal
 from .stepwise import proposal, write
@@ -134,7 +134,7 @@ class SecondModel:
             yield len(self.model), total
         self.model.mark()
 
-    def next(self, penalty: Penalty = NO_PENALTY) -> Proposal | None:
+    def next(self, sampling: Sampling = GREEDY) -> Proposal | None:
         """The distribution of the token after what was observed and pushed, tokens that stand there held back; None
         when it has no room."""
         if not 0 < len(self._spelled) <= self.room:
@@ -144,6 +144,31 @@ class SecondModel:
         self.steps += 1
         row = self.model.extend(self._spelled[len(self.model) :], rows=1)[0]
         assert not isinstance(row, Distribution), "a drafter gives dense rows"
+        return self._found(row, sampling.penalty)
+
+    def through(self, tokens: Sequence[int]) -> list[Proposal]:
+        """The distributions behind what was observed and pushed, and behind each of `tokens`, which are pushed, from
+        one call; nothing is held back. Of fewer tokens where one call gives fewer rows; none where it has no room."""
+        before = len(self._spelled)
+        for i, token in enumerate(tokens):
+            if len(self._spelled) + len(self.spelling.spell(token)) - before >= self.model.max_rows:
+                tokens = tokens[:i]
+                break
+            self.push(token)
+        if not 0 < before <= len(self._spelled) <= self.room:
+            return []
+        if len(self.model) >= before:
+            self.model.truncate(before - 1)
+        self.steps += 1
+        rows = self.model.extend(self._spelled[len(self.model) :], rows=len(self._spelled) - before + 1)
+        found = []
+        for end in [before, *self._ends[len(self._ends) - len(tokens) :]]:
+            row = rows[end - before]
+            assert not isinstance(row, Distribution), "a drafter gives dense rows"
+            found.append(self._found(row, NO_PENALTY))
+        return found
+
+    def _found(self, row: Floats, penalty: Penalty) -> Proposal:
         shared = self.spelling.shared
         found = proposal(row, shared, penalty, self._ids)
         if shared is not None and not shared.whole:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from ..length.policy import Policy
-from ..penalty import NO_PENALTY, Penalty
-from ..sampling import Distribution, Floats, Shared
+from ..penalty import Penalty
+from ..sampling import GREEDY, Distribution, Floats, Sampling, Shared
 from ..snapshot import Snapshot
 from .draft_source import LEAST_MASS, Draft, DraftSource, Drawing, Proposal
 
@@ -42,8 +42,9 @@ class Drafter(DraftSource, Protocol):
     def push(self, token: int) -> None:
         """Go on as if `token` (an expert id) came next."""
 
-    def next(self, penalty: Penalty = NO_PENALTY) -> Proposal | None:
-        """q of the token after what was observed and pushed; None where it has no room, or cannot tell."""
+    def next(self, sampling: Sampling = GREEDY) -> Proposal | None:
+        """q of the token after what was observed and pushed, held back as `sampling` has it; None where it has no
+        room, or cannot tell."""
 
 
 def proposal(row: Floats, shared: Shared | None, penalty: Penalty, ids: Sequence[int]) -> Proposal:
@@ -68,13 +69,12 @@ def write(drafter: Drafter, room: int, policy: Policy, drawing: Drawing) -> Draf
     in this round."""
     if not policy.begin(room):
         return None
-    penalty = drawing.sampling.penalty
     drafted: list[int] = []
     proposals: list[Proposal] = []
     while policy.more(len(drafted), room):
         if drafted:
             drafter.push(drafted[-1])
-        proposal = drafter.next(penalty)
+        proposal = drafter.next(drawing.sampling)
         if proposal is None:
             break
         proposals.append(proposal)
@@ -88,6 +88,6 @@ def write(drafter: Drafter, room: int, policy: Policy, drawing: Drawing) -> Draf
         """Costs a step."""
         if drafted:
             drafter.push(drafted[-1])
-        return drafter.next(penalty)
+        return drafter.next(drawing.sampling)
 
     return Draft(drafted, proposals, behind)

@@ -206,7 +206,7 @@ def test_a_drafter_of_another_vocabulary_is_penalised_over_the_experts_ids(kind:
     small = TableModel(table(7, size, order=2), 2)
     drafter = SecondModel(small, spelling, 1000)
     drafter.observe([0, 3, 1, 4, 0])
-    found = drafter.next(Penalty(1.7, 4))
+    found = drafter.next(Sampling(penalty=Penalty(1.7, 4)))
     assert found is not None
     row = np.asarray(small.row(drafter.spelled), dtype=np.float32).copy()
     entries = {token: shared.places(np.array([token], dtype=np.int32)).tolist() for token in range(SIZE)}
