@@ -103,6 +103,17 @@ def rules(name: str, value: Any) -> tuple[str, ...]:
     return found
 
 
+def drafters(name: str, value: Any) -> tuple[str, ...]:
+    """One drafter, or two of a chain."""
+    given = value if isinstance(value, list | tuple) else [value]
+    found = tuple(typed for each in given if (typed := text(name, each)))  # an empty one says nothing
+    if len(found) > 2:
+        raise UsageError(
+            f"{name} is given {len(found)} times", "give one drafter, or two of a chain, the smallest first"
+        )
+    return found
+
+
 def truth(name: str, value: Any) -> bool:
     known = {
         "true": True,

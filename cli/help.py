@@ -17,7 +17,8 @@ GROUPS = {
         "pair", "drafter", "expert", "ctx", "threads", "gpu_layers", "drafter_gpu_layers", "no_memory_check",
     ),
     "Prompt": ("file", "prompts", "system", "system_file", "raw", "think"),
-    "Drafting": ("rule", "every", "draft_tokens", "lookup", "test", "budget", "confidence_temperature"),
+    "Drafting": ("rule", "every", "draft_tokens", "chain_rule", "chain_k", "lookup", "test", "budget",
+        "confidence_temperature"),
     "Answer": (
         "max_tokens", "temperature", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "seed", "stop",
         "ignore_eos",

@@ -11,7 +11,7 @@ from speccas.core.errors import SpeccasError
 Facts = Mapping[str, Any]
 HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
     errors.BlockRefused: "use --test token (in a chat /set test token), or another rule",
-    errors.BudgetRefused: "leave out --budget, or take a rule and --test coupled or token",
+    errors.BudgetRefused: "leave out --budget, or take one drafter, a rule and --test coupled or token",
     errors.ContextFull: "use a larger --ctx",
     errors.DiskFull: "free some space (speccas rm), or point HF_HOME at a larger disk",
     errors.DoesNotFit: lambda facts: does_not_fit(facts.get("context")),

@@ -129,7 +129,7 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     profile = find_profile(first.pair)
     found = resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
     named = Path(profile.origin).stem  # an alias means it
-    return require_together(replace(found, pair=named, drafter="", expert=""))
+    return require_together(replace(found, pair=named, drafter=(), expert=""))
 
 
 RANKS = ("default", "config file", "environment", "flag")
@@ -146,7 +146,7 @@ def which_pair(settings: Settings) -> Settings:
             f"the {RANKS[named]} gives a pair and files of another",
             "give --pair NAME, or --drafter FILE and --expert FILE",
         )
-    return replace(settings, drafter="", expert="") if named > max(files) else settings
+    return replace(settings, drafter=(), expert="") if named > max(files) else settings
 
 
 def require_together(settings: Settings) -> Settings:

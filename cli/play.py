@@ -11,15 +11,17 @@ from pathlib import Path
 from speccas.core.bench.overlap import LEAST_MASS
 from speccas.core.calibration.planner import Planner, Wanted
 from speccas.core.conversation.template import Message
-from speccas.core.decoding.arms import Arm
+from speccas.core.decoding.arms import Arm, parse_arm
 from speccas.core.decoding.budget import require_budget
+from speccas.core.decoding.deferral import Rule
+from speccas.core.decoding.drafts.chain import Inner
 from speccas.core.decoding.events import Event, Finish
 from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.decoding.verify import require_test
 from speccas.core.errors import UsageError
 from speccas.core.files.profiles import Profile, find_profile
-from speccas.core.files.source import parse_drafter, parse_source
+from speccas.core.files.source import HEAD, parse_drafter, parse_source
 from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.manifest import Manifest, manifest
 from speccas.core.record.metrics import Fold
@@ -40,7 +42,16 @@ Sink = Callable[[Event], None]
 
 
 def load_options(s: Settings) -> LoadOptions:
-    return LoadOptions(s.ctx, s.threads, s.gpu_layers, s.drafter_gpu_layers, not s.no_memory_check)
+    inner = Inner(require_rule("--chain-rule", s.chain_rule), s.chain_k, s.chain_rule)
+    return LoadOptions(s.ctx, s.threads, s.gpu_layers, s.drafter_gpu_layers, not s.no_memory_check, inner)
+
+
+def require_rule(flag: str, text: str) -> Rule:
+    """A rule as typed. Raises UsageError for one that is none, ancestors included."""
+    rule = parse_arm(text).rule
+    if rule is None:
+        raise UsageError(f"{flag} {text}: that is no rule, it drafts nothing", "see speccas rules")
+    return rule
 
 
 def sampling_of(s: Settings) -> Sampling:
@@ -72,16 +83,33 @@ def wanted_of(s: Settings) -> Wanted:
 
 
 def chosen_profile(settings: Settings) -> Profile:
-    """The pair that the settings name: two files, or a profile. Raises UsageError."""
+    """The pair that the settings name: two files or three, or a profile. Raises UsageError."""
+    *first, drafter = settings.drafter or ("",)
+    if first and drafter == HEAD:
+        raise UsageError("a head drafts by itself, and nothing drafts for it", "give one --drafter")
     if bool(settings.drafter) != bool(settings.expert):
         missing = "--drafter" if settings.expert else "--expert"
         hint = "give both --drafter FILE and --expert FILE, or --pair NAME"
         head = "; --drafter head is the head in the expert's own file" if settings.expert else ""
         raise UsageError(f"{missing} is missing", hint + head)
     if settings.expert:
-        name = " + ".join(Path(each).name.removesuffix(".gguf") for each in (settings.drafter, settings.expert))
-        return Profile(name, parse_drafter(settings.drafter), parse_source(settings.expert))
-    return find_profile(settings.pair)
+        name = " + ".join(Path(each).name.removesuffix(".gguf") for each in (*settings.drafter, settings.expert))
+        chain = parse_source(first[0]) if first else None
+        return require_chain(
+            settings, Profile(name, parse_drafter(drafter), parse_source(settings.expert), chain=chain)
+        )
+    return require_chain(settings, find_profile(settings.pair))
+
+
+def require_chain(settings: Settings, profile: Profile) -> Profile:
+    """The profile. Raises UsageError where a chain is told how to decide, and there is none."""
+    for name in ("chain_rule", "chain_k"):
+        if profile.chain is None and settings.sources.get(name) == "flag":
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{flag} is of a chain, and one drafter makes none", "give --drafter twice, smallest first"
+            )
+    return profile
 
 
 @contextlib.contextmanager

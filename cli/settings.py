@@ -10,7 +10,7 @@ from typing import Any
 from speccas.core.errors import UsageError
 from speccas.core.nearest import did_you_mean
 
-from .checks import amount, context, draft_length, one_of, real, rules, said, text, texts, truth, whole
+from .checks import amount, context, draft_length, drafters, one_of, real, rules, said, text, texts, truth, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,14 @@ class Settings:
     """Every common setting, checked. Names are the long flags with underscores."""
 
     pair: str = setting("tiny", text, Flag("A pair by name.", "NAME", values="pairs"))
-    drafter: str = setting(
-        "",
-        text,
+    drafter: tuple[str, ...] = setting(
+        (),
+        drafters,
         Flag(
-            "The drafter: a GGUF file, hf:owner/repo[:QUANT], or head: the one in the expert's file.",
+            "The drafter: a GGUF file, hf:owner/repo[:QUANT], or head: the one in the expert's file. Twice, smallest "
+            "first: the first one drafts for the second, which drafts for the expert.",
             "FILE",
+            many=True,
             values="drafters",
         ),
     )
@@ -57,6 +59,12 @@ class Settings:
         Flag("Most tokens drafted a round, 1 to 16, or auto: as many as pay.", names=("-k",)),
         chat=True,
     )
+    chain_rule: str = setting(
+        "exact",
+        text,
+        Flag("Of two drafters: by which rule the second keeps what the first drafts.", "RULE", values="rules"),
+    )
+    chain_k: int = setting(4, whole(1, 16), Flag("Of two drafters: most tokens that the first one drafts ahead."))
     lookup: str = setting(
         "auto",
         one_of("auto", "on", "off"),

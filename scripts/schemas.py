@@ -143,6 +143,7 @@ TOKEN = thing(
     log_p=PROBABILITY,
     gap=nullable(NUMBER),
     charged=nullable(NUMBER),
+    level=nullable(INTEGER),
     expert_top={"type": "array", "items": {"type": "array", "minItems": 3, "maxItems": 3}},
     rule=nullable(OPINION),
     others=array(OPINION),

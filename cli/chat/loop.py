@@ -227,7 +227,8 @@ class Chat:
         if self.quiet or self.view == "off" or not (self.aside.is_terminal and self.console.is_terminal):
             return
         rounds, live = self.view == "rounds", self.look.live
-        found = possible([self.session.arm], self.settings.draft_tokens, self.settings.lookup, rounds, live)
+        chain = self.session.pair.chain is not None
+        found = possible([self.session.arm], self.settings.draft_tokens, self.settings.lookup, rounds, live, chain)
         look = make_look(self.aside)
         new = [each for each in entries(found, marked=not look.colour) if each not in self._told]
         look.write(legend_lines(look.console.width, new))

@@ -81,7 +81,7 @@ def chat(
     start, path = (start, None) if opened is None else (opened.conversation, opened.path)
     if settings.sources.get("system") in ("flag", "environment"):  # said now, before what a file says
         start = replace(start, system=settings.system)
-    other = partial(settle, drafter="", expert="")
+    other = partial(settle, drafter=(), expert="")
     keyboard = Typed(sys.stdin.fileno()) if interactive else None
     with (
         keyboard or nullcontext(),

@@ -95,7 +95,7 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
     if expert is None:
         chosen = Settings(threads=count, pair=name)
     else:
-        chosen = Settings(threads=count, drafter=drafter, expert=expert)
+        chosen = Settings(threads=count, drafter=(drafter,), expert=expert)
     items = spread_over(load_suite("builtin").items, PROMPTS)
     with (
         hinted({NoPromptFits: "use a larger --ctx"}),

@@ -119,7 +119,9 @@ def play_all(
     look, shown = make_look(make_console(), output.live), "off" if output.silent else output.view
     if not output.silent:
         show_header(look, facts_of(pair, settings))
-    found = possible(arms, settings.draft_tokens, settings.lookup, rounds=shown == "rounds", live=look.live)
+    found = possible(
+        arms, settings.draft_tokens, settings.lookup, rounds=shown == "rounds", live=look.live, chain=bool(pair.chain)
+    )
     folds: list[Fold] = []
     results: list[Figures] = []
     with (

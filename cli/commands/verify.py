@@ -68,7 +68,7 @@ def asked(names: Sequence[str]) -> "tuple[dict[str, Source], list[IntegrityError
         found = named(name)[1] if made is None else card_sources(find_profile(name))
         sources |= {source.key: source for source in found.values() if not source.head}
     for pair in () if names else map(find_profile, profiles()):
-        every = [source for role in ("drafter", "expert") for source in pair.sources(role)]
+        every = [source for role in pair.roles for source in pair.sources(role)]
         try:
             every = every if optimized_of(pair) is None else list(card_sources(pair).values())
         except IntegrityError as error:

@@ -34,6 +34,7 @@ def template(name: str) -> Template:
 def tip(number: int, token: Token, source: str) -> str:
     """What hovering a token shows. `number`: what --why takes."""
     copied = " (its draft was looked up in the text)" if source == "lookup" else ""
+    copied += " (drafted by the first drafter)" if token.level == 1 else ""
     lines = [f"token {number}, {token.status}: {flat(token.text)!r}{copied}"]
     lines.append(f"q {share(token.q)}   p {share(token.p)}")
     if token.turned_down is not None:

@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-ROLES = {"expert": "decides every word", "drafter": "writes ahead for the expert"}
-"""What each model is, in eight words together."""
+ROLES = {
+    "expert": "decides every word",
+    "drafter": "writes ahead for the expert",
+    "first": "writes ahead for the drafter",
+}
+"""What each model is, in a few words; most runs have two."""
 INDENT = max(map(len, ROLES)) + 1
 CONFIDENCE = "confidence_temperature"
 SHOWN = {
     "pair": "pair",
     "k": "k",
+    "chain_rule": "between the drafters",
+    "chain_k": "at k",
     "temperature": "temperature",
     "seed": "seed",
     "budget": "budget",
@@ -44,6 +50,8 @@ def facts_of(pair: "Pair", settings: "Settings") -> dict[str, Any]:
     if made := OptimizedFacts.of_profile(pair.profile):
         named["optimized"] = asdict(made)
     shown = ("temperature", "repeat_penalty", "repeat_last_n", "seed", "budget", CONFIDENCE)
+    if pair.chain is not None:
+        named |= {"chain_rule": pair.chain.inner.name, "chain_k": pair.chain.inner.k}
     return {**models, **named, "k": settings.draft_tokens, **{name: getattr(settings, name) for name in shown}}
 
 
@@ -106,5 +114,5 @@ def introduce(
 ) -> None:
     """Header and legend above an answer of this pair. `live`: drafts are seen while they wait."""
     show_header(look, facts_of(pair, settings))
-    show_legend(look, possible(arms, settings.draft_tokens, settings.lookup, rounds, live))
+    show_legend(look, possible(arms, settings.draft_tokens, settings.lookup, rounds, live, pair.chain is not None))
     look.write([[]])

@@ -18,15 +18,21 @@ GAP = 3  # cells between two entries
 
 
 def possible(
-    arms: Sequence["Arm"], k: int | str | None, lookup: str, rounds: bool = False, live: bool = False
+    arms: Sequence["Arm"],
+    k: int | str | None,
+    lookup: str,
+    rounds: bool = False,
+    live: bool = False,
+    chain: bool = False,
 ) -> set[str]:
     """What can occur where these arms are shown: statuses, and keys of MEANINGS. `k` and `lookup` as they are set;
-    `live`: drafts are seen while they wait."""
+    `live`: drafts are seen while they wait; `chain`: a first drafter drafts for the drafter."""
     ruled = [arm for arm in arms if arm.rule is not None]
     found = {model for arm in arms if arm.rule is None for model in arm.models}
     if ruled:
         found |= {"agreed", "deferred", "bonus"} | ({"expert"} if k == "auto" else set())
         found |= {"kept"} if any(not arm.lossless() for arm in ruled) else set()
+        found |= {"first"} if chain else set()
         found |= {"copied"} if lookup == "on" or (lookup == "auto" and k == "auto") else set()
     return found | drafts(bool(ruled), rounds, live)
 
@@ -48,7 +54,7 @@ def playable(arms: Iterable["TraceArm"], rounds: bool, live: bool) -> set[str]:
         found |= occurs | drafts(not occurs <= {"expert", "drafter"}, rounds, live)
         with contextlib.suppress(UsageError):
             known, lookup = parse_arm(arm.started.arm), str(arm.manifest.get("lookup", "auto"))
-            found |= possible([known], arm.started.k, lookup, rounds, live)
+            found |= possible([known], arm.started.k, lookup, rounds, live, bool(arm.manifest.get("first")))
     return found
 
 

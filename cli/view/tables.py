@@ -115,7 +115,7 @@ def show_arms(console: Console, compared: Comparison, detail: bool = False, note
     expert, best = compared.arms[0], winner(compared) if not detail else None
     rows = [cells(figures, expert, figures is best, not detail, console.width < NARROW) for figures in compared.arms]
     draw(console, COLUMNS, rows, left=(0, len(COLUMNS) - 1))
-    told_of = [*cut(compared.arms), *spent(compared.arms)]
+    told_of = [*cut(compared.arms), *spent(compared.arms), *levels(compared.arms)]
     for line in [*([DETAIL] if detail else []), *told_of, *([] if detail else caveats(compared))]:
         console.print(Text(line, style=STYLES["warning"]))
     differs = any(figures.identical_to_expert is False for figures in compared.arms)
@@ -148,6 +148,16 @@ def spent(arms: Sequence[Figures]) -> list[str]:
     return [f"budget: {', '.join(told)}"] if told else []
 
 
+def levels(arms: Sequence[Figures]) -> list[str]:
+    """Who drafted what was accepted, where a chain drafts."""
+    told = [
+        f"{one_line(figures.name)} {figures.by_first} of {figures.agreed + figures.kept}"
+        for figures in arms
+        if figures.by_first is not None and figures.agreed is not None and figures.kept is not None
+    ]
+    return [f"accepted tokens that the first drafter wrote: {', '.join(told)}"] if told else []
+
+
 def one_arm(console: Console, figures: Figures) -> None:
     """One line of figures under an answer."""
     parts = [
@@ -166,6 +176,8 @@ def drafts(figures: Figures) -> list[str]:
     parts = []
     if figures.acceptance is not None:
         parts.append(f"accepted {figures.acceptance:.0%}, kept {figures.kept}, deferred {figures.deferred}")
+    if figures.by_first is not None:
+        parts.append(f"{figures.by_first} of the first drafter")
     if figures.looked_up_accepted:
         parts.append(f"copied {figures.looked_up_accepted}")
     if figures.budget_left is not None and figures.charged is not None:

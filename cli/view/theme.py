@@ -16,7 +16,7 @@ from .console import StreamConsole
 def style_of(face: Face, sixteen: bool = False) -> Style:
     """For a terminal, `sixteen` for one that has so few colours."""
     color = None if face.ink is None else face.ink.name if sixteen else face.ink.screen
-    on = {name: getattr(face, name) or None for name in ("bold", "italic", "strike", "dim")}
+    on = {name: getattr(face, name) or None for name in ("bold", "italic", "strike", "dim", "underline")}
     return Style(color=color, **on)
 
 
@@ -30,9 +30,12 @@ def styles_of(system: str) -> Mapping[str, Style]:
 
 
 def shown_as(judged: Judged, token: Token) -> str:
-    """The look of a token: of its status, and whether its draft was looked up in the text before it."""
-    copied = judged.source == "lookup" and token.status in (Status.AGREED, Status.KEPT)
-    return f"{token.status} copied" if copied else str(token.status)
+    """The look of a token: of its status, and whether its draft was looked up in the text before it, or came from a
+    chain's first drafter."""
+    if token.status not in (Status.AGREED, Status.KEPT):
+        return str(token.status)
+    drafted = "copied" if judged.source == "lookup" else "first" if token.level == 1 else ""
+    return f"{token.status} {drafted}".strip()
 
 
 @dataclass(frozen=True, slots=True)

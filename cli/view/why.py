@@ -73,6 +73,9 @@ def explain(look: Look, rounds: Sequence[Judged], index: int) -> Iterator[Line]:
         (quoted(token.text), str(token.status)),
         (f" is {token.status}: {reason(token)}", ""),
     ]
+    if token.level is not None:
+        who = "the first drafter, and the drafter let it stand" if token.level == 1 else "the drafter"
+        yield [(f"  drafted by {who}", "")]
     how = "looked up" if judged.source == "lookup" else "drafted"
     yield [(f"  round {judged.round}, {how} {judged.drafted}: ", "quiet"), *round_line(look, judged, numbers=False)]
     if not token.expert_top and token.q is None:

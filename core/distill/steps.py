@@ -73,9 +73,7 @@ def mean(learner: Learner, parts: Sequence[Any]) -> Any:
     names = [name for name in asdict(scores[0]) if name != "positions"]
     means = {name: sum(getattr(s, name) * s.positions for s in scores) / count for name in names}
     if not math.isfinite(means["loss"]):
-        raise NativeError(
-            "the held-out loss is no number", "a lower --rate, or another version of torch, may do better"
-        )
+        raise NativeError("the held-out loss is no number", "a lower rate, or another version of torch, may do better")
     return replace(scores[0], positions=count, **means)
 
 

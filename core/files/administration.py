@@ -60,9 +60,9 @@ class Removed:
 
 
 def pulled_for(pair: Profile) -> list[Source]:
-    """The pair's two models, and what was pulled for it of those that are for the other processor."""
-    lock, taken = read_lock(), [each for each in (pair.drafter, pair.expert) if not each.head]
-    others = [each for role in ("drafter", "expert") for each in pair.sources(role) if each not in taken]
+    """The pair's models, and what was pulled for it of those that are for the other processor."""
+    lock, taken = read_lock(), [each for each in map(pair.source, pair.roles) if not each.head]
+    others = [each for role in pair.roles for each in pair.sources(role) if each not in taken]
     return [*taken, *(each for each in others if each.key in lock and pair.name in lock[each.key].pairs)]
 
 
@@ -96,11 +96,11 @@ def _users(source: Source, entry: Entry, lock: Mapping[str, Entry]) -> set[str]:
             pair = read_profile(path)
         except SpeccasError:  # a profile that cannot be read uses nothing
             continue
-        taken = [find(each) for each in (pair.drafter, pair.expert) if each.hf]
-        every = [find(each) for role in ("drafter", "expert") for each in pair.sources(role) if each.hf]
+        taken = [find(each) for each in map(pair.source, pair.roles) if each.hf]
+        every = [find(each) for role in pair.roles for each in pair.sources(role) if each.hf]
         if all(taken) and any(each is not None and files & {p.resolve() for p in each.paths} for each in every):
             users.add(name)
-        if files & {_named(each) for each in (pair.drafter, pair.expert) if each.path}:
+        if files & {_named(each) for each in map(pair.source, pair.roles) if each.path}:
             users.add(name)  # a pair of which one file was made names the other where it lies
     return users
 

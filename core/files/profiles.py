@@ -49,11 +49,24 @@ class Profile:
     """The file this was read from."""
     fitted: Mapping[str, FittedSource] = field(default_factory=dict)
     """By role: where a file for a CPU and one for a GPU are named, which is taken."""
+    chain: Source | None = None
+    """A first drafter, which writes ahead for the drafter: a cascade of three."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Of its models, the expert last."""
+        return ("drafter", "expert") if self.chain is None else ("first", "drafter", "expert")
+
+    def source(self, role: str) -> Source:
+        """The file that is taken for a role of `roles`."""
+        found = {"first": self.chain, "drafter": self.drafter, "expert": self.expert}[role]
+        assert found is not None
+        return found
 
     def sources(self, role: str) -> tuple[Source, ...]:
         """Every file that may be this model's: the one that is taken, and where there are two the other; none of a head
         in the expert's file."""
-        taken: Source = getattr(self, role)
+        taken = self.source(role)
         pair = self.fitted.get(role)
         if taken.head:
             return ()
@@ -92,7 +105,7 @@ def read_profile(path: Path, processor: str | None = None) -> Profile:
         raise UsageError(f"{path} is not a profile: it holds no keys", "see profiles/tiny.yaml")
     _check_keys(path, node, {each.name for each in fields(Profile)} - {"origin", "fitted"})
     for child in node.value:
-        if child[0].value in ("drafter", "expert"):
+        if child[0].value in ("drafter", "expert", "chain"):
             if not isinstance(child[1], yaml.MappingNode):
                 raise UsageError(
                     f"{path}: {child[0].value} is not a model source", "give hf:, path: or package:, or head: inside"
@@ -108,7 +121,10 @@ def read_profile(path: Path, processor: str | None = None) -> Profile:
     found = {role: _model(path, role, data[role], processor) for role in ("drafter", "expert")}
     fitted = {role: each for role, each in found.items() if isinstance(each, FittedSource)}
     drafter, expert = (each.source if isinstance(each, FittedSource) else each for each in found.values())
-    return Profile(**given, drafter=drafter, expert=expert, origin=str(path), fitted=fitted)
+    chain = _source(path, "chain", data["chain"]) if "chain" in data else None
+    if chain is not None and drafter.head:
+        raise UsageError(f"{path}: a head drafts by itself, so chain has nothing to write for", "leave chain out")
+    return Profile(**given, drafter=drafter, expert=expert, chain=chain, origin=str(path), fitted=fitted)
 
 
 def _model(path: Path, role: str, data: Mapping[str, Any], processor: str | None) -> Source | FittedSource:
@@ -164,7 +180,7 @@ def _check_keys(path: Path, node: yaml.MappingNode, known: set[str]) -> None:
 
 
 def named(name: str, processor: str | None = None) -> tuple[str, dict[str, Source]]:
-    """The models that a name means, by role: a pair's two, or one given as a path or as hf:owner/repo[:QUANT].
+    """The models that a name means, by role: a pair's, or one given as a path or as hf:owner/repo[:QUANT].
     `processor` as in `find_profile`.
 
     Raises UsageError.
@@ -173,7 +189,7 @@ def named(name: str, processor: str | None = None) -> tuple[str, dict[str, Sourc
         source = parse_source(name)
         return source.key if source.hf else name, {"model": source}
     pair = find_profile(name, processor)
-    return pair.name, {"drafter": pair.drafter, "expert": pair.expert}
+    return pair.name, {role: pair.source(role) for role in pair.roles}
 
 
 def is_pair(name: str) -> bool:

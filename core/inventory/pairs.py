@@ -111,14 +111,15 @@ def _listed(path: Path, total: int) -> ListedPair:
     profile = read_profile(path)
     expert = local_model(profile.expert)
     drafter = replace(expert, source=profile.drafter, bytes=0) if profile.drafter.head else local_model(profile.drafter)
-    states, made = {drafter.state, expert.state}, optimized_of(profile)
+    chain = [] if profile.chain is None else [local_model(profile.chain)]
+    states, made = {each.state for each in (drafter, expert, *chain)}, optimized_of(profile)
     if made is not None and states == {"have"} and not is_whole(profile):
         states = {"partial"}
     return ListedPair(
         name=path.stem,
         title=profile.title,
         state=states.pop() if len(states) == 1 else "partial",
-        bytes=drafter.bytes + expert.bytes,
+        bytes=sum(each.bytes for each in (drafter, expert, *chain)),
         memory_gb=profile.memory_gb or None,
         fits=profile.memory_gb * 1e9 <= total if profile.memory_gb else None,
         licence=profile.licence,

@@ -24,6 +24,7 @@ class Face:
     bold: bool = False
     italic: bool = False
     strike: bool = False
+    underline: bool = False
     dim: bool = False
     marks: tuple[str, str] = ("", "")
 
@@ -32,6 +33,7 @@ class Face:
         ink = self.ink or (GREY if self.dim else None)
         parts = [f"{colour}:{ink.paper}"] if ink else []
         parts += ["font-weight:700"] * self.bold + ["font-style:italic"] * self.italic
+        parts += ["text-decoration:underline"] * self.underline
         return ";".join(parts + ["text-decoration:line-through"] * self.strike)
 
     def night(self, colour: str = "color") -> str:
@@ -53,6 +55,8 @@ FACES = {
     "kept": Face(BLUE, bold=True, marks=("‹", "›")),
     "agreed copied": Face(GREEN, italic=True, marks=("=", "")),
     "kept copied": Face(BLUE, bold=True, italic=True, marks=("‹=", "›")),
+    "agreed first": Face(GREEN, underline=True, marks=("'", "")),
+    "kept first": Face(BLUE, bold=True, underline=True, marks=("‹'", "›")),
     "deferred": Face(AMBER, marks=("[", "]")),
     "bonus": Face(marks=("+", "")),
     "expert": Face(),
@@ -63,6 +67,7 @@ FACES = {
     "discarded": Face(GREY, strike=True, marks=("~", "~")),
     "pending": Face(italic=True, dim=True),
     "copied": Face(italic=True, marks=("=", "")),
+    "first": Face(underline=True, marks=("'", "")),
     "quiet": Face(dim=True),
     "heading": Face(bold=True),
     "good": Face(GREEN),

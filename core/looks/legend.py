@@ -11,6 +11,7 @@ MEANINGS = {
     "bonus": "expert's, behind a draft",
     "plain": "the expert's own word",
     "copied": "copied from the text",
+    "first": "the first drafter's, accepted",
     "pending": "being checked right now",
     "turned down": "turned down or discarded",
     "q": "the drafter's own probability",

@@ -49,6 +49,11 @@ class Manifest:
     pair: str
     drafter: ModelFacts
     expert: ModelFacts
+    first: ModelFacts | None
+    """A chain's first drafter."""
+    chain_rule: str | None
+    """Of a chain, by which its drafter judges what the first one drafts."""
+    chain_k: int | None
     vocabulary: str
     """How the two vocabularies relate."""
     template_sha256: str | None
@@ -130,6 +135,9 @@ def manifest(pair: Pair, k: int | str, lookup: str, sampling: Sampling, command:
         pair=pair.name,
         drafter=model_facts(pair.files["drafter"]),
         expert=model_facts(pair.files["expert"]),
+        first=model_facts(pair.files["first"]) if pair.chain else None,
+        chain_rule=pair.chain.inner.name if pair.chain else None,
+        chain_k=pair.chain.inner.k if pair.chain else None,
         vocabulary=str(pair.vocabulary.relation),
         template_sha256=fingerprint(pair.template) if pair.template else None,
         k=k,

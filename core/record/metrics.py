@@ -65,6 +65,8 @@ class Figures:
     """Nats of the budget that the answer took; None where there is none."""
     budget_left: float | None = None
     """What is left of it."""
+    by_first: int | None = None
+    """Accepted tokens that a chain's first drafter wrote; None where there is no chain."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -124,6 +126,7 @@ class Fold:
         log_p = [token.log_p for token in self.tokens]
         known = [value for value in log_p if value is not None]
         n = len(self.tokens)
+        levels = [token.level for token in self.tokens]
         budget = start.budget if ruled else None
         charged = None if budget is None else sum(token.charged or 0.0 for token in self.tokens)
         return Figures(
@@ -164,6 +167,7 @@ class Fold:
             speedup_if_flat=speedup_if_flat(n, calls, end.drafter_steps if end else None, start.step_cost),
             charged=charged,
             budget_left=None if budget is None or charged is None else max(0.0, budget - charged),
+            by_first=sum(level == 1 for level in levels) if any(levels) else None,
         )
 
 

@@ -83,6 +83,7 @@ def token_json(token: Token) -> dict[str, Any]:
         "log_p": token.log_p,
         "gap": token.gap,
         "charged": token.charged,
+        "level": token.level,
         "expert_top": [list(each) for each in token.expert_top],
         "rule": None if opinion is None else opinion_json(opinion),
         "others": [opinion_json(each) for each in token.others],
@@ -249,6 +250,7 @@ def _token(token: Mapping[str, Any]) -> Token:
         tuple(_opinion(each) for each in token["others"]),
         None if down is None else _piece(down),
         _number(token.get("charged")),  # not in traces of before budgets
+        None if token.get("level") is None else int(token["level"]),  # nor of before chains
     )
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ..conversation.tokenize import Tokenizer
 from ..decoding.answer import Lexicon
+from ..decoding.drafts.chain import Inner
 from ..decoding.drafts.head import HeadModel
 from ..decoding.length.constants import CONSTANTS
 from ..decoding.model import LanguageModel
@@ -22,6 +23,8 @@ from .stop import StopFlag
 
 ROLES = ("drafter", "expert")
 MAX_DRAFT = CONSTANTS.longest_draft  # the expert's rows are reserved for a whole draft
+
+INNER = Inner()
 
 OnLoad = Callable[[str, float], None]
 """Hears the role that is being loaded and the share of it that is."""
@@ -38,6 +41,8 @@ class LoadOptions:
     drafter_gpu_layers: int = -1
     memory_check: bool = True
     """Whether a pair that seems not to fit is refused."""
+    inner: Inner = INNER
+    """Of a chain: how its drafter judges what the first one drafts."""
 
     def layers(self, role: str) -> int:
         return self.gpu_layers if role == "expert" else self.drafter_gpu_layers

@@ -10,7 +10,7 @@ from ..decoding.arms import Arm
 from ..decoding.baselines import sequential
 from ..decoding.drafts.draft_source import DraftSource
 from ..decoding.drafts.lookup import PromptLookup
-from ..decoding.drafts.second_model import SecondModel, common_prefix
+from ..decoding.drafts.second_model import common_prefix
 from ..decoding.engine import speculate
 from ..decoding.events import Event, Judged, Started
 from ..decoding.length.acceptance import LookupStatistics
@@ -18,7 +18,7 @@ from ..decoding.length.policy import FixedPolicy, Policy
 from ..decoding.model import LanguageModel
 from ..decoding.sampling import Floats, Sampling
 from ..decoding.verify import require_test
-from ..errors import CannotPair
+from ..errors import BudgetRefused, CannotPair
 from .pair import Pair
 from .prompt import Prompt
 
@@ -101,12 +101,13 @@ def generate(
     each; such a run is not timed. `numbers` fills in q and p alone. `prefill_seconds`: by role,
     what reading this prompt took when arms before this one read it; else it is what it takes now. `clock`: the pair's,
     unless another is given. Closing the generator leaves both caches usable. Raises CannotPair where the arm lets a
-    head write alone, BlockRefused where block verification cannot judge, and Stopped while the prompt is read; later it
-    is an event.
+    head write alone, BlockRefused where block verification cannot judge, BudgetRefused where a chain would have to keep
+    to a budget, and Stopped while the prompt is read; later it is an event.
     """
     sampling, length, drafting = sampling or Sampling(), length or Length(), drafting or FixedDrafting()
     require_writer(pair, arm)
     require_test(arm.rule, sampling)
+    require_no_chain(pair, sampling)
     seconds = yield from read_prompt(pair, prompt, drafting.reads_prompt(pair, arm, sampling))
     policy, sources = drafting.plan(pair, arm, sampling)
     clock = clock or pair.clock
@@ -151,6 +152,13 @@ def require_writer(pair: Pair, arm: Arm) -> None:
         )
 
 
+def require_no_chain(pair: Pair, sampling: Sampling) -> None:
+    """Raises BudgetRefused where a budget would be kept and a chain drafts: what its inner rule gives away has no
+    account."""
+    if sampling.budget is not None and pair.chain is not None:
+        raise BudgetRefused("a budget holds for one rule, and a chain has two")
+
+
 def read_prompt(pair: Pair, prompt: Prompt, drafter: bool = True) -> Generator[PromptRead, None, dict[str, float]]:
     """Read all of a prompt but its last token on both models; returns the seconds by role. Without `drafter` the
     drafter reads it when it is first asked for a draft. Raises Stopped."""
@@ -159,8 +167,10 @@ def read_prompt(pair: Pair, prompt: Prompt, drafter: bool = True) -> Generator[P
     before = {"expert": expert.seconds, "drafter": drafts.seconds}
     expert.truncate(min(common_prefix(pair.cached, ids), total, drafts.reach(ids)))
     pair.cached = ids
-    if isinstance(drafts, SecondModel):
-        drafts.prompt = prompt.drafter
+    if pair.head is None:
+        pair.second_model.prompt = prompt.drafter
+    if pair.chain is not None:
+        pair.chain.first.prompt = prompt.first
     drafts.observe(ids)
     for done in extend(expert, ids, tell=drafts.note):
         yield PromptRead("expert", done, total)

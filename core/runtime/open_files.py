@@ -14,15 +14,18 @@ Files = Mapping[str, tuple[Backend, ModelFile]]
 
 
 def open_files(profile: Profile, backend: Callable[[Source], Backend]) -> Files:
-    """Both files of a profile. Raises Unavailable, UsageError, IntegrityError, and CannotPair where one holds no model,
+    """The files of a profile. Raises Unavailable, UsageError, IntegrityError, and CannotPair where one holds no model,
     or not the head that it was to hold."""
     pull = profile.name if profile.origin else ""
     runs = backend(profile.expert)
     if profile.drafter.head:
         expert = runs.open(profile.expert, pull)
         return {"drafter": (runs, head_inside(expert)), "expert": (runs, replace(expert, with_head=True))}
-    drafts = backend(profile.drafter)
-    return {"drafter": (drafts, drafts.open(profile.drafter, pull)), "expert": (runs, runs.open(profile.expert, pull))}
+    found = {}
+    for role in profile.roles:
+        source = profile.source(role)
+        found[role] = (backend(source), backend(source).open(source, pull))
+    return found
 
 
 def head_inside(expert: ModelFile) -> ModelFile:

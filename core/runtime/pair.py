@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from ..decoding.answer import Lexicon
+from ..decoding.drafts.chain import Chain
 from ..decoding.drafts.head import Head
 from ..decoding.drafts.second_model import SecondModel
 from ..decoding.drafts.stepwise import Drafter
@@ -45,6 +46,10 @@ class Pair:
     drafter: Context | HeadContext
     drafts: Drafter
     """The drafter as a source of drafts."""
+    first: Context | None
+    """The cache of a chain's first drafter."""
+    first_vocabulary: VocabularyMap | None
+    """Its tokens in terms of the expert's."""
     stop: StopFlag
     """Set it from another thread, and what runs on this pair ends soon."""
     lexicon: Lexicon = field(init=False)
@@ -73,8 +78,16 @@ class Pair:
         return self.drafts if isinstance(self.drafts, Head) else None
 
     @property
+    def chain(self) -> Chain | None:
+        """The drafter where another one drafts for it."""
+        return self.drafts if isinstance(self.drafts, Chain) else None
+
+    @property
     def second_model(self) -> SecondModel:
-        """The drafter as a language model. Raises CannotPair where it is a head."""
+        """The drafter as a language model, of a chain the one that the expert judges. Raises CannotPair where it is a
+        head."""
+        if self.chain is not None:
+            return self.chain.middle
         if not isinstance(self.drafts, SecondModel):
             raise CannotPair(
                 f"{self.drafter_name} is a head: it writes nothing without the expert", "a drafter of its own can"
@@ -103,7 +116,10 @@ class Pair:
 
     @property
     def step_cost(self) -> float | None:
-        """Bytes of weights that a step of the drafter reads, over the expert's; None where a header does not say."""
+        """Bytes of weights that a step of the drafter reads, over the expert's; None where a header does not say, and
+        of a chain, whose steps are of two models."""
+        if self.chain is not None:
+            return None
         drafter, expert = (self.files[role] for role in ROLES)
         every = step_bytes(expert.header, expert.bytes)
         step = step_bytes(drafter.header, drafter.bytes)
@@ -111,18 +127,23 @@ class Pair:
             step = head_step_bytes(drafter.header, expert.header)
         return step / every if step is not None and every else None
 
+    @property
+    def models(self) -> tuple[Context | HeadContext, ...]:
+        """Every cache, the expert's first."""
+        return (self.expert, self.drafter) if self.first is None else (self.expert, self.drafter, self.first)
+
     def header(self, role: str) -> Header:
         return self.files[role].header
 
     def use_threads(self, threads: int) -> None:
         """Both models compute with so many from their next call on."""
-        for model in (self.expert, self.drafter):
+        for model in self.models:
             model.use_threads(threads)
 
     def use_clock(self, clock: Clock) -> None:
         """Time both models, and what runs on this pair, by this clock."""
         self.clock = clock
-        for model in (self.expert, self.drafter):
+        for model in self.models:
             model.use_clock(clock)
 
     def clear(self) -> None:
@@ -139,7 +160,7 @@ def load_pair(
     on_load: OnLoad | None = None,
     backend: Callable[[Source], Backend] = backend_of,
 ) -> Pair:
-    """Find, check and load both files of a profile; `on_load` hears the role and the share that is loaded.
+    """Find, check and load the files of a profile; `on_load` hears the role and the share that is loaded.
 
     Raises Unavailable, UsageError (no such file), IntegrityError, CannotPair, DoesNotFit, NativeError, Stopped; on any
     of them nothing stays loaded.
@@ -149,10 +170,11 @@ def load_pair(
     found = open_files(profile, backend)
     files = {role: file for role, (_, file) in found.items()}
     vocabulary = _vocabulary(files)
-    context = fitting_context(found, vocabulary, options)
+    spelled = _first_vocabulary(files)
+    context = fitting_context(found, vocabulary, options, spelled)
     with ExitStack() as opened:
         weights: dict[str, Weights] = {}
-        for role in reversed(ROLES):  # the expert first: it is the one that may not fit
+        for role in reversed(profile.roles):  # the expert first: it is the one that may not fit
             if files[role].inside:
                 weights[role] = weights["expert"]
                 continue
@@ -163,13 +185,18 @@ def load_pair(
         expert = weights["expert"].context(context, rows("expert"), options.threads, reads)
         drafter: Context | HeadContext
         drafts: Drafter
+        first: Context | None = None
         if reads:
             drafter, drafts = make_head(files["drafter"], weights["drafter"], expert, context)
             opened.callback(drafter.close)
         else:
-            length = int(context * stretch(vocabulary))
-            drafter = model = weights["drafter"].context(length, rows("drafter"), options.threads)
+            length, ahead = int(context * stretch(vocabulary)), 0 if spelled is None else options.inner.k
+            drafter = model = weights["drafter"].context(length, rows("drafter", chain=ahead), options.threads)
             drafts = SecondModel(model, vocabulary, model.context)
+            if spelled is not None:
+                length = int(context * stretch(spelled))
+                first = weights["first"].context(length, rows("first"), options.threads)
+                drafts = Chain(SecondModel(first, spelled, first.context), drafts, options.inner)
         pair = Pair(
             profile=profile,
             files=files,
@@ -180,10 +207,26 @@ def load_pair(
             expert=expert,
             drafter=drafter,
             drafts=drafts,
+            first=first,
+            first_vocabulary=spelled,
             stop=stop,
         )
         pair.opened = opened.pop_all()
     return pair
+
+
+def _first_vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap | None:
+    """How a chain's first drafter goes with the expert; None where there is none. Raises as `_vocabulary`."""
+    if "first" not in files:
+        return None
+    if kind_of(files["drafter"].header) is not None:
+        raise CannotPair(f"{files['drafter'].path.name} is a head: nothing drafts for it", "give one drafter")
+    if kind_of(files["first"].header) is not None:
+        raise CannotPair(
+            f"{files['first'].path.name} is a head on the expert's states: it drafts for the expert alone",
+            "give one drafter",
+        )
+    return _vocabulary({"drafter": files["first"], "expert": files["expert"]})
 
 
 def _vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap:

@@ -11,7 +11,7 @@ from ..decoding.drafts.second_model import DrafterPrompt
 from ..errors import IntegrityError, NoThinking, NotSaid, PromptTooLong, UsageError
 from ..headers.architecture import template
 from ..headers.gguf import Header
-from ..headers.vocabulary import Relation, Tokens
+from ..headers.vocabulary import Relation, Tokens, VocabularyMap
 from .pair import Pair
 
 LONG = 1 << 20  # bytes: tokenising that much is noticed
@@ -19,14 +19,16 @@ LONG = 1 << 20  # bytes: tokenising that much is noticed
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What both models read before an answer. `drafter` None: the drafter reads the expert's ids, spelled its way."""
+    """What the models read before an answer. `drafter` None: it reads the expert's ids, spelled its way. `first`: the
+    same of a chain's first drafter."""
 
     ids: tuple[int, ...]
     drafter: DrafterPrompt | None = None
+    first: DrafterPrompt | None = None
 
     def then(self, answer: Sequence[int]) -> "Prompt":
         """The prompt with some of an answer behind it."""
-        return Prompt((*self.ids, *answer), self.drafter)
+        return Prompt((*self.ids, *answer), self.drafter, self.first)
 
 
 def prompt_of(
@@ -46,8 +48,11 @@ def prompt_of(
         return Prompt(tuple(raw_ids(pair.weights["expert"], messages, known)))
     begin, end = (special_text(pair.tokens, pair.header("expert"), kind) for kind in ("bos", "eos"))
     ids = tuple(chat_ids(pair.weights["expert"], pair.tokens, pair.template, messages, begin, end, known, think))
-    own = _drafters_own(pair, messages, known, think)
-    return Prompt(ids, DrafterPrompt(ids, own) if own else None)
+    own = _drafters_own(pair, "drafter", pair.vocabulary, pair.drafter.context, messages, known, think)
+    firsts: tuple[int, ...] = ()
+    if pair.first is not None and pair.first_vocabulary is not None:
+        firsts = _drafters_own(pair, "first", pair.first_vocabulary, pair.first.context, messages, known, think)
+    return Prompt(ids, *(DrafterPrompt(ids, each) if each else None for each in (own, firsts)))
 
 
 def require_plain(messages: Sequence[Message], think: bool | None) -> None:
@@ -96,13 +101,19 @@ def require_room(pair: Pair, prompt: Prompt) -> Prompt:
 
 
 def _drafters_own(
-    pair: Pair, messages: Sequence[Message], known: Mapping[int, Sequence[int]], think: bool | None
+    pair: Pair,
+    role: str,
+    vocabulary: VocabularyMap,
+    room: int,
+    messages: Sequence[Message],
+    known: Mapping[int, Sequence[int]],
+    think: bool | None,
 ) -> tuple[int, ...]:
-    """The conversation as the drafter's own template and tokenizer have it, answers in its spelling of their very
+    """The conversation as a drafter's own template and tokenizer have it, answers in its spelling of their very
     tokens; empty where it reads the expert's. That is so with one vocabulary, with one template over a vocabulary that
     is part of the other's, without a template, and where its template refuses, cannot be rendered, or makes more of it
     than the drafter has room for."""
-    vocabulary, header = pair.vocabulary, pair.header("drafter")
+    header = pair.header(role)
     own = template(header)
     if vocabulary.relation in (Relation.IDENTICAL, Relation.PADDED) or not own:
         return ()
@@ -110,7 +121,7 @@ def _drafters_own(
         return ()
     begin, end = (special_text(vocabulary.drafter, header, kind) for kind in ("bos", "eos"))
     answers = {i: [each for token in written for each in vocabulary.spell(token)] for i, written in known.items()}
-    weights = pair.weights["drafter"]
+    weights = pair.weights[role]
     try:
         try:
             ids = chat_ids(weights, vocabulary.drafter, own, messages, begin, end, answers, think)
@@ -118,7 +129,7 @@ def _drafters_own(
             ids = chat_ids(weights, vocabulary.drafter, own, messages, begin, end, answers)
     except (UsageError, IntegrityError):
         return ()
-    return tuple(ids) if len(ids) < pair.drafter.context else ()
+    return tuple(ids) if len(ids) < room else ()
 
 
 def special_text(tokens: Tokens, header: Header, kind: str) -> str:

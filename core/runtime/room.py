@@ -12,17 +12,22 @@ from .backend import MAX_DRAFT, LoadOptions
 from .heads.load import ROWS as HEAD_ROWS
 from .open_files import Files
 
+SPELLED = 3  # tokens of a drafter that one of the expert takes, at most and for a whole draft
+
 
 def stretch(vocabulary: VocabularyMap) -> float:
     """The drafter's context in terms of the expert's: it may spell one token of the expert with several of its own."""
     return 1.0 if vocabulary.shared is None else 1.5
 
 
-def rows(role: str, header: Header | None = None) -> int:
+def rows(role: str, header: Header | None = None, chain: int = 0) -> int:
     """Most rows of one call: the expert judges a whole draft and what is behind it, the drafter writes one token; a
-    head of this header computes a whole chunk of them."""
+    head of this header computes a whole chunk of them, and the drafter of a `chain` of so many tokens judges them as
+    it spells them."""
     if header is not None and kind_of(header) is not None:
         return HEAD_ROWS
+    if role == "drafter" and chain:
+        return SPELLED * chain + 1
     return MAX_DRAFT + 1 if role == "expert" else 1
 
 
@@ -31,12 +36,16 @@ def differing(vocabulary: VocabularyMap) -> bool:
     return vocabulary.relation not in (Relation.IDENTICAL, Relation.PADDED)
 
 
-def footprints(files: Files, vocabulary: VocabularyMap, options: LoadOptions) -> tuple[Footprint, ...]:
-    """Drafter and expert as they will be loaded."""
-    longer = {"drafter": stretch(vocabulary), "expert": 1.0}
+def footprints(
+    files: Files, vocabulary: VocabularyMap, options: LoadOptions, first: VocabularyMap | None = None
+) -> tuple[Footprint, ...]:
+    """The models as they will be loaded. `first`: how a chain's first drafter goes with the expert."""
+    longer = {"first": 1.0 if first is None else stretch(first), "drafter": stretch(vocabulary), "expert": 1.0}
+    chain = options.inner.k if "first" in files else 0
     return tuple(
         replace(
-            backend.footprint(file, rows(role, file.header), options.layers(role), longer[role]), inside=file.inside
+            backend.footprint(file, rows(role, file.header, chain), options.layers(role), longer[role]),
+            inside=file.inside,
         )
         for role, (backend, file) in sorted(files.items())
     )
@@ -53,10 +62,13 @@ def trained_together(*headers: Header) -> int:
     return min(trained_context(each) for each in headers if kind_of(each) is None)
 
 
-def fitting_context(files: Files, vocabulary: VocabularyMap, options: LoadOptions) -> int:
-    """The context to load with: as asked for, the largest that fits for 0, else the default. Raises DoesNotFit, unless
-    that is not to be checked."""
-    models, free, apart = footprints(files, vocabulary, options), room(files), differing(vocabulary)
+def fitting_context(
+    files: Files, vocabulary: VocabularyMap, options: LoadOptions, first: VocabularyMap | None = None
+) -> int:
+    """The context to load with: as asked for, the largest that fits for 0, else the default; `first` as in
+    `footprints`. Raises DoesNotFit, unless that is not to be checked."""
+    models, free = footprints(files, vocabulary, options, first), room(files)
+    apart = differing(vocabulary) or (first is not None and differing(first))
     trained = trained_together(*(file.header for _, file in files.values()))
     if options.ctx == 0:
         context = largest_context(models, free, trained, apart) or trained

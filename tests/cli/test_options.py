@@ -22,7 +22,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pair_of(**flags: Any) -> tuple[str, str, str]:
     found = read_settings(flags, {})
-    return found.pair, found.drafter, found.expert
+    return found.pair, " ".join(found.drafter), found.expert
 
 
 def test_the_better_place_says_which_pair(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,9 @@ def test_the_same_value_from_everywhere_is_the_same_setting() -> None:
         "repeat_last_n": (-1, "-1", -1),
         "budget": (2, "2", 2.0),
         "confidence_temperature": (2, "2", 2.0),
+        "drafter": (["small.gguf"], "small.gguf", ("small.gguf",)),
+        "chain_rule": ("token:0.5", "token:0.5", "token:0.5"),
+        "chain_k": (2, "2", 2),
         "seed": (2**70, str(2**70), 2**70),
         "stop": ("END", "END", ("END",)),
         "ignore_eos": (True, "yes", True),
@@ -114,6 +117,9 @@ BAD: dict[str, list[Any]] = {
     "threads": ["0", "1025"],
     "gpu_layers": ["-2", "10001"],
     "drafter_gpu_layers": ["-2", "all"],
+    "drafter": [["a", "b", "c"], [["a"]], {}],
+    "chain_rule": [["exact"], {}],
+    "chain_k": ["0", "17", "auto"],
 }
 
 
@@ -211,12 +217,12 @@ def test_a_config_file_that_cannot_be_read(tmp_path: Path, content: str | bytes,
 
 def test_which_pair_the_settings_mean() -> None:
     assert chosen_profile(Settings()).name == "tiny"
-    two = chosen_profile(Settings(drafter="a/small.gguf", expert="b/large.gguf"))
+    two = chosen_profile(Settings(drafter=("a/small.gguf",), expert="b/large.gguf"))
     assert (two.name, two.drafter.path, two.expert.path) == ("small + large", "a/small.gguf", "b/large.gguf")
-    named = chosen_profile(Settings(drafter="hf:a/Qwen2.5-0.5B:Q4_0", expert="ollama:llama3.2:1b"))
+    named = chosen_profile(Settings(drafter=("hf:a/Qwen2.5-0.5B:Q4_0",), expert="ollama:llama3.2:1b"))
     assert named.name == "Qwen2.5-0.5B:Q4_0 + ollama:llama3.2:1b"
     for drafter, expert, missing in (("x", "", "--expert"), ("", "x", "--drafter")):
         with pytest.raises(UsageError, match=f"{missing} is missing"):
-            chosen_profile(Settings(drafter=drafter, expert=expert))
+            chosen_profile(Settings(drafter=(drafter,) * bool(drafter), expert=expert))
     with pytest.raises(UsageError, match="there is no pair 'none'"):
         chosen_profile(Settings(pair="none"))

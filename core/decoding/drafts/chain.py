@@ -33,6 +33,8 @@ class Inner:
 
     rule: Rule = EXACT
     k: int = 4
+    name: str = "exact"
+    """The rule as it was typed."""
 
 
 class Blend(Distribution):

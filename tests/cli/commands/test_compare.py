@@ -23,7 +23,8 @@ SHOWN_BY = ["--rule", "confidence", "--rule", "token", "--temperature", "0", "-k
 # Design section 7, version 1: adding a key is a change that users must be told of.
 DOCUMENT = {"schema", "manifest", "arms", "drift"}
 MANIFEST = {
-    "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "vocabulary",
+    "speccas", "llama_cpp_python", "system", "cpu", "threads", "pair", "drafter", "expert", "first",
+    "chain_rule", "chain_k", "vocabulary",
     "template_sha256", "k", "lookup", "temperature", "top_k", "top_p", "min_p", "repeat_penalty",
     "repeat_last_n", "seed", "think", "test", "budget", "confidence_temperature", "ctx",
     "command", "optimized",
@@ -35,7 +36,7 @@ ARM = {
     "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted", "alone", "mode", "rounds_off", "expert_calls",
     "acceptance", "tokens_per_expert_call", "expert_logprob", "identical_to_expert", "first_difference",
     "first_difference_gap", "drafter_steps", "speedup_if_flat", "speedup_low", "speedup_high",
-    "charged", "budget_left",
+    "charged", "budget_left", "by_first",
 }  # fmt: skip
 COUNTS = {"drafted", "judged", "agreed", "kept", "deferred", "bonus", "discarded", "looked_up", "looked_up_accepted"}
 FINISHES = {"end", "length", "stop", "context", "interrupted"}

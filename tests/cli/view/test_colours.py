@@ -148,10 +148,12 @@ def test_statuses_are_told_apart_in_an_export(eye: str, side: str, page: str, te
 
 @pytest.mark.parametrize("name", THEMES)
 def test_the_eye_meets_first_what_was_won(name: str) -> None:
-    """kept is the only bold one; nothing is underlined; on dark the drafts that were accepted are the lighter ones."""
+    """kept alone is bold, a first drafter's alone is underlined; on dark the accepted drafts are the lighter ones."""
     background, _ = THEMES[name]
-    assert [status for status in FACES if FACES[status].bold] == ["kept", "kept copied", "heading", "error"]
-    assert not any(style.underline for style in STYLES.values())
+    assert [status for status in FACES if FACES[status].bold] == [
+        "kept", "kept copied", "kept first", "heading", "error",
+    ]  # fmt: skip
+    assert [status for status in STYLES if STYLES[status].underline] == ["agreed first", "kept first", "first"]
     if contrast(background, "#000000") < contrast(background, "#ffffff"):
         agreed, kept, deferred = (contrast(screen(status), background) for status in TOLD_APART)
         assert min(agreed, kept) > deferred

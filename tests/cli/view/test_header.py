@@ -29,7 +29,14 @@ def test_it_names_models_and_settings() -> None:
         "drafter small 494M Q8_0: writes ahead for the expert",
         "        pair qwen · k auto · temperature 0.7 · seed 7",
     ]
-    assert sum(len(each.split()) for each in ROLES.values()) == 8
+    assert sum(len(ROLES[role].split()) for role in ("expert", "drafter")) == 8
+
+
+def test_a_chain_is_named_with_its_rule() -> None:
+    first = {"file": "tiny.gguf", "quant": "Q8_0", "parameters": 22_400_000}
+    told = text({**QWEN, "first": first, "chain_rule": "token:0.5", "chain_k": 2})
+    assert told[2] == "first   tiny 22M Q8_0: writes ahead for the drafter"
+    assert "k auto · between the drafters token:0.5 · at k 2" in told[3]
 
 
 def test_a_seed_that_decides_nothing_is_left_out() -> None:

@@ -48,7 +48,7 @@ def test_only_what_can_occur(
 
 
 def test_every_arm_needs_almost_everything() -> None:
-    found = possible(every_arm(), "auto", "auto", rounds=True, live=True)
+    found = possible(every_arm(), "auto", "auto", rounds=True, live=True, chain=True)
     assert found == EVERYTHING
     assert ("plain", "plain", "one model's own word") in entries(found, marked=False)
 

@@ -86,6 +86,7 @@ def test_every_formula() -> None:
         "speedup_high": None,
         "charged": None,
         "budget_left": None,
+        "by_first": None,
     }
     assert set(told.as_json()) == {field.name for field in fields(Figures)}
 
