@@ -26,7 +26,7 @@ from speccas.core.runtime.pair import Pair
 from tests.builders.loaded import answered, asked, prefill
 from tests.core.decoding.toys import RULES, Joint, Toy, joint, near, p_value, table
 
-SIZE, LENGTH, SAMPLES = 5, 3, 20_000
+SIZE, LENGTH, SAMPLES = 5, 3, 8_000
 PROMPT = (0, 1)
 LENGTHS_OF_DRAFT = (1, 2, 4)  # drafts end inside the three tokens, at the last one they may reach, and would beyond
 LARGE = table(52, SIZE, order=2, spread=1.4)  # of sixty seeds the one whose rules are farthest apart

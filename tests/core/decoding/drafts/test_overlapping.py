@@ -71,7 +71,7 @@ def logits(seed: int, size: int) -> Callable[[tuple[int, ...]], Floats]:
     ("rule", "count"),
     [
         ("exact", 1_000),
-        pytest.param("exact", 20_000, marks=pytest.mark.slow),
+        pytest.param("exact", 8_000, marks=pytest.mark.slow),
         ("token:0.5", 500),
         pytest.param("token:0.5", 4_000, marks=pytest.mark.slow),
         pytest.param("comparative:0.1", 4_000, marks=pytest.mark.slow),
