@@ -49,6 +49,10 @@ def optimize(
         str | None,
         typer.Option(metavar="N|all", help="Tokens that the drafter keeps (default: by its size and by measurement)."),
     ] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Draft with the expert's own first N layers, instead of the drafter.", min=1),
+    ] = None,
     source_quant: Annotated[
         str | None,
         typer.Option("--from", metavar="QUANT", help="Make the files of this quant of the pair's repositories: Q8_0."),
@@ -77,11 +81,16 @@ def optimize(
     if name is not None:
         flags = {**flags, "pair": name}
     settings = read_settings(flags, {})
+    if layers is not None and settings.expert and not settings.drafter:
+        settings = replace(settings, drafter=(settings.expert,))  # what drafts is cut from it
     plan = plan_of(settings, save_as, max_loss, vocabulary, source_quant, dry_run)
+    plan = replace(plan, layers=layers, name=save_as or f"{plan.profile.name}-first-{layers}" if layers else plan.name)
     plan = replace(plan, types=tuple(types.split(",")) if types else ())
     console, aside = make_console(), make_console(stderr=True)
     if dry_run:
         show_survey(console, plan, survey(plan))
+        if layers is not None:
+            console.print(f"the drafter is made first: the expert's first {layers} layers")
         return
 
     from speccas.core.optimize.outcome import document_of

@@ -11,11 +11,12 @@ from ..files.local import hash_file
 from ..files.profiles import Profile, user_profiles
 from ..files.source import Source
 from ..machine.processor import cpu_name
-from ..runtime.backend import ROLES
+from ..runtime.backend import ROLES, ModelFile
 from ..runtime.pair import Pair
 from ..runtime.stop import StopFlag
 from .candidates import CANDIDATES
 from .judge import JudgedFiles, most_possible
+from .layers import cut_layers
 from .outcome import MadeFile, OptimizeOutcome, document_of, readme_of
 from .quantize import require_disk
 from .store import Optimized, keep, made_folder, register, workplace
@@ -37,6 +38,9 @@ def optimize(plan: OptimizePlan, tell: Tell, stop: StopFlag | None = None) -> Op
     stop = StopFlag() if stop is None else stop
     found = survey(plan)
     with workplace(plan.name) as folder:
+        if plan.layers is not None:
+            plan = early_exit(plan, found.files["expert"], folder, tell, stop)
+            found = survey(plan)
         require_disk(folder, found.disk, "what is made on the way")
         bench = Workbench(plan, found, folder, tell, stop)
         outcome = judged(bench)
@@ -47,6 +51,15 @@ def optimize(plan: OptimizePlan, tell: Tell, stop: StopFlag | None = None) -> Op
             outcome = replace(outcome, confirmed=confirmed)
             outcome = kept(bench, outcome) if confirmed.shown else replace(outcome, why=NOT_SHOWN)
         return replace(outcome, seconds=time.perf_counter() - began)
+
+
+def early_exit(plan: OptimizePlan, expert: ModelFile, folder: Path, tell: Tell, stop: StopFlag) -> OptimizePlan:
+    """The plan for a drafter that is the expert's first layers, made in the folder."""
+    assert plan.layers is not None
+    target = folder / f"{expert.path.stem}-first-{plan.layers}.gguf"
+    require_disk(folder, expert.bytes, target.name)
+    cut_layers(expert.path, target, plan.layers, stop, lambda done, of: tell("cutting the expert's layers", done / of))
+    return replace(plan, profile=replace(plan.profile, drafter=Source(path=str(target))))
 
 
 def judged(bench: Workbench) -> OptimizeOutcome:
@@ -103,11 +116,14 @@ def made_file(bench: Workbench, role: str, chosen: JudgedFiles, outcome: Optimiz
     path, source = chosen.files[role], bench.survey.files[role].path
     bench.tell(f"hashing the {role}", 0.0)
     before = remembered_hash(source)
-    if path == source:
+    cut = role == "drafter" and bench.plan.layers is not None
+    if path == source and not cut:
         return MadeFile(str(source), source.stat().st_size, before or "", str(source), before, "")
     kind = chosen.name.partition(",")[0]
     steps = [f"every matrix as {kind}, output and embeddings too (llama_model_quantize, pure)"]
-    steps = steps if kind in [each.name for each in bench.survey.kinds[role]] else []
+    steps = steps if path != source and kind in [each.name for each in bench.survey.kinds[role]] else []
+    if cut:
+        steps.insert(0, f"the first {bench.plan.layers} layers of the expert")
     if role == "drafter" and chosen.vocabulary:
         steps.append(f"vocabulary cut to {chosen.vocabulary:,} tokens")
     inside = path.relative_to(bench.folder).as_posix()

@@ -31,6 +31,8 @@ class OptimizePlan:
     """Tokens that the drafter keeps: None by the size of its vocabulary, 0 all."""
     types: tuple[str, ...] = ()
     """Candidates to make, all of them; none: one after another, until one is good."""
+    layers: int | None = None
+    """Of the expert, whose first so many are the drafter; None: the pair's own drafter."""
     tokens: int = 48
     """Most tokens of each answer of the proof."""
 

@@ -18,6 +18,7 @@ from speccas.core.calibration.calibrate import Curve
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
+from speccas.core.headers.gguf import read_header
 from speccas.core.headers.vocabulary import Tokens
 from speccas.core.optimize import survey, workbench
 from speccas.core.optimize.confirm import ConfirmedSpeed
@@ -181,6 +182,33 @@ def test_a_damaged_source_and_a_missing_one(speccas: Run, models: tuple[Path, Pa
         done = speccas("optimize", *flags, env=homes(tmp_path / "home"))
         assert done.returncode == code and done.stderr.count("error:") == 1, done.stderr
     assert not list((tmp_path / "home").rglob("*.gguf"))
+
+
+@pytest.mark.slow
+def test_the_experts_own_layers_draft(models: tuple[Path, Path], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed(monkeypatch, 1.3)
+    outcome, stages = told(replace(plan(models, vocabulary=0, types=("Q4_0",)), layers=1))
+    assert "cutting the expert's layers" in stages and outcome.files is not None
+    made = outcome.files["drafter"]
+    assert made.recipe.startswith("the first 1 layers of the expert")
+    profile = find_profile("mine")
+    header = read_header(Path(profile.drafter.path))
+    assert header.get("llama.block_count", int, 0) == 1
+    with load_pair(profile, LoadOptions(ctx=256, threads=1)) as pair:
+        assert pair.files["drafter"].path.is_relative_to(Path(profile.optimized["folder"]))
+
+
+@pytest.mark.slow
+def test_layers_of_an_expert_alone_are_surveyed_and_refused(
+    script: str, clean: Mapping[str, str], models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    flags = [script, "optimize", "--expert", str(models[1]), "--save-as", "m"]
+    env = {**clean, **homes(tmp_path)}
+    done = subprocess.run([*flags, "--layers", "1", "--dry-run"], capture_output=True, text=True, env=env, timeout=60)
+    assert done.returncode == 0 and "the expert's first 1 layers" in done.stdout
+    done = subprocess.run([*flags, "--layers", "99"], capture_output=True, text=True, env=env, timeout=60)
+    assert done.returncode == 2 and "and 99 were wanted" in done.stderr
+    assert not list(tmp_path.rglob("*.gguf")) and "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
