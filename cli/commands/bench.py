@@ -16,6 +16,7 @@ from ..values import completing
 from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
+    from speccas.core.bench.frontier import StatedMachine
     from speccas.core.bench.protocol import Conditions, Plan
     from speccas.core.bench.report import Report
     from speccas.core.bench.samples import SampleFile
@@ -46,7 +47,10 @@ def bench(
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="The first N prompts, groups in turn (default: all).", min=1)
     ] = None,
-    repeats: Annotated[int, typer.Option(metavar="N", help="How often each arm answers a prompt.", min=1)] = 5,
+    repeats: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How often each arm answers a prompt (default: 5; with --frontier 1).", min=1),
+    ] = None,
     rule: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,6 +75,22 @@ def bench(
             autocompletion=completing(PEERS),
         ),
     ] = None,
+    frontier: Annotated[
+        bool,
+        typer.Option(
+            "--frontier",
+            help="Cost against quality, method by method: five rules at six alphas beside lossy, bild and the "
+            "sequential cascades, on 12 prompts; then the alphas that none beats on all.",
+        ),
+    ] = False,
+    machine: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --frontier: another machine, as its `doctor --curve --json` says (default: one where a call "
+            "costs as one token).",
+        ),
+    ] = None,
     fail_if_slower: Annotated[
         str | None,
         typer.Option(
@@ -91,12 +111,14 @@ def bench(
     needs_extra("bench")
     if compare is not None:
         measuring = {**flags, "rule": rule, "limit": limit, "peer": peer, "fail-if-slower": fail_if_slower}
-        switches = {"resume": resume, "force": force, "allow-code": allow_code}
+        measuring |= {"repeats": repeats, "machine": machine}
+        switches = {"resume": resume, "force": force, "allow-code": allow_code, "frontier": frontier}
         require_nothing_else({**measuring, **{name: given or None for name, given in switches.items()}})
         show_comparison(*compare, as_json)
         return
     slower = percent("--fail-if-slower", fail_if_slower)
     settings, ks = settings_and_lengths(flags, rule)
+    stated = stated_machine(frontier, machine, ks)
 
     from speccas.core.bench.peer import peer_arms
     from speccas.core.bench.protocol import Plan, planned_arms
@@ -109,7 +131,7 @@ def bench(
     if allow_code:
         require_sandbox()
     types = peer_types(peer or ())
-    named = swept(settings.rule)
+    named = swept(settings.rule) if stated is None else frontier_rules(settings.rule if rule else ())
     arms = planned_arms(named, ks, sampling_of(settings), peer_arms(types, ks))
     suite = load_suite(prompts, settings.raw)
     items = spread(suite.items, limit)
@@ -118,7 +140,8 @@ def bench(
     require_room(report, resume, force)
     hint = "--resume goes on with it, --force begins anew; or give another directory: --report DIR"
     with hinted({RunExists: hint}), SampleFile(report / "samples.jsonl", resume, force) as file:
-        run = BenchRun(settings, ks, suite, items, Plan(arms, repeats, settings.seed), allow_code, bool(types))
+        plan = Plan(arms, repeats or (1 if frontier else 5), settings.seed)
+        run = BenchRun(settings, ks, suite, items, plan, allow_code, bool(types), stated)
         found = play(run, file, resume, quiet or as_json)
     if as_json:
         print(json_text(found.as_json()))
@@ -143,10 +166,13 @@ class BenchRun:
     plan: "Plan"
     allow_code: bool
     peer: bool
+    stated: "StatedMachine | None" = None
+    """Where costs are reckoned beside this machine's, for a frontier."""
 
 
 def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Report":
     """Load the pair, play what the file lacks, and write the report; it is not complete where the run was stopped."""
+    from speccas.core.bench.frontier_run import run_frontier
     from speccas.core.bench.peer import PeerFailed, with_peer
     from speccas.core.bench.protocol import Bench
     from speccas.core.bench.run_directory import OtherRun, bench_facts, build, check_manifest
@@ -176,10 +202,34 @@ def play(run: BenchRun, file: "SampleFile", resume: bool, quiet: bool) -> "Repor
         manifest = check_manifest(directory, manifest_of(pair, run.settings).as_json(), facts, resume)
         with progress(make_console(stderr=True), quiet) as tell:
             try:
-                bench.run(file, tell)
+                if run.stated is None:
+                    bench.run(file, tell)
+                else:
+                    run_frontier(bench, file, run.stated, tell)
             except Stopped:
                 stopped = True
-        return build(directory, manifest, file, bench, not stopped)
+        return build(directory, manifest, file, bench, not stopped, run.stated)
+
+
+def frontier_rules(given: Sequence[str]) -> list[str]:
+    """The rules of a frontier as typed, five of ours where none were named, and what stands beside them."""
+    from speccas.core.bench.frontier import BESIDE, SWEEPS, sweeps
+
+    return [*(swept(given) or sweeps(SWEEPS)), *sweeps(BESIDE)]
+
+
+def stated_machine(frontier: bool, path: Path | None, ks: Sequence[Any]) -> "StatedMachine | None":
+    """The machine beside this one; None without a frontier. Raises UsageError, IntegrityError."""
+    from speccas.core.bench.frontier import FLAT
+    from speccas.core.bench.frontier_run import read_machine
+
+    if not frontier:
+        if path is not None:
+            raise UsageError("--machine goes with --frontier", "add it, or leave --machine out")
+        return None
+    if len(ks) > 1:
+        raise UsageError("--frontier compares alphas at one draft length", "give one -k")
+    return FLAT if path is None else read_machine(path)
 
 
 def playable(run: BenchRun, pair: "Pair") -> tuple[BenchRun, list[str]]:

@@ -104,6 +104,8 @@ def show_report(console: Console, report: Report) -> None:
     """Everything on the console: what it came to, then the figures, formulas under them."""
     if told := conclusion(report.arms):
         console.print(Text(visible(told), style="bold"))
+    for line in () if report.frontier is None else report.frontier.claims:
+        console.print(Text(visible(line)))
     for line in head(report):
         console.print(Text(visible(line), style="dim"))
     for line in warnings(report):

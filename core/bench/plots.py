@@ -198,6 +198,34 @@ def _free(box: Box, taken: Sequence[Box]) -> bool:
     return inside and not any(left < r and right > x and top < b and bottom > y for x, y, r, b in taken)
 
 
+CURVES = ("#0b57d0", "#b45309", "#00804f", "#8430ce", "#b3261e", "#00838f", "#5f6368", "#a05a00")
+
+
+def curves_plot(curves: Mapping[str, Sequence[tuple[float, float]]], cost: str, quality: str) -> str:
+    """A line a method through its points, cheapest first: cost of a token against the change of quality."""
+    drawn = {name: sorted(points) for name, points in curves.items() if points}
+    every = [point for points in drawn.values() for point in points]
+    if not every:
+        return ""
+    x = scale([*(c for c, _ in every), 1.0], LEFT, WIDTH - RIGHT, 0.2)
+    y = scale([*(q for _, q in every), 0.0], HEIGHT - BOTTOM, TOP, 0.1)
+    parts = _axes(x, y, f"cost of a token, {cost} (left is cheaper)", f"change of {quality} (up is better)")
+    parts.append(_line(x(1), TOP, x(1), HEIGHT - BOTTOM, GREY, 1, "4 3"))
+    parts.append(_line(LEFT, y(0), WIDTH - RIGHT, y(0), GREY, 1, "4 3"))
+    labels, taken = [], list[Box]()
+    for number, (name, points) in enumerate(drawn.items()):
+        colour = CURVES[number % len(CURVES)]
+        path = " ".join(f"{x(c):.1f},{y(q):.1f}" for c, q in points)
+        dashed = ' stroke-dasharray="5 3"' if number >= len(CURVES) else ""
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"{dashed}/>')
+        for c, q in points:
+            parts.append(f'<circle cx="{x(c):.1f}" cy="{y(q):.1f}" r="3.5" fill="{colour}"/>')
+            taken.append((x(c) - 5, y(q) - 5, x(c) + 5, y(q) + 5))
+        labels.append((name, *points[len(points) // 2], colour))
+    parts += [_label(name, x(c), y(q), taken, colour) for name, c, q, colour in labels]
+    return _svg(WIDTH, HEIGHT, f"Cost against {quality}", parts)
+
+
 def acceptance_plot(groups: Sequence[str], arms: Mapping[str, Mapping[str, float | None]]) -> str:
     """A cell an arm and group: the share of judged tokens that was accepted, as a number and a shade."""
     if not arms or not groups:

@@ -1,10 +1,11 @@
 """The report of a run: everything it found, and what it was in lines of text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..record.exactness import exactness, held_back
+from .frontier import FrontierDocument
 from .summary import FORMULAS, ArmSummary
 
 SCHEMA = 1
@@ -20,6 +21,8 @@ class Report:
     complete: bool
     peak_memory_bytes: int | None
     load_seconds: float
+    frontier: FrontierDocument | None = None
+    """Of a run that was to find it."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -31,6 +34,7 @@ class Report:
             "load_seconds": self.load_seconds,
             "formulas": FORMULAS,
             "arms": [arm.as_json() for arm in self.arms],
+            "frontier": None if self.frontier is None else asdict(self.frontier),
         }
 
     @property

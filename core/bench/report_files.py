@@ -18,7 +18,8 @@ from ..looks.sheet import sheet
 from ..visible import one_line, visible
 from .answers import ShownPrompt
 from .conclusion import conclusion
-from .plots import Point, acceptance_plot, frontier_plot, latency_plot
+from .frontier import FrontierDocument, method_of
+from .plots import Point, acceptance_plot, curves_plot, frontier_plot, latency_plot
 from .report import Report, head, warnings
 from .summary import FORMULAS, RIGHT, ArmSummary
 from .tables import judged_by, tables
@@ -31,6 +32,7 @@ def markdown(report: Report) -> str:
     """For pasting."""
     told = conclusion(report.arms)
     parts = [f"### speccas bench: {report.manifest['pair']}", *([f"**{told}**"] if told else [])]
+    parts += [] if report.frontier is None else ["\n".join(f"- {line}" for line in report.frontier.claims)]
     parts += [*head(report), *warnings(report)]
     for table in tables(report):
         rows = [table.columns, tuple("---" for _ in table.columns), *table.rows]
@@ -65,7 +67,7 @@ def flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]
 
 def plots(report: Report) -> list[dict[str, str]]:
     """The SVGs of the page, each with its title."""
-    found = []
+    found = [] if report.frontier is None else curves(report.frontier)
     for kind in plotted(report.arms):
         points = [
             Point(arm.label, arm.speedup, arm.scores[kind].change, arm.rule is None)
@@ -81,6 +83,21 @@ def plots(report: Report) -> list[dict[str, str]]:
     found.append({"title": "Acceptance by group", "svg": acceptance_plot(report.groups, shares)})
     found.append({"title": "Time between rounds", "svg": latency_plot({arm.label: arm.gap_ms for arm in report.arms})})
     return [plot for plot in found if plot["svg"]]
+
+
+def curves(found: FrontierDocument) -> list[dict[str, str]]:
+    """A plot of the methods' curves for each cost and quality."""
+    drawn = []
+    for cost, name in (("measured", "measured"), ("elsewhere", f"on {found.machine}")):
+        for quality, word in (("log_prob", QUALITY["log-prob"]), ("score", "the score")):
+            points: dict[str, list[tuple[float, float]]] = {}
+            for arm in found.arms:
+                spent, change = getattr(arm, cost), getattr(arm, quality).value
+                if spent is not None and change is not None:
+                    points.setdefault(method_of(arm.arm), []).append((spent, change))
+            title = f"Cost against {word}: {name}"
+            drawn.append({"title": title, "svg": curves_plot(points, name, word)})
+    return drawn
 
 
 def plotted(arms: Sequence[ArmSummary]) -> list[str]:
@@ -102,6 +119,7 @@ def page(report: Report, answers: Sequence[ShownPrompt] = ()) -> str:
         colours=sheet("colours"),
         title=str(report.manifest["pair"]),
         conclusion=conclusion(report.arms),
+        claims=() if report.frontier is None else report.frontier.claims,
         head=head(report),
         answers=answers,
         warnings=warnings(report),

@@ -8,6 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from ..atomic import atomic_write, read_json
 from ..errors import IntegrityError, UsageError
 from .answers import shown
+from .frontier import StatedMachine, frontier_document
 from .protocol import ORDER, WARM_UP, Bench, Conditions, PlannedArm, differing
 from .report import Report
 from .report_files import REPORT_FILES, write
@@ -95,10 +97,19 @@ def strangers(directory: Path) -> list[str]:
     return [] if own else [name for name in ("manifest.json", *REPORT_FILES) if (directory / name).exists()]
 
 
-def build(directory: Path, facts: dict[str, Any], file: SampleFile, run: Bench, complete: bool) -> Report:
-    """Report of what the samples hold by now, written to the directory."""
+def build(
+    directory: Path,
+    facts: dict[str, Any],
+    file: SampleFile,
+    run: Bench,
+    complete: bool,
+    machine: StatedMachine | None = None,
+) -> Report:
+    """Report of what the samples hold by now, written to the directory; with a `machine` the frontier too."""
     file.complete()
     report = report_of(facts, file.samples, run.skipped, complete)
+    if machine is not None:
+        report = replace(report, frontier=frontier_document(file.samples, machine))
     write(report, directory, shown(file.samples, {item.id: item.prompt for item in run.items}))
     return report
 

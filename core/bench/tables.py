@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..decoding.arms import REFERENCE
+from .frontier import ELSEWHERE, MEASURED, FrontierDocument
+from .frontier import SMALL as SMALL_LOSS
 from .report import Report
 from .stats import BETTER, LOSS, NOT_SHOWN, SMALL, IntervalEstimate, Percentiles
 from .summary import RIGHT, ArmSummary, QualityScore
@@ -34,6 +36,8 @@ def estimate(found: IntervalEstimate, form: str, end: str = "") -> str:
 def tables(report: Report) -> Iterator[Table]:
     """All tables, the one that says whether it was worth it first: speed never without quality beside it."""
     arms = report.arms
+    if report.frontier is not None:
+        yield from frontier_tables(report.frontier)
     yield headline(arms)
     kinds = [kind for kind in dict.fromkeys(name for arm in arms for name in arm.scores) if kind != "log-prob"]
     if kinds:
@@ -85,6 +89,54 @@ def tables(report: Report) -> Iterator[Table]:
             ("arm", *report.groups),
             tuple((arm.label, *(group_cell(arm, group) for group in report.groups)) for arm in arms),
         )
+
+
+def frontier_tables(found: FrontierDocument) -> Iterator[Table]:
+    """Who beats whom at equal cost, what is fastest at a small loss, and every point; a table without rows is none."""
+    where = {MEASURED: "measured", ELSEWHERE: "stated machine"}
+    every = (
+        Table(
+            "At equal cost: mean gain of quality over the costs that both reach",
+            ("method", "against", "cost", "by", "gain"),
+            tuple(
+                (each.method, each.other, where[each.cost], each.quality, estimate(each.gain, "+.3f"))
+                for each in found.duels
+            ),
+        ),
+        Table(
+            f"At equal quality: the fastest whose loss is shown to be within {SMALL_LOSS:g} nats a token",
+            ("method", "arm", "cost", "speed-up", "over exact", "change of log-prob"),
+            tuple(
+                (
+                    each.method,
+                    each.arm,
+                    where[each.cost],
+                    estimate(each.speedup, ".2f", "x"),
+                    estimate(each.over_exact, ".2f", "x"),
+                    estimate(each.change, "+.3f"),
+                )
+                for each in found.small
+            ),
+        ),
+        Table(
+            f"Points: cost of a token in tokens of the expert alone, measured and on {found.machine}",
+            ("arm", "prompts", "measured", "stated", "calls/token", "steps/token", "log-prob", "score"),
+            tuple(
+                (
+                    each.arm,
+                    str(each.prompts),
+                    number(each.measured, ".2f"),
+                    number(each.elsewhere, ".2f"),
+                    number(each.calls, ".2f"),
+                    number(each.steps, ".2f"),
+                    estimate(each.log_prob, "+.3f"),
+                    estimate(each.score, "+.2f"),
+                )
+                for each in found.arms
+            ),
+        ),
+    )
+    yield from (table for table in every if table.rows)
 
 
 def judged_by(arms: Sequence[ArmSummary]) -> str | None:

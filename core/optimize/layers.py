@@ -69,7 +69,7 @@ def require_cuttable(header: Header, layers: int) -> int:
             f"{header.file} is one part of several", "layers are cut from a file that holds the whole model"
         )
     if guessing_layers(header):
-        raise UsageError(f"{header.file} has a head behind its layers", "--drafter head drafts with that")
+        raise UsageError(f"{header.file} has a head behind its layers", "take that head as the drafter")
     before = header.get(f"{header.architecture}.block_count", int, 0)
     if not 0 < layers < before:
         raise UsageError(f"{header.file} has {before} layers, and {layers} were wanted", f"give 1 to {before - 1}")

@@ -280,6 +280,40 @@ def test_wrong_flags_end_before_a_model_is_loaded(
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (("--frontier", "-k", "2,4"), 2, "give one -k"),
+        (("--machine", "x.json"), 2, "--machine goes with --frontier"),
+        (("--frontier", "--machine", "no-such.json"), 2, "cannot read no-such.json"),
+        (("--frontier", "--rule", "nope:0.5"), 2, "no rule"),
+        (("--frontier", "--compare", "a", "b"), 2, "--frontier has no use there"),
+    ],
+)
+def test_a_frontier_wants_one_length_and_a_machine_that_is_there(
+    speccas: Run, tmp_path: Path, flags: tuple[str, ...], code: int, said: str
+) -> None:
+    done = speccas("bench", *flags, "--report", str(tmp_path / "run"))
+    assert (done.returncode, done.stdout) == (code, "") and said in done.stderr
+    assert not (tmp_path / "run").exists() and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.tiny
+def test_a_frontier_of_the_tiny_pair(script: str, clean: Mapping[str, str], tmp_path: Path) -> None:
+    flags = ("--frontier", "--rule", "token:0.3,0.9", "-k", "2", "-n", "4", "--limit", "13", "--threads", "1")
+    command = [script, "bench", *flags, "--report", str(tmp_path), "--json", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(clean), timeout=400)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["frontier"]
+    assert found["prompts"] == 13 and {each["method"] for each in found["duels"]} == {"token"}
+    arms = {each["arm"]: each for each in found["arms"]}
+    assert arms["expert"]["measured"] == arms["expert"]["elsewhere"] == arms["expert"]["calls"] == 1
+    assert arms["exact"]["log_prob"]["value"] == 0 and arms["exact"]["calls"] < 1
+    assert arms["drafter"]["calls"] == 0 and arms["lossy:0.6"]["prompts"] == 13
+    assert len(found["claims"]) == 6 and "Cost against" in (tmp_path / "report.html").read_text()
+
+
 def test_what_the_extra_lacks_is_named(
     clean: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
