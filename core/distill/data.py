@@ -9,6 +9,7 @@ its number alone, so a step that was cut off goes on with the waves that are not
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
@@ -136,26 +137,27 @@ def write_waves(
         return
     header, arrays = read_weights(expert)
     tokens = Tokens.of(header)
-    model = LlamaBackend().load(ModelFile(expert, header, header.file_bytes), gpu_layers=0)
+    with closing(LlamaBackend().load(ModelFile(expert, header, header.file_bytes), gpu_layers=0)) as model:
 
-    def encode(text: str, special: bool) -> list[int]:
-        return model.tokenize(text, special=special)
+        def encode(text: str, special: bool) -> list[int]:
+            return model.tokenize(text, special=special)
 
-    lexicon = model.lexicon()
-    ends = frozenset(token for token in range(len(tokens)) if tokens.type(token) == CONTROL and lexicon.ends(token))
-    around = frame(str(header.metadata["tokenizer.chat_template"]), encode, ends, special_text(tokens, header, "eos"))
-    generator = Generator(header, arrays, settings, device)
-    for number in chain([first], missing):
-        began = time.monotonic()
-        texts = conversations(around, encode, settings, number, requests)
-        wave, states = generator.wave(texts, settings.seed * 1_000_003 + number, partial(tell, number))
-        if settings.states:  # first: a wave that is there is whole
-            with atomic_file(states_path(folder, number)) as file:
-                np.save(file, states)
-        save_wave(folder, number, wave)
-        count = settings.texts * settings.length
-        say(f"wave {number}: {count:,} tokens, {count / (time.monotonic() - began):.0f} a second")
-    model.close()
+        lexicon = model.lexicon()
+        ends = frozenset(token for token in range(len(tokens)) if tokens.type(token) == CONTROL and lexicon.ends(token))
+        around = frame(
+            str(header.metadata["tokenizer.chat_template"]), encode, ends, special_text(tokens, header, "eos")
+        )
+        generator = Generator(header, arrays, settings, device)
+        for number in chain([first], missing):
+            began = time.monotonic()
+            texts = conversations(around, encode, settings, number, requests)
+            wave, states = generator.wave(texts, settings.seed * 1_000_003 + number, partial(tell, number))
+            if settings.states:  # first: a wave that is there is whole
+                with atomic_file(states_path(folder, number)) as file:
+                    np.save(file, states)
+            save_wave(folder, number, wave)
+            count = settings.texts * settings.length
+            say(f"wave {number}: {count:,} tokens, {count / (time.monotonic() - began):.0f} a second")
 
 
 def conversations(

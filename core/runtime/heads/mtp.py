@@ -63,7 +63,7 @@ class Mtp(PairCache):
         try:
             self.decode(tokens, np.stack(states), outputs=True)
         except Exception:
-            self.truncate(self._given)
+            self.truncate(self._given)  # a draft that is half there has no states of its own to go on from
             raise
         self._drafted.append(token)
         return self._row(len(tokens) - 1)
