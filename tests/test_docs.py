@@ -13,7 +13,12 @@ from tests.builders.models import smollm2
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "profiles" / "tiny-drafter.md"]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "profiles").glob("*.md")),
+]
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 MARKED = re.compile(r"^<!-- runs -->\n```\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LONG = ("bench", "chat", "drafting", "install", "json", "pairs", "settings", "traces", "view")

@@ -40,7 +40,7 @@ class PlannedArm:
     name: str
     arm: Arm | None
     k: Any = None
-    filters: Mapping[str, float] = field(default_factory=dict)
+    filters: Mapping[str, float] = field(default_factory=dict, hash=False)
     """What differs from the run's sampling, by its field."""
 
 

@@ -76,6 +76,12 @@ def test_the_baselines_are_always_there_and_nothing_twice() -> None:
     ]  # fmt: skip
 
 
+def test_an_arm_is_a_key() -> None:
+    """A peer keeps a server for each."""
+    arms = planned_arms(["token:0.3"], [4], Sampling(0.7), peer_arms(["draft-simple"], [4]))
+    assert len({arm: arm.name for arm in arms}) == len(arms) and any(arm.filters for arm in arms)
+
+
 def test_two_names_of_one_rule_are_one_arm() -> None:
     """A rule's default alpha typed, or a number written otherwise, is no further arm; the name typed first stays."""
     found = planned_arms(["token", "token:0.5", "token:.50", "top-k:5", "top-k"], [4], GREEDY)
