@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..headers.gguf import Header
 
+# Each batch has another number of places, and kernels are kept by shape: 13 GB after 400 steps with torch's own limits.
+for kept in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(kept, "8")  # read when a kernel is first made
 # With fewer threads than torch counts on, oneDNN leaves parts of a bfloat16 product as they were: no numbers, at times.
 LIMIT = os.environ.get("OMP_THREAD_LIMIT", "")
 if LIMIT.isdigit() and 0 < int(LIMIT) < torch.get_num_threads():

@@ -85,6 +85,16 @@ def test_no_more_threads_than_openmp_gives(torch: Any) -> None:
     assert done.stdout == "1\n", done.stderr
 
 
+def test_kernels_of_every_shape_are_not_kept(torch: Any) -> None:
+    """Batches differ in shape; what was kept of them took 13 GB after 400 steps. A user's own limits stand."""
+    say = "import os; from speccas.core.distill import network; print(os.environ['LRU_CACHE_CAPACITY'])"
+    for own, told in ((None, "8\n"), ("64", "64\n")):
+        given = {} if own is None else {"LRU_CACHE_CAPACITY": own}
+        environment = {name: value for name, value in os.environ.items() if name != "LRU_CACHE_CAPACITY"} | given
+        done = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, env=environment)
+        assert done.stdout == told, done.stderr
+
+
 @pytest.mark.parametrize(("loss", "refused"), [(1.5, False), (float("nan"), True), (float("inf"), True)])
 def test_a_loss_that_is_no_number_ends_the_training(torch: Any, loss: float, refused: bool) -> None:
     class Broken:

@@ -95,7 +95,11 @@ SCHEMA = {
         "line 3: unknown key 'pat'",
         "'path'",
     ),
-    "a key like no other": ("zzz: 1\nname: x\n" + FILES, "line 1: unknown key 'zzz'", "known keys: chain, defaults, drafter"),
+    "a key like no other": (
+        "zzz: 1\nname: x\n" + FILES,
+        "line 1: unknown key 'zzz'",
+        "known keys: chain, defaults, drafter",
+    ),
     "a key that is no text": ("1: 2\nname: x\n" + FILES, "line 1: unknown key '1'"),
     "origin is ours": ("name: x\norigin: /etc\n" + FILES, "line 2: unknown key 'origin'"),
     "a merge key": ("name: x\ndrafter: {<<: {path: a}}\nexpert: {path: b}\n", "line 2: unknown key '<<'"),
