@@ -22,6 +22,7 @@ NUMBER = re.compile(
     r"(?P<minus>(?<![\w)\]}%.\-])[-\u2212\u2013])?(?:[$€£¥](?P<inner>[-\u2212])?)?"
     r"(?<![A-Za-z\d^])(?<![A-Za-z]_)"  # x2, m^2 and x_2 are names
     rf"(?:(?P<whole>\d+){BLANK}(?=\d+/\d))?(?P<body>{'|'.join(BODIES)})"
+    r"(?:\^(?P<raised>[-\u2212]?\d+)(?![\d^]))?"
     r"(?:/(?P<below>\d+)(?![\d/]|\.\d))?"
     r"(?:[eE](?P<power>[-+]?\d+)(?!\w)|\s?(?:×|\\times|\\cdot|\*)\s?10\^(?P<ten>[-\u2212]?\d+))?"
 )
@@ -109,6 +110,11 @@ def value(found: re.Match[str]) -> Fraction | None:
     if any(len(part or "") > LONGEST for part in found.groupdict().values()):
         return None
     number = Fraction(ungrouped(found["body"]))
+    if found["raised"]:
+        power = int(found["raised"].replace("\u2212", "-"))
+        if abs(power) * len(found["body"]) > LONGEST or not (number or power > 0):
+            return None
+        number = number**power
     if found["below"]:
         if not int(found["below"]):
             return None
