@@ -96,7 +96,8 @@ def _export(options: argparse.Namespace) -> None:
     types = Types(options.matrices, options.embedding)
     expert, run, out = _expert(options), options.work / options.run_name, options.out
     if options.kind == "head":
-        _say(export_head(expert, options.work / "data", run, out, types, options.checkpoint))
+        data, most = options.work / "data", options.commonest
+        _say(export_head(expert, data, run, out, types, options.checkpoint, most))
     else:
         _say(export(expert, run, out, types, options.checkpoint))
     _say(f"sha256: {hash_file(out)}")
@@ -131,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, default=Path("tiny-drafter.gguf"), help="(%(default)s)")
     export.add_argument("--matrices", choices=("F32", "F16", "Q4_0", "Q8_0"), default="Q4_0", help="(%(default)s)")
     export.add_argument("--embedding", choices=("F32", "F16", "Q4_0", "Q8_0"), default="Q8_0", help="(%(default)s)")
+    export.add_argument(
+        "--commonest", type=int, default=0, metavar="N", help="of a head: its N commonest tokens only (all)"
+    )
     export.add_argument("--checkpoint", choices=("best", "last"), default="best", help="(%(default)s)")
     export.set_defaults(run=_export)
     return parser

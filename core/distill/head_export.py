@@ -16,7 +16,10 @@ from ..headers.vocabulary import Tokens
 from ..headers.write import Stored, encoded, values_of, write_gguf
 from .data import remembered
 from .export import SIZES, Types, general, stored, told, trained
+from .head_lessons import waves_with_states
+from .texts import WaveTexts, split_waves
 
+OUTPUT = "output.weight"
 I64 = 27  # ggml's number of a type: what llama.cpp wants the draft vocabulary in
 
 
@@ -52,8 +55,25 @@ def write_head(
     write_gguf(path, values, tensors)
 
 
-def export_head(expert: Path, data: Path, run: Path, out: Path, types: Types, checkpoint: str = "best") -> str:
-    """Writes `out` from a run's weights; returns what to tell. Errors as `trained`."""
-    kept, arrays = trained(read_header(expert), run, checkpoint)
+def commonest(
+    kept: Sequence[int], weights: Mapping[str, NDArray[np.float32]], counts: NDArray[np.int64], most: int
+) -> tuple[list[int], dict[str, NDArray[np.float32]]]:
+    """The tokens of `kept` that were written most often, `most` of them, ascending, and the weights without the output
+    rows of the others. A step reads every row, so a rare token costs as much as a common one."""
+    rows = np.sort(np.argsort(-counts[kept], kind="stable")[:most])
+    return [kept[row] for row in rows], {**weights, OUTPUT: weights[OUTPUT][rows]}
+
+
+def export_head(
+    expert: Path, data: Path, run: Path, out: Path, types: Types, checkpoint: str = "best", most: int = 0
+) -> str:
+    """Writes `out` from a run's weights; returns what to tell. `most`: tokens that it may draft, 0 all that were
+    trained. Errors as `trained`, UsageError without data."""
+    header = read_header(expert)
+    kept, arrays = trained(header, run, checkpoint)
+    if 0 < most < len(kept):
+        seen, _ = split_waves(waves_with_states(data), f"waves with states in {data}")
+        counts = WaveTexts(data, seen).counts(len(Tokens.of(header)))
+        kept, arrays = commonest(kept, arrays, counts, most)
     write_head(out, expert, arrays, kept, remembered(data)["states"], types)
     return told(out, f"{len(kept):,} tokens", arrays)

@@ -10,6 +10,7 @@ import pytest
 
 from speccas.core.distill.data import DataSettings
 from speccas.core.distill.export import Types
+from speccas.core.distill.head_export import commonest
 from speccas.core.distill.head_lessons import HeadLessons
 from speccas.core.distill.recipe import Recipe, distill
 from speccas.core.distill.weights import read_weights
@@ -108,6 +109,17 @@ def small(torch: Any) -> tuple[Any, HeadLessons]:
     worth = np.array([[0, 0.25, 1, 1, 0, 1], [1, 1, 0, 1, 1, 0.25]], np.float32)
     lessons = replace(some(2, 6, 30, 32), worth=worth, greedy=worth == 1)
     return head, lessons
+
+
+def test_a_head_may_keep_its_commonest_tokens_only() -> None:
+    """Of equals the lower id; rows of the output go with their tokens, all else stays."""
+    counts = np.zeros(16, np.int64)
+    counts[[3, 7, 9, 12, 2]] = 5, 1, 8, 1, 99
+    weights = {"output.weight": np.arange(8, dtype=np.float32).reshape(4, 2), "fc.weight": np.ones((2, 2), np.float32)}
+    for most, ids, rows in ((2, [3, 9], [0, 2]), (3, [3, 7, 9], [0, 1, 2]), (4, [3, 7, 9, 12], [0, 1, 2, 3])):
+        kept, cut = commonest([3, 7, 9, 12], weights, counts, most)
+        assert kept == ids and cut["output.weight"].tolist() == weights["output.weight"][rows].tolist()
+        assert cut["fc.weight"] is weights["fc.weight"]
 
 
 @pytest.mark.slow
