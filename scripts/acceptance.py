@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=24)
     parser.add_argument("--tokens", type=int, default=24)
     given = parser.parse_args()
-    profile = find_profile("tiny")
+    profile = find_profile("tiny-model")
     if given.expert:
         profile = Profile("given", parse_source(given.drafter), parse_source(given.expert))
     items = load_suite("builtin").items
