@@ -95,8 +95,8 @@ def because(dear: DearCall) -> str:
 
 
 def command_for(pair: Pair) -> str:
-    """As it is typed for this pair; empty where its files were made so already."""
-    if pair.profile.optimized:
+    """As it is typed for this pair; empty where its files were made so already, or the drafter is a head."""
+    if pair.profile.optimized or pair.head is not None:
         return ""
     if pair.profile.origin:
         return f"speccas optimize {shlex.quote(Path(pair.profile.origin).stem)}"

@@ -34,9 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny() -> Iterator[Pair]:
-    """The tiny pair on one thread."""
+    """The pair tiny-model on one thread: two models, each of which writes by itself."""
     try:
-        pair = load_pair(find_profile("tiny"), LoadOptions(threads=1))
+        pair = load_pair(find_profile("tiny-model"), LoadOptions(threads=1))
     except Unavailable as missing:
         pytest.skip(missing.message)
     with pair:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..errors import CannotPair, DoesNotFit, UsageError
 from ..files.profiles import Profile
 from ..headers.architecture import DEFAULT_CONTEXT, require_language_model, template, trained_context
+from ..headers.head_kind import kind_of
 from ..headers.vocabulary import Tokens, compare, require_pair
 from ..machine.fit import estimate
 from ..runtime.backend import ROLES, Backend, LoadOptions, ModelFile
@@ -72,8 +73,13 @@ def survey(plan: OptimizePlan) -> OptimizeSurvey:
     opened = open_files(plan.profile, backend_of)
     files = {role: file for role, (_, file) in opened.items()}
     expert, drafter = files["expert"], files["drafter"]
-    name = f"the head in {drafter.path}" if drafter.inside else drafter.path
-    require_language_model(drafter.header, name)  # of a head nothing is made
+    if kind_of(drafter.header) is not None:
+        name = f"the head in {drafter.path.name}" if drafter.inside else f"{drafter.path.name}, a head"
+        raise CannotPair(
+            f"of {name}, nothing is made: it reads the states of the expert's file as it is",
+            "take a pair whose drafter writes by itself (tiny-model is one)",
+        )
+    require_language_model(drafter.header, drafter.path)
     kinds: dict[str, list[FileCandidate]] = {}
     left: dict[str, dict[str, str]] = {}
     for name in plan.types:

@@ -29,7 +29,7 @@ from tests.core.record.test_comparison import arm, expert
 Q6_K = DearCall(4, 3.07, UnpackedTensors(("Q6_K",), 29, 339, 0.361), None)
 SENTENCE = (
     "A call of four costs 3.1 tokens because 29 of 339 tensors are Q6_K (36% of what a token reads): `speccas optimize "
-    "tiny` makes files that it reads cheaper"
+    "tiny-model` makes files that it reads cheaper"
 )
 
 
@@ -79,7 +79,7 @@ def test_a_curve_names_the_file_its_limit_and_its_reason() -> None:
 
 def test_the_warning_says_why() -> None:
     advice = SlowerAdvice(4, (("exact", 0.4),), Remedy.AUTO)
-    told = slower_text(advice, FilesAdvice(Q6_K, because(Q6_K), "speccas optimize tiny"))
+    told = slower_text(advice, FilesAdvice(Q6_K, because(Q6_K), "speccas optimize tiny-model"))
     assert told == f"{slower_text(advice)}. {SENTENCE}"
 
 
@@ -91,7 +91,7 @@ def test_drafts_that_were_left_off_are_explained_where_that_can_be_changed(
         pytest.skip("another processor or build")
     dear, off = LatencyModel({1: 1.0, 4: 3.1}, 0.1), arm("exact", 10, rounds_off=60)
     found = better_when_off(tiny, off, dear)
-    assert found is not None and found.command == "speccas optimize tiny"
+    assert found is not None and found.command == "speccas optimize tiny-model"
     assert better_when_off(tiny, replace(off, rounds_off=40), dear) is None, "mostly drafted"
     assert better_when_off(tiny, off, LatencyModel({1: 1.0, 4: 1.6}, 0.1)) is None, "they were left off for the drafter"
     monkeypatch.setattr(tiny, "profile", replace(tiny.profile, optimized={"of": "tiny"}))

@@ -28,7 +28,7 @@ ASKED = {
     "speccas ": {"compare", "run", "chat", "rules"},
     "speccas run --rule to": {"token", "token-q", "token-margin", "token-safe", "top-k", "token-cascade"},
     "speccas compare --rule token,conf": {"token,confidence"},
-    "speccas run --pair ti": {"tiny", "tiny-head"},
+    "speccas run --pair ti": {"tiny", "tiny-model"},
     "speccas pull qwen3-": {"qwen3-4b", "qwen3-8b"},
     "speccas chat --view ": {"tokens", "numbers", "rounds", "off"},
     "speccas bench --prompts ": {"builtin", "copying", "languages", "gsm8k", "humaneval", "spec-bench", "own.jsonl"},

@@ -70,6 +70,7 @@ def test_here(clean: Mapping[str, str], script: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("command", ["tune", "optimize"])
 def test_a_dry_run_needs_no_extra(clean: Mapping[str, str], tmp_path: Path, command: str) -> None:
     blocked = "import sys; sys.modules.update(dict.fromkeys(('scipy', 'sacrebleu', 'rouge_score')));"
-    source = f"{blocked} sys.argv[1:] = ['{command}', '--dry-run']; import speccas.cli.app as app; app.main()"
+    typed = [command, "--pair", "tiny-model", "--dry-run"]
+    source = f"{blocked} sys.argv[1:] = {typed}; import speccas.cli.app as app; app.main()"
     done = subprocess.run([sys.executable, "-c", source], env=dict(clean), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout, done.stderr

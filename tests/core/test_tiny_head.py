@@ -1,4 +1,4 @@
-"""The pair tiny-head: a head that was trained here, on the real expert."""
+"""The pair tiny: a head that was trained here, on the real expert."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.tiny
 @pytest.fixture(scope="module")
 def headed() -> Iterator[Pair]:
     try:
-        pair = load_pair(find_profile("tiny-head"), LoadOptions(threads=1))
+        pair = load_pair(find_profile("tiny"), LoadOptions(threads=1))
     except Unavailable as missing:
         pytest.skip(missing.message)
     with pair:
@@ -34,7 +34,7 @@ def headed() -> Iterator[Pair]:
 
 
 def test_the_file_is_that_of_the_profile() -> None:
-    source = find_profile("tiny-head").drafter
+    source = find_profile("tiny").drafter
     assert locate(source).stat().st_size == source.bytes
 
 

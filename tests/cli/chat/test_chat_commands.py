@@ -61,7 +61,7 @@ def test_help_completion_and_mistakes(start: Start) -> None:
         ("/rule token-", ["token-q", "token-margin", "token-safe", "token-cascade"]),
         ("/regen bi", ["bild"]),
         ("/view ", ["tokens", "numbers", "rounds", "off"]),
-        ("/pair tin", ["tiny", "tiny-head"]),
+        ("/pair tin", ["tiny", "tiny-model"]),
         ("/k a", ["auto"]),
         ("/think ", ["auto", "on", "off"]),
         ("/set top", ["top_k", "top_p"]),

@@ -73,7 +73,8 @@ def key(sample: Mapping[str, Any]) -> tuple[Any, ...]:
 def test_two_prompts(speccas: Run, tmp_path: Path) -> None:
     """Every arm answers both, and the report is written; the tests of a longer run are slow."""
     folder = tmp_path / "out"
-    done = speccas("bench", "--limit", "2", "--repeats", "1", "-n", "4", "--rule", "exact", "--report", str(folder))
+    size = ("--limit", "2", "--repeats", "1", "-n", "4")
+    done = speccas("bench", "--pair", "tiny-model", *size, "--rule", "exact", "--report", str(folder))
     assert done.returncode == 0, done.stderr
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     assert sorted(sample["name"] for sample in samples) == sorted(["drafter", "exact", "expert"] * 2)

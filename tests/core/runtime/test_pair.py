@@ -121,7 +121,7 @@ def test_the_stop_that_was_given_reaches_both_models() -> None:
 
 
 def test_a_wrong_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = find_profile("tiny").drafter.sha256
+    right = find_profile("tiny-model").drafter.sha256
     assert LlamaBackend().open(Source(path=str(TINY), sha256=right)).path == TINY and hash_file(TINY) == right
     flipped = bytearray(TINY.read_bytes())
     flipped[-1] ^= 1
