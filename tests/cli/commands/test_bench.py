@@ -27,7 +27,8 @@ from tests.builders.tiers import few_fast
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 RULES = ("--rule", "token:0.2,0.9", "--rule", "confidence")
-FLAGS = ("--prompts", "builtin", "--limit", "6", "--repeats", "2", "-n", "10", "--allow-code", *RULES)
+PAIR = ("--pair", "tiny-model")  # of which the drafter can write by itself
+FLAGS = (*PAIR, "--prompts", "builtin", "--limit", "6", "--repeats", "2", "-n", "10", "--allow-code", *RULES)
 ARMS = ["expert", "drafter", "exact", "confidence", "token:0.2", "token:0.9"]
 ANSWERS = 6 * 2 * len(ARMS)
 
@@ -74,7 +75,7 @@ def test_two_prompts(speccas: Run, tmp_path: Path) -> None:
     """Every arm answers both, and the report is written; the tests of a longer run are slow."""
     folder = tmp_path / "out"
     size = ("--limit", "2", "--repeats", "1", "-n", "4")
-    done = speccas("bench", "--pair", "tiny-model", *size, "--rule", "exact", "--report", str(folder))
+    done = speccas("bench", *PAIR, *size, "--rule", "exact", "--report", str(folder))
     assert done.returncode == 0, done.stderr
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     assert sorted(sample["name"] for sample in samples) == sorted(["drafter", "exact", "expert"] * 2)
@@ -230,7 +231,7 @@ def test_above_temperature_0_each_token_rule_has_its_filter_beside_it(speccas: R
     prompts = tmp_path / "two.jsonl"
     prompts.write_text('{"prompt": "Hello."}\n{"prompt": "' + "long " * 300 + '"}\n{"turns": ["Why?", "And then?"]}\n')
     done = speccas(
-        "bench", "--prompts", str(prompts), "--repeats", "2", "-n", "6", "--rule", "token:0.4", "-k", "2,auto",
+        "bench", *PAIR, "--prompts", str(prompts), "--repeats", "2", "-n", "6", "--rule", "token:0.4", "-k", "2,auto",
         "--temperature", "0.9", "--ctx", "256", "--report", str(tmp_path / "out"), "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -302,7 +303,7 @@ def test_a_frontier_wants_one_length_and_a_machine_that_is_there(
 @pytest.mark.slow
 @pytest.mark.tiny
 def test_a_frontier_of_the_tiny_pair(script: str, clean: Mapping[str, str], tmp_path: Path) -> None:
-    flags = ("--frontier", "--rule", "token:0.3,0.9", "-k", "2", "-n", "4", "--limit", "13", "--threads", "1")
+    flags = (*PAIR, "--frontier", "--rule", "token:0.3,0.9", "-k", "2", "-n", "4", "--limit", "13", "--threads", "1")
     command = [script, "bench", *flags, "--report", str(tmp_path), "--json", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(clean), timeout=400)
     assert done.returncode == 0, done.stderr

@@ -120,13 +120,13 @@ def test_the_manifest(poem: dict[str, Any]) -> None:
     manifest = poem["manifest"]
     assert set(manifest) == MANIFEST and set(manifest["drafter"]) == set(manifest["expert"]) == MODEL
     assert manifest["drafter"] == {
-        "file": "tiny-drafter.gguf",
+        "file": "eagle3-smollm2-135m.gguf",
         "sha256": find_profile("tiny").drafter.sha256,
-        "quant": "Q8_0",
-        "parameters": 22_418_496,
+        "quant": "Q4_0",
+        "parameters": 9_818_048,
     }
     assert manifest["expert"]["parameters"] == 134_515_008 and manifest["expert"]["quant"] == "Q4_1"
-    settings = {"pair": "tiny", "vocabulary": "subset", "k": 4, "temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0}
+    settings = {"pair": "tiny", "vocabulary": "identical", "k": 4, "temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0}
     assert manifest | settings | {"test": "coupled", "ctx": 4096, "threads": 1} == manifest
     assert isinstance(manifest["seed"], int), "one was drawn"
     assert manifest["command"].startswith(f"speccas compare '{POEM}' --rule confidence")
@@ -150,7 +150,7 @@ def test_exact_is_the_expert_and_confidence_defers(poem: dict[str, Any]) -> None
 
 @pytest.mark.slow
 def test_all_runs_every_rule_and_ancestor(speccas: Run) -> None:
-    arms = read(speccas("compare", POEM, "--all", "-n", "12", "--json"))["arms"]
+    arms = read(speccas("compare", POEM, "--pair", "tiny-model", "--all", "-n", "12", "--json"))["arms"]
     assert {arm["name"] for arm in arms} == {*RULES, *BASELINES}
     assert arms[0]["name"] == "expert" and len(arms) == len(RULES) + len(BASELINES)
     for arm in arms:
@@ -179,9 +179,8 @@ def test_an_arm_asked_for_twice_runs_once(speccas: Run) -> None:
 
 @pytest.mark.slow
 def test_a_rule_named_beside_all_is_played_too(speccas: Run) -> None:
-    arms = read(speccas("compare", POEM, "--all", "--rule", "token:0.2", "--rule", "token", "-n", "2", "--json"))[
-        "arms"
-    ]
+    flags = ("--pair", "tiny-model", "--all", "--rule", "token:0.2", "--rule", "token", "-n", "2", "--json")
+    arms = read(speccas("compare", POEM, *flags))["arms"]
     names = [arm["name"] for arm in arms]
     assert names[-1] == "token:0.2" and sorted(names[:-1]) == sorted({*RULES, *BASELINES})
 
@@ -221,7 +220,7 @@ def test_quiet_is_the_table_only(speccas: Run) -> None:
     done = speccas("compare", POEM, "-n", "4", "-q", env={"COLUMNS": "120"})
     assert (done.returncode, done.stderr) == (0, "")
     before, _, behind = done.stdout.partition("\narm ")
-    assert "SmolLM2-135M-Instruct" in before and "tiny-drafter" in before, "whose figures they are"
+    assert "SmolLM2-135M-Instruct" in before and "eagle3-smollm2-135m" in before, "whose figures they are"
     table = behind.splitlines()
     assert table[0].split()[:2] == ["tokens/s", "speed-up"]
     assert [line.split()[0] for line in table[1:5]] == ["expert", "exact", "token", "confidence"]

@@ -175,7 +175,7 @@ def test_one_that_is_stopped(
 def test_under_a_load_beside_it(speccas: Run) -> None:
     """A program that computes without end runs beside it. Times are what they are; no arm is told faster than its
     counts allow, and the table names the drift where there is one."""
-    rules = ("--rule", "answer-cascade:0", "--rule", "token")
+    rules = ("--pair", "tiny-model", "--rule", "answer-cascade:0", "--rule", "token")
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as load:
         try:
             done = speccas("compare", "Name three primary colours.", "-n", "12", *rules, "--json")

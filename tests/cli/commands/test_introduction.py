@@ -10,7 +10,7 @@ import pytest
 Run = Callable[..., Any]
 Terminal = Callable[..., tuple[int, str]]
 pytestmark = [pytest.mark.slow, pytest.mark.tiny]
-HEADER = ("SmolLM2-135M-Instruct 135M Q4_1: decides every word", "tiny-drafter", "writes ahead for the expert")
+HEADER = ("SmolLM2-135M-Instruct 135M Q4_1: decides every word", "eagle3-smollm2-135m", "writes ahead for the expert")
 AGREED, KEPT, COPIED = "drafted, the expert agrees", "accepted by rule alone", "copied from the text"
 
 

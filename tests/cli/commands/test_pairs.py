@@ -278,7 +278,7 @@ def test_list_shows_whole_cells_at_every_width(width: int, last: str) -> None:
     assert lines[0].split() == heads[: heads.index(last) + 1], lines
     assert all(len(line) <= width for line in lines[:-1])
     tiny = re.split(r" {2,}", lines[1])
-    assert tiny[:5] == ["tiny", "0.12 GB", "have", "0.5 GB", "yes"][: len(tiny)]
+    assert tiny[:5] == ["tiny", "0.11 GB", "have", "0.5 GB", "yes"][: len(tiny)]
     if last in ("licence", "what"):
         assert tiny[5] == "apache-2.0" and any("llama3.1, llama3.2" in line for line in lines)
     sizes = [float(found[1]) for line in lines if (found := re.search(r"([\d.]+) GB +(?:yes|no)\b", line))]
@@ -392,7 +392,9 @@ def test_check_of_what_cannot_be_paired(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_show_and_doctor_as_json(hub: Hub) -> None:
     shown = json.loads(speccas("show", "tiny", "--ctx", "2048", "--json").stdout)
-    assert shown["vocabulary"]["verdict"] == "subset" and shown["memory"]["context"] == 2048
+    assert shown["vocabulary"]["verdict"] == "head" and shown["memory"]["context"] == 2048
+    small = json.loads(speccas("show", "tiny-model", "--json").stdout)
+    assert small["vocabulary"]["verdict"] == "subset" and small["memory"]["context"] == 4096
     assert len(shown["models"]["expert"]["template_sha256"]) == 64
     report = json.loads(speccas("doctor", "--json", HF_HUB_OFFLINE="1").stdout)
     assert report["llama_cpp"]["loads"] and report["cache"]["offline"] and report["schema"] == 1
@@ -427,11 +429,11 @@ def test_too_large_a_context_is_refused_before_loading() -> None:
 @pytest.mark.slow
 @pytest.mark.tiny
 def test_check_measures_where_it_is_asked_to() -> None:
-    found = speccas("check", "tiny", "--measure", "--threads", "1", "--json")
+    found = speccas("check", "tiny-model", "--measure", "--threads", "1", "--json")
     assert found.returncode == 0, found.stderr
     document = json.loads(found.stdout)
     measured = document["measured"]
     assert document["verdict"] == "subset" and 0.28 < document["single"] < 0.3
     assert (measured["prompts"], measured["mass"], measured["below_half"]) == (12, 1.0, 0.0)
     assert 0 < measured["agreement"] < 1 and 0 < measured["acceptance"] < 1 and "drafter" in measured["verdict"]
-    assert json.loads(speccas("check", "tiny", "--json").stdout)["measured"] is None
+    assert json.loads(speccas("check", "tiny-model", "--json").stdout)["measured"] is None

@@ -66,8 +66,9 @@ def test_a_repetition_penalty_holds_for_both_models_and_is_told(
     assert off["text"] == plain["text"]
     told = " ".join(speccas("replay", str(trace)).stdout.split())
     assert "repetition penalty 1.5 over the last 64 tokens, of both models: p, q and log-prob are of what it" in told
-    scored = answer(speccas, ASK, *held, "--rule", "drafter")["expert_logprob"]
-    assert scored is not None and scored != answer(speccas, ASK, "-n", "24", "--rule", "drafter")["expert_logprob"]
+    small = ("--pair", "tiny-model", "--rule", "drafter")
+    scored = answer(speccas, ASK, *held, *small)["expert_logprob"]
+    assert scored is not None and scored != answer(speccas, ASK, "-n", "24", *small)["expert_logprob"]
 
 
 @pytest.mark.slow
@@ -189,12 +190,12 @@ def test_memory_is_measured_without_ours(clean: dict[str, str]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB only on Linux")
 def test_memory_is_files_and_caches_and_a_constant(script: str, clean: dict[str, str]) -> None:
     """At most 200 MB besides, Python included; above all no logits of every position, which would be 192 KiB each."""
-    pair = find_profile("tiny")
+    pair = find_profile("tiny-model")
     files = [locate(pair.drafter), locate(pair.expert)]
     position = cache_bytes(files[0]) * 3 // 2 + cache_bytes(files[1])
     most: dict[int, int] = {}
     for context in (512, 4096):
-        command = [script, "run", "Hi", "-n", "24", "--ignore-eos", "--ctx", str(context)]
+        command = [script, "run", "Hi", "--pair", pair.name, "-n", "24", "--ignore-eos", "--ctx", str(context)]
         most[context] = peak(command, clean)
         assert most[context] < sum(file.stat().st_size for file in files) + context * position + 200_000_000
     assert most[4096] - most[512] < 1.3 * 3584 * position
