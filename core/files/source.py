@@ -40,6 +40,8 @@ class Source:
     sha256: str = ""
     bytes: int = 0
     head: str = ""
+    rpc: str = ""
+    """Of an expert: HOST:PORT of the workers that its layers go to, with commas between them."""
 
     def __str__(self) -> str:
         if self.hf:

@@ -158,8 +158,8 @@ def repacks(header: Header) -> bool:
 
 
 def chunk_size(gpu_layers: int) -> int:
-    """Tokens a decode reads at most."""
-    return GPU_CHUNK if gpu_layers and api.llama_supports_gpu_offload() else CPU_CHUNK
+    """Tokens a decode reads at most. A build with RPC says that it offloads even where it has no GPU."""
+    return GPU_CHUNK if gpu_layers and devices() else CPU_CHUNK
 
 
 class LlamaBackend:
@@ -195,6 +195,9 @@ class LlamaBackend:
         gpus = devices()
         return sum(gpu.free for gpu in gpus) if gpus else None
 
+    def free_worker_bytes(self, file: ModelFile) -> int:
+        return 0
+
     def load(
         self,
         file: ModelFile,
@@ -209,16 +212,25 @@ class LlamaWeights:
     """A loaded model and its vocabulary; contexts are made over it."""
 
     def __init__(
-        self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
+        self,
+        file: ModelFile,
+        gpu_layers: int,
+        stop: StopFlag,
+        on_load: Callable[[float], None] | None,
+        elsewhere: Sequence[int] = (),
+        vocabulary_only: bool = False,
     ) -> None:
-        """Raises CannotPair (no language model and no head), NativeError (llama.cpp's own words), Stopped."""
+        """`elsewhere`: devices of workers that get the layers, instead of those of this machine; `vocabulary_only`:
+        it tokenises, and nothing else. Raises CannotPair (no language model and no head), NativeError (llama.cpp's own
+        words), Stopped."""
         start()
         require_model(file.header, file.path)
         self.path = file.path
         self.stop = stop
-        self.gpu_layers = gpu_layers
+        # One micro-batch a decode, so an abort leaves the cache at a chunk's edge; a worker hears of none.
+        self.chunk = CPU_CHUNK if elsewhere else chunk_size(gpu_layers)
         self._open = contextlib.ExitStack()
-        self.model = self._load(file, gpu_layers, on_load)
+        self.model = self._load(file, gpu_layers, on_load, elsewhere, vocabulary_only)
         self.vocab = api.llama_model_get_vocab(self.model)
         self.size: int = api.llama_vocab_n_tokens(self.vocab)
         self.limited = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
@@ -226,7 +238,14 @@ class LlamaWeights:
         self._pieces: dict[int, bytes] = {}
         self._tokenizer = tuple(file.header.get(f"tokenizer.ggml.{key}", str, "") for key in ("model", "pre"))
 
-    def _load(self, file: ModelFile, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
+    def _load(
+        self,
+        file: ModelFile,
+        gpu_layers: int,
+        on_load: Callable[[float], None] | None,
+        elsewhere: Sequence[int],
+        vocabulary_only: bool,
+    ) -> Any:
         def progress(share: float, _data: object) -> bool:
             if on_load is not None:
                 on_load(share)
@@ -236,9 +255,13 @@ class LlamaWeights:
         params = fill(
             api.llama_model_default_params(),
             n_gpu_layers=gpu_layers,
-            load_mode=NO_MMAP if repacks(file.header) else AUTO,
+            load_mode=NO_MMAP if repacks(file.header) and not (elsewhere or vocabulary_only) else AUTO,
             progress_callback=callback,
+            vocab_only=vocabulary_only,
         )
+        listed = (ctypes.c_void_p * (len(elsewhere) + 1))(*elsewhere, None)
+        if elsewhere:
+            fill(params, devices=ctypes.addressof(listed))
         if file.with_head or kind_of(file.header) is HeadKind.MTP:
             symbols()  # a build that lacks them cannot load these layers either
             fill(params, load_mtp=True)
@@ -342,8 +365,7 @@ class LlamaContext:
         self.prefill_token = math.inf
         self.stop = weights.stop
         self.threads = threads
-        # One micro-batch a decode, so an abort leaves the cache at a chunk's edge.
-        self.chunk = chunk_size(weights.gpu_layers)
+        self.chunk = weights.chunk
         self._length = 0
         self._open = contextlib.ExitStack()
         self.ctx = self._context()

@@ -5,7 +5,7 @@ setting. Profiles were changed in place before there was such a file: their `tun
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,8 @@ def tuned_file(name: str) -> Path:
 
 def models_of(profile: Profile) -> dict[str, str]:
     """Which models a finding is about: a profile of the same name may come to name others."""
-    return {"drafter": profile.drafter.key, "expert": profile.expert.key}
+    away = f" on {profile.expert.rpc}" if profile.expert.rpc else ""
+    return {"drafter": profile.drafter.key, "expert": profile.expert.key + away}
 
 
 def require_name(pair: Profile, name: str) -> None:
@@ -127,7 +128,7 @@ def require_name(pair: Profile, name: str) -> None:
 
 def absolute(source: Source) -> Source:
     """The same file from any directory."""
-    return Source(path=str(Path(source.path).expanduser().resolve())) if source.path else source
+    return replace(source, path=str(Path(source.path).expanduser().resolve())) if source.path else source
 
 
 def profile_of(pair: Profile, name: str) -> dict[str, Any]:
