@@ -99,7 +99,9 @@ def with_workers(report: "DoctorReport", typed: str) -> "DoctorReport":
 def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
     """The report with the curve of a pair, and what is wrong with that."""
     from speccas.core.calibration.calibrate import UNSTEADY
-    from speccas.core.inventory.curve import elsewhere_of, measure_curve
+    from speccas.core.calibration.planner import Planner, curves_file
+    from speccas.core.calibration.trips import elsewhere_of
+    from speccas.core.inventory.curve import measure_curve
     from speccas.core.inventory.doctor import Repair, Wrong
 
     from ..better_files import files_advice, scaling_line
@@ -109,7 +111,7 @@ def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
         read(pair, asked_of(pair, settings, "What does it cost to read several words at once?", detail=False).prompt)
         found = measure_curve(pair)
         better = files_advice(pair, found.dear)
-        away = elsewhere_of(pair, found.curve)
+        away = elsewhere_of(pair, found.curve.costs, Planner(pair, curves_file()).known_acceptance())
     wrong = []
     if not found.curve.steady:
         wrong.append(Wrong(UNSTEADY.format(found.curve.spread), "measure again with nothing else running"))

@@ -7,11 +7,9 @@ from typing import Any
 from ..calibration.calibrate import Curve, measure_full
 from ..calibration.ceiling import as_json
 from ..calibration.dear import DearCall, dear_of
-from ..calibration.elsewhere import Elsewhere, ElsewhereReport, report
 from ..calibration.planner import Planner, curves_file
 from ..calibration.threads import candidates, fastest, tried
 from ..runtime.pair import Pair
-from ..runtime.rpc.expert import RemoteWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +52,3 @@ def measure_curve(pair: Pair) -> CurveReport:
         planner.save()
     files = {role: (file.path.name, file.header.file_type) for role, file in pair.files.items()}
     return CurveReport(pair.name, pair.expert.threads, seconds, files, found, dear_of(pair, found))
-
-
-def elsewhere_of(pair: Pair, curve: Curve) -> ElsewhereReport | None:
-    """Whether drafting pays with this curve, of a pair whose expert is on workers; None of any other."""
-    weights = pair.weights["expert"]
-    if not isinstance(weights, RemoteWeights):
-        return None
-    return report(Elsewhere.measured(curve.costs, weights.trip), Planner(pair, curves_file()).known_acceptance())

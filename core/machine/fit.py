@@ -13,6 +13,7 @@ from ..headers.architecture import AttentionShape
 from ..headers.gguf import Header, StringArray
 from ..headers.memory import RunningState
 
+CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
 STEP = 256  # llama.cpp rounds a context up to a multiple of this
 CACHE_BYTES = 2  # an element of the KV cache is an F16
 TABLES = 345  # bytes a token: llama.cpp's own tables of a vocabulary with its merges

@@ -32,7 +32,7 @@ from ..headers.gguf import Header, read_header
 from ..headers.head_kind import HeadKind, kind_of
 from ..headers.heads import require_model
 from ..machine.build import require_known
-from ..machine.fit import Footprint
+from ..machine.fit import CPU_CHUNK, GPU_CHUNK, Footprint
 from ..machine.memory import usable_cores
 from .backend import ModelFile
 from .breaks import require_breaks
@@ -40,7 +40,6 @@ from .states import HiddenStates, symbols
 from .stop import StopFlag
 
 CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
-CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
 ENDLESS = 1 << 62  # bytes; more than any bound
 MANY = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
 GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type

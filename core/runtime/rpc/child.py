@@ -22,10 +22,10 @@ from ...headers.gguf import read_header
 from ..backend import Context, ModelFile
 from ..llama import LlamaWeights
 from ..stop import StopFlag
-from .library import devices_of
+from .library import devices_of, wait_for
 from .pipe import Message, SharedMemory, receive, send
 
-END = b""
+PART = 256  # tokens that are read together before they are waited for: whole chunks
 
 
 class Holder:
@@ -35,6 +35,7 @@ class Holder:
         self.tell = tell
         self.weights: LlamaWeights | None = None
         self.stop = StopFlag()
+        self.devices: list[int] = []
         self.contexts: dict[int, tuple[Context, SharedMemory, int]] = {}
         """With the memory for its rows, and their width."""
         self.copies: dict[int, Snapshot] = {}
@@ -43,7 +44,7 @@ class Holder:
         shared = SharedMemory(flag)
         self.stop = StopFlag((ctypes.c_char * 2).from_buffer(shared.memory))
         file = ModelFile(Path(path), read_header(Path(path)), 0)
-        devices = devices_of(workers)
+        self.devices = devices_of(workers)
         told = [-1]
 
         def loaded(share: float) -> None:
@@ -51,7 +52,7 @@ class Holder:
                 told[0] = percent
                 self.tell({"loaded": share})
 
-        self.weights = LlamaWeights(file, layers, self.stop, loaded, elsewhere=devices)
+        self.weights = LlamaWeights(file, layers, self.stop, loaded, elsewhere=self.devices)
         return {"size": self.weights.size, "limited": self.weights.limited}
 
     def context(self, number: int, length: int, rows: int, threads: int | None, path: str) -> Message:
@@ -61,13 +62,16 @@ class Holder:
         return {"threads": made.threads}
 
     def extend(self, number: int, ids: Sequence[int], rows: int) -> Message:
-        """Rows go into the shared memory, before the answer that says that they are there."""
+        """Rows go into the shared memory, before the answer that says that they are there. What gives no rows is waited
+        for, in parts, so that its time is its own and a stop comes soon."""
         model, shared, width = self.contexts[number]
         before = model.evaluated
         try:
-            found = model.extend(ids, rows)
             if rows:
-                shared.rows(width)[:rows] = found  # type: ignore[assignment]
+                shared.rows(width)[:rows] = model.extend(ids, rows)  # type: ignore[assignment]
+            for at in range(0, 0 if rows else len(ids), PART):
+                model.extend(ids[at : at + PART], 0)
+                wait_for(self.devices)
         finally:
             self.evaluated = model.evaluated - before
         return {}

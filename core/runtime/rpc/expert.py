@@ -20,9 +20,9 @@ from ...decoding.snapshot import Snapshot
 from ...errors import CannotPair, ContextFull, NativeError, SpeccasError, Stopped, WorkerLost
 from ...files.source import Source
 from ...files.workers import addresses
-from ...machine.fit import Footprint
+from ...machine.fit import CPU_CHUNK, Footprint
 from ..backend import ModelFile
-from ..llama import CPU_CHUNK, MANY, LlamaBackend, LlamaWeights, physical_cores
+from ..llama import MANY, LlamaBackend, LlamaWeights, physical_cores
 from ..stop import StopFlag
 from .library import require_rpc, version
 from .pipe import FLOAT, SharedMemory
@@ -112,6 +112,11 @@ class RemoteWeights:
     @property
     def alive(self) -> bool:
         return self._process is not None
+
+    @property
+    def process(self) -> int | None:
+        """The number of the process that holds the model; None where it is gone."""
+        return None if self._process is None else self._process.process
 
     @property
     def trip(self) -> float:

@@ -93,6 +93,14 @@ def devices_of(workers: Sequence[str]) -> list[int]:
     return found
 
 
+def wait_for(devices: Sequence[int]) -> None:
+    """Until workers have computed what they were sent: they answer in order, and llama.cpp waits for none that sends
+    nothing back."""
+    free, total = _S(), _S()
+    for device in devices:
+        _ggml().ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+
+
 def own_devices() -> list[tuple[int, str, int, int]]:
     """What a worker of this machine offers: its GPUs, or where there is none its processor; each with its name, and
     free and total memory in bytes. Raises NoRpc."""
