@@ -121,8 +121,8 @@ def require_name(pair: Profile, name: str) -> None:
     known = profiles().get(name)
     if known is not None:
         other = read_profile(known)
-        if (other.drafter, other.expert) != (absolute(pair.drafter), absolute(pair.expert)) and (
-            other.drafter, other.expert) != (pair.drafter, pair.expert):  # fmt: skip
+        theirs, ours = ((each.drafter, replace(each.expert, rpc="")) for each in (other, pair))
+        if theirs not in (ours, tuple(map(absolute, ours))):
             raise NameTaken(f"there is another pair {name!r} already, in {known}")
 
 
@@ -151,7 +151,9 @@ def save(pair: Profile, name: str, tuned: Tuned) -> Path:
     profile = profiles().get(name, user_profiles() / f"{name}.yaml")
     if not profile.exists():
         atomic_write(profile, dump(profile_of(pair, name)))
-    atomic_write(tuned_file(name), HEAD + dump({**tuned.as_table(), "models": models_of(read_profile(profile))}))
+    found = read_profile(profile)
+    about = models_of(replace(found, expert=replace(found.expert, rpc=pair.expert.rpc)))
+    atomic_write(tuned_file(name), HEAD + dump({**tuned.as_table(), "models": about}))
     return profile
 
 

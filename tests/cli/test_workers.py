@@ -152,6 +152,22 @@ def test_the_doctor_measures_through_a_worker(speccas: Run, lent: Lent, tmp_path
 
 @pytest.mark.rpc
 @pytest.mark.tiny
+def test_before_an_answer_it_says_whether_drafting_pays_once_that_is_known(
+    speccas: Run, lent: Lent, tmp_path: Path
+) -> None:
+    cache, said = {"XDG_CACHE_HOME": str(tmp_path)}, []
+    for _ in range(2):
+        lent.idle()
+        done = speccas(*ASKED[:2], "-n", "48", "-k", "auto", "--expert-rpc", lent.address, env=cache)
+        assert done.returncode == 0, done.stderr
+        said.append([line for line in done.stderr.splitlines() if "the expert is on" in line])
+    assert said[0] == [] and len(said[1]) == 1
+    assert re.match(rf"the expert is on {lent.address}: (drafting here|at a round trip of)", said[1][0])
+    assert [line for line in speccas(*ASKED[:2], "-n", "4", env=cache).stderr.splitlines() if "is on" in line] == []
+
+
+@pytest.mark.rpc
+@pytest.mark.tiny
 def test_check_asks_workers_whether_there_is_room(speccas: Run, lent: Lent) -> None:
     lent.idle()
     found = json.loads(speccas("check", "tiny", "--json", "--expert-rpc", lent.address).stdout)["workers"]

@@ -26,7 +26,7 @@ from ..llama import MANY, LlamaBackend, LlamaWeights, physical_cores
 from ..stop import StopFlag
 from .library import require_rpc, version
 from .pipe import FLOAT, SharedMemory
-from .process import Ended, ExpertProcess
+from .process import ExpertProcess, ProcessEnded
 from .wire import WorkerFacts, find_workers, listens
 
 NOTHING: Floats = np.empty((0, 0), dtype=np.float32)
@@ -148,7 +148,7 @@ class RemoteWeights:
         drop, self._dropped = self._dropped, []
         try:
             return process.ask({**message, "drop": drop}, on_load)
-        except Ended as ended:
+        except ProcessEnded as ended:
             self._process = None
             raise self._lost(str(ended)) from None
         except Stopped:

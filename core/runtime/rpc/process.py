@@ -20,7 +20,7 @@ PATIENCE = 10.0  # seconds that a decode on a worker has to end in, once it was 
 WORDS = 400  # characters of what it said last
 
 
-class Ended(Exception):
+class ProcessEnded(Exception):
     """The process is gone; what it said last."""
 
 
@@ -60,7 +60,7 @@ class ExpertProcess:
 
     def ask(self, message: Message, on_load: Callable[[float], None] | None = None) -> dict[str, Any]:
         """Its answer; `on_load` hears what it says before. Raises what the child did, with `length` and `evaluated`
-        among the facts; Stopped where it did not stop in time, and Ended: the process is gone then."""
+        among the facts; Stopped where it did not stop in time, and ProcessEnded: the process is gone then."""
         try:
             self._tell_stop()
             send(self._in, message)
@@ -72,7 +72,7 @@ class ExpertProcess:
                 if on_load is not None:
                     on_load(float(found["loaded"]))
         except (OSError, EOFError):
-            raise Ended(self.close()) from None
+            raise ProcessEnded(self.close()) from None
         self._flag.unlink()
         if found["error"] is not None:
             raise _raised(found)

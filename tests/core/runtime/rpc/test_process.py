@@ -11,7 +11,7 @@ from speccas.core.errors import NoRpc, UsageError
 from speccas.core.runtime.rpc.child import Holder
 from speccas.core.runtime.rpc.library import has_rpc, require_rpc, version
 from speccas.core.runtime.rpc.pipe import SharedMemory, receive, send
-from speccas.core.runtime.rpc.process import Ended, ExpertProcess
+from speccas.core.runtime.rpc.process import ExpertProcess, ProcessEnded
 from speccas.core.runtime.stop import StopFlag
 from tests.builders.models import TINY
 from tests.builders.processes import alive
@@ -54,7 +54,7 @@ def test_a_process_that_cannot_reach_its_worker() -> None:
     """Without RPC it says so; with it llama.cpp ends it, and its words are kept."""
     process = ExpertProcess(StopFlag())
     asked = {"do": "load", "path": str(TINY), "layers": -1, "flag": process.flag}
-    kind = Ended if has_rpc() else NoRpc
+    kind = ProcessEnded if has_rpc() else NoRpc
     with pytest.raises(kind) as caught:
         process.ask({**asked, "workers": [f"127.0.0.1:{free_port()}"]})
     assert ("Failed to connect" in str(caught.value)) is has_rpc()
