@@ -39,6 +39,13 @@ class Holder:
         self.contexts: dict[int, tuple[Context, SharedMemory, int]] = {}
         """With the memory for its rows, and their width."""
         self.copies: dict[int, Snapshot] = {}
+        self.evaluated = 0
+        """Tokens that the request at hand read."""
+        self.done: Mapping[str, Callable[..., Message]] = {
+            "load": self.load, "context": self.context, "extend": self.extend, "mark": self.mark,
+            "use_threads": self.use_threads, "reach": self.reach, "snapshot_bytes": self.snapshot_bytes,
+            "snapshot": self.snapshot, "put_back": self.put_back,
+        }  # fmt: skip
 
     def load(self, path: str, workers: Sequence[str], layers: int, flag: str) -> Message:
         shared = SharedMemory(flag)
@@ -111,11 +118,7 @@ class Holder:
         try:
             if cut is not None:
                 self.contexts[wanted["number"]][0].truncate(cut)
-            found = {
-                "load": self.load, "context": self.context, "extend": self.extend, "mark": self.mark,
-                "use_threads": self.use_threads, "reach": self.reach, "snapshot_bytes": self.snapshot_bytes,
-                "snapshot": self.snapshot, "put_back": self.put_back,
-            }[do](**wanted)  # fmt: skip
+            found = self.done[do](**wanted)
         except SpeccasError as raised:
             error = raised
         told = None if error is None else [type(error).__name__, error.message, error.hint]

@@ -25,7 +25,7 @@ from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.prompt import Prompt
 from speccas.core.runtime.rpc import process, wire
 from speccas.core.runtime.rpc.expert import RemoteWeights
-from tests.builders.loaded import answered, asked, prefill, tokens
+from tests.builders.loaded import answered, asked, prefill, row, tokens
 from tests.builders.models import QWEN_DRAFTER, QWEN_EXPERT
 from tests.builders.played import own_text
 from tests.builders.processes import alive
@@ -104,14 +104,13 @@ def test_a_cache_is_cut_copied_and_put_back(tiny: Pair, lent: Lent, load: Load) 
     prefill(there, text)
     kept = expert.snapshot()
     assert kept.length == len(text) - 1 and kept.bytes == expert.snapshot_bytes and kept.places is None
-    before = expert.extend(text[-1:]).copy()
+    before = row(expert, text[-1:])
     expert.truncate(3)
     assert len(expert) == 3 and expert.reach(2) == 2 and expert.reach(9) == 3
-    other = expert.extend(text[7:9], rows=2)
-    assert other.shape[0] == 2 and len(expert) == 5
+    assert len(expert.extend(text[7:9], rows=2)) == 2 and len(expert) == 5
     expert.put_back(kept)
     assert len(expert) == len(text) - 1
-    assert np.array_equal(expert.extend(text[-1:]), before)
+    assert np.array_equal(row(expert, text[-1:]), before)
     with pytest.raises(ValueError, match="rows"):
         expert.extend(text[:1], rows=2)
     del kept
@@ -235,10 +234,10 @@ def test_stopped_while_it_reads(lent: Lent, load: Load) -> None:
     held = len(pair.expert)
     assert held < 2000 and held % 128 == 0
     pair.stop.clear()
-    row = pair.expert.extend(text[held : held + 1]).copy()
+    before = row(pair.expert, text[held : held + 1])
     pair.expert.truncate(0)
     pair.expert.extend(text[:held], rows=0)
-    assert np.array_equal(pair.expert.extend(text[held : held + 1]), row)
+    assert np.array_equal(row(pair.expert, text[held : held + 1]), before)
 
 
 @pytest.mark.tiny
@@ -324,7 +323,7 @@ def test_the_real_pair_up_to_near_ties(real: Pair, lent: Lent) -> None:
     same = next((i for i, (a, b) in enumerate(zip(near, far, strict=False)) if a != b), None)
     if same is not None:
         prefill(real, [*prompt, *near[:same]])
-        row = real.expert.extend([[*prompt, *near[:same]][-1]])[0]
-        first, second = np.sort(row)[-1:-3:-1]
+        logits = row(real.expert, [*prompt, *near[:same]][-1:])
+        first, second = np.sort(logits)[-1:-3:-1]
         assert first - second <= 0.5, (same, first - second)
-        assert row[far[same]] >= first - 0.5
+        assert logits[far[same]] >= first - 0.5

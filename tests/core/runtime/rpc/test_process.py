@@ -21,7 +21,12 @@ from tests.builders.workers import free_port
 def test_frames_of_any_length_arrive_whole() -> None:
     reader, writer = os.pipe()
     long = {"ids": list(range(100_000)), "text": "ü" * 10}
-    thread = threading.Thread(target=lambda: [send(writer, each) for each in ({}, long)])
+
+    def write() -> None:
+        for each in ({}, long):
+            send(writer, each)
+
+    thread = threading.Thread(target=write)
     thread.start()
     assert receive(reader) == {} and receive(reader) == long
     thread.join()
