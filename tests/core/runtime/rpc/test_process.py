@@ -1,7 +1,10 @@
 """The process of a remote expert and the pipe to it: errors come back as they were, and no process stays."""
 
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +68,27 @@ def test_a_process_that_cannot_reach_its_worker() -> None:
     assert ("Failed to connect" in str(caught.value)) is has_rpc()
     process.close()
     assert process.ended and not alive(process.process) and not Path(process.flag).exists()
+
+
+IDLE = """
+import time
+from speccas.core.runtime.rpc.process import ExpertProcess
+from speccas.core.runtime.stop import StopFlag
+print(ExpertProcess(StopFlag()).process, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_waits_ends_with_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", IDLE], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert alive(child)
+        parent.kill()
+    until = time.monotonic() + 30
+    while alive(child):
+        assert time.monotonic() < until, "an orphan"
+        time.sleep(0.02)
 
 
 def test_the_version_is_that_of_the_build() -> None:

@@ -62,9 +62,10 @@ def test_a_call_waits_once_and_sends_its_rows_back(line: tuple[Pair, SlowLink]) 
         assert link.turns - turns == 1, "one round trip a call, however many rows"
         assert row * rows <= link.received - received < row * rows + 4096
         expert.truncate(length)
-    turns = link.turns
-    expert.extend([5] * 40, rows=0)
-    expert.truncate(length)
+    for _ in range(2):  # the first one sends its graph, and asks what that takes
+        turns = link.turns
+        expert.extend([5] * 40, rows=0)
+        expert.truncate(length)
     assert link.turns - turns == 1, "what gives no rows is waited for, so that its time is its own"
     assert link.sent - before[1] < 4 << 20, "no weights travel any more"
 
