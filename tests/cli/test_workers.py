@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ import pytest
 from speccas.cli.settings import resolve
 from speccas.core.errors import UsageError
 from speccas.core.files.profiles import read_profile
+from speccas.core.runtime.rpc.lending import STAYS
 from speccas.core.runtime.rpc.library import has_rpc
 from tests.builders.processes import alive
 from tests.builders.workers import Lent, Pretender, children, free_port, pretending, worker
@@ -90,10 +92,14 @@ def test_a_run_writes_what_the_local_one_does(speccas: Run, lent: Lent) -> None:
 @pytest.mark.rpc
 def test_a_worker_tells_where_it_is_and_ends_with_ctrl_c() -> None:
     with worker() as own:
+        with socket.create_connection(("127.0.0.1", own.port)):
+            time.sleep(STAYS + 0.5)
+        own.idle()
         assert own.interrupt() == 130
         assert f"worker at {own.address}, RPC 7.0.0, 1 threads" in own.said
         assert re.search(r"[\d.]+ GB, [\d.]+ GB free", own.said)
         assert f"ssh -N -L {own.port}:127.0.0.1:{own.port}" in own.said
+        assert own.said.count("a client is here") == own.said.count("the client has gone") == 1
         assert "warning" not in own.said and "Traceback" not in own.said
 
 

@@ -9,6 +9,7 @@ from ...errors import UsageError
 from .library import serve
 
 CAME, WENT = "Accepted client", "Client connection closed"  # what llama.cpp prints
+STAYS = 1.0  # seconds from which on a client is told of: while it loads, llama.cpp comes and goes many times
 
 
 def place(host: str, port: int) -> str:
@@ -36,9 +37,16 @@ def lend(address: str, threads: int, devices: Sequence[int], tell: Callable[[boo
 
     def listen() -> None:
         with os.fdopen(reader, encoding="utf-8", errors="replace") as said:
+            soon = threading.Timer(STAYS, tell, [True])
             for line in said:
-                if line.startswith((CAME, WENT)):
-                    tell(line.startswith(CAME))
+                if line.startswith(CAME):
+                    soon = threading.Timer(STAYS, tell, [True])
+                    soon.start()
+                elif line.startswith(WENT):
+                    told = soon.finished.is_set()
+                    soon.cancel()
+                    if told:
+                        tell(False)
 
     def work() -> None:
         serve(address, threads, devices)

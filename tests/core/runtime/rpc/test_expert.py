@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from speccas.core.calibration.calibrate import alone_speed
 from speccas.core.calibration.planner import key_of
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.events import Event, Finish, Finished, Judged
@@ -200,6 +201,17 @@ def test_a_copy_is_lost_with_its_worker(load: Load) -> None:
         with pytest.raises(NativeError, match="lost with its worker"):
             pair.expert.put_back(kept)
         assert len(pair.expert) == 0
+
+
+@pytest.mark.tiny
+def test_the_expert_alone_cannot_be_timed_without_its_worker(load: Load) -> None:
+    """What is measured behind an answer is no reason to fail it."""
+    with worker() as own:
+        pair = load(own.address)
+        answered(pair, asked(pair, QUESTION), "exact", 4)
+        assert alone_speed(pair, 2) > 0
+        own.kill()
+        assert alone_speed(pair, 2) == 0 and len(pair.expert) == 0
 
 
 @pytest.mark.tiny
