@@ -136,10 +136,16 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
 
 
 def with_workers(profile: "Profile", settings: Settings) -> "Profile":
-    """The pair with the workers that the settings name for its expert, if they say anything of them."""
-    if "expert_rpc" not in settings.sources:
-        return profile
-    return replace(profile, expert=replace(profile.expert, rpc=settings.expert_rpc))
+    """The pair with the workers that the settings name for its expert, if they say anything of them. Raises UsageError
+    where a flag is of workers, and there are none."""
+    said = {"rpc": "expert_rpc", "rpc_output": "expert_rpc_output"}
+    given = {key: getattr(settings, name) for key, name in said.items() if name in settings.sources}
+    expert = replace(profile.expert, **given)
+    if not expert.rpc and settings.sources.get("expert_rpc_output") == "flag":
+        raise UsageError(
+            "--expert-rpc-output is of an expert on workers", "give --expert-rpc HOST:PORT, or leave it out"
+        )
+    return replace(profile, expert=expert)
 
 
 RANKS = ("default", "config file", "environment", "flag")

@@ -75,6 +75,15 @@ class Settings:
             "HOST:PORT[,HOST:PORT]",
         ),
     )
+    expert_rpc_output: str = setting(
+        "there",
+        one_of("there", "here"),
+        Flag(
+            "Of an expert on workers: where its output layer is. Here, a call sends back a few kilobytes a token and "
+            "not 4 bytes for each word of the vocabulary: for slow lines.",
+            "WHERE",
+        ),
+    )
     rule: tuple[str, ...] = setting(("exact",), rules)
     draft_tokens: int | str = setting(
         4,

@@ -79,10 +79,17 @@ def main() -> None:
         with load_pair(replace(profile, expert=replace(expert, rpc=own.address)), options) as there:
             curve(there, "on a worker, loopback")
         own.idle()
-        print("\nover a line of 50 Mb/s")
-        row("trip", "tokens/s alone", "with 4 drafted", "tokens a round", "measured", "computed")
-        with load_pair(replace(profile, expert=replace(expert, rpc=link.address)), options) as there:
-            over_lines(there, link)
+        away = replace(expert, rpc=own.address, rpc_output="here")
+        with load_pair(replace(profile, expert=away), options) as there:
+            curve(there, "on a worker, its output here")
+        own.idle()
+        for output in ("there", "here"):
+            print(f"\nover a line of 50 Mb/s, the output {output}")
+            row("trip", "tokens/s alone", "with 4 drafted", "tokens a round", "measured", "computed")
+            away = replace(expert, rpc=link.address, rpc_output=output)
+            with load_pair(replace(profile, expert=away), options) as there:
+                over_lines(there, link)
+            own.idle()
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def key_of(pair: Pair) -> str:
     for file in pair.files.values():
         parts.append(f"{file.path.name} {file.header.file_bytes} {file.modified_ns}{' inside' * file.inside}")
         if file.workers:
-            parts.append(f"rpc {','.join(file.workers)}")
+            parts.append(f"rpc {','.join(file.workers)}{' output here' * file.output_here}")
     return " | ".join(parts)
 
 

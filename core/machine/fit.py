@@ -19,7 +19,7 @@ CACHE_BYTES = 2  # an element of the KV cache is an F16
 TABLES = 345  # bytes a token: llama.cpp's own tables of a vocabulary with its merges
 INDEX = 260  # bytes a token: ours, where the two vocabularies differ
 CONTEXT = 6 << 20  # what a context takes beside its buffers
-EMBEDDING = "token_embd.weight"  # stays where the tokens come from
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"  # the first stays where the tokens come from
 PROCESS = 46 << 20  # Python, numpy and the native libraries
 SAFETY = 1.05
 
@@ -42,6 +42,8 @@ class Footprint:
     """Whether it is the head in the expert's file: its weights and its vocabulary are the expert's."""
     elsewhere: bool = False
     """Whether its `gpu_layers` are on workers, and the rest in a process of its own."""
+    output_here: bool = False
+    """Whether its output layer is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,12 @@ def need(model: Footprint, context: int) -> Need:
     part = int(share * (weights + cache + compute))
     if not model.elsewhere:
         return Need(weights, cache, compute, tables, part)
-    embedding = next((each.bytes or 0 for each in header.tensors if each.name == EMBEDDING), 0)
-    here = PROCESS + TABLES * vocabulary + embedding + 2 * outputs  # both processes have the vocabulary and the rows
+    sizes = {each.name: each.bytes or 0 for each in header.tensors if each.name in (EMBEDDING, OUTPUT)}
+    here = PROCESS + TABLES * vocabulary + sizes.get(EMBEDDING, 0) + 2 * outputs  # both processes have the vocabulary
+    if model.output_here:
+        kept = sizes.get(OUTPUT, sizes.get(EMBEDDING, 0))  # of one table for both a copy travels
+        part = max(0, part - kept)
+        here += kept
     return Need(weights, cache, compute, tables + here, away=part)
 
 

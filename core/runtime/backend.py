@@ -64,6 +64,8 @@ class ModelFile:
     """Whether the head in it is loaded too."""
     workers: tuple[str, ...] = ()
     """Where its layers go: HOST:PORT of each worker; none where they stay here."""
+    output_here: bool = False
+    """Whether the output layer stays here all the same."""
 
 
 class Costs(Protocol):

@@ -45,6 +45,7 @@ MANY = 32  # tokens of one extend, from which on a token costs what it does in a
 GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type
 NO_MMAP, AUTO = 0, -1  # llama.h: enum llama_load_mode
 PARTIAL = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY  # the running state without the attention cache
+OUTPUT = rb"^(output|token_embd)\.weight$"  # one table for both, where a file has no output of its own
 REPACKED = {
     "x86": {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"},
     "arm": {"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"},
@@ -133,6 +134,12 @@ def fill(struct: Any, **values: Any) -> Any:
     return struct
 
 
+class TensorPlace(ctypes.Structure):
+    """llama.h: llama_model_tensor_buft_override, whose fields the binding leaves out."""
+
+    _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
+
+
 def physical_cores() -> int:
     """Cores that this process may use, hyper-threads counted once where the system says."""
     usable = usable_cores()
@@ -218,10 +225,11 @@ class LlamaWeights:
         on_load: Callable[[float], None] | None,
         elsewhere: Sequence[int] = (),
         vocabulary_only: bool = False,
+        output: int | None = None,
     ) -> None:
-        """`elsewhere`: devices of workers that get the layers, instead of those of this machine; `vocabulary_only`:
-        it tokenises, and nothing else. Raises CannotPair (no language model and no head), NativeError (llama.cpp's own
-        words), Stopped."""
+        """`elsewhere`: devices of workers that get the layers, instead of those of this machine; `output`: the kind of
+        memory that the output layer gets nevertheless; `vocabulary_only`: it tokenises, and nothing else. Raises
+        CannotPair (no language model and no head), NativeError (llama.cpp's own words), Stopped."""
         start()
         require_model(file.header, file.path)
         self.path = file.path
@@ -229,7 +237,7 @@ class LlamaWeights:
         # One micro-batch a decode, so an abort leaves the cache at a chunk's edge; a worker hears of none.
         self.chunk = CPU_CHUNK if elsewhere else chunk_size(gpu_layers)
         self._open = contextlib.ExitStack()
-        self.model = self._load(file, gpu_layers, on_load, elsewhere, vocabulary_only)
+        self.model = self._load(file, gpu_layers, on_load, elsewhere, vocabulary_only, output)
         self.vocab = api.llama_model_get_vocab(self.model)
         self.size: int = api.llama_vocab_n_tokens(self.vocab)
         self.limited = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
@@ -244,6 +252,7 @@ class LlamaWeights:
         on_load: Callable[[float], None] | None,
         elsewhere: Sequence[int],
         vocabulary_only: bool,
+        output: int | None,
     ) -> Any:
         def progress(share: float, _data: object) -> bool:
             if on_load is not None:
@@ -261,6 +270,9 @@ class LlamaWeights:
         listed = (ctypes.c_void_p * (len(elsewhere) + 1))(*elsewhere, None)
         if elsewhere:
             fill(params, devices=ctypes.addressof(listed))
+        overrides = (TensorPlace * 2)(TensorPlace(OUTPUT, output), TensorPlace(None, None))
+        if output is not None:
+            fill(params, tensor_buft_overrides=ctypes.addressof(overrides))
         if file.with_head or kind_of(file.header) is HeadKind.MTP:
             symbols()  # a build that lacks them cannot load these layers either
             fill(params, load_mtp=True)

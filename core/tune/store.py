@@ -14,7 +14,7 @@ import yaml
 from ..atomic import atomic_write
 from ..errors import NameTaken, UsageError
 from ..files.profiles import NAME, Profile, profiles, read_profile, user_profiles
-from ..files.source import Source
+from ..files.source import HERE, Source
 
 HEAD = "# What tune found. Delete this file to go back to the profile's own settings.\n"
 
@@ -109,8 +109,9 @@ def tuned_file(name: str) -> Path:
 
 def models_of(profile: Profile) -> dict[str, str]:
     """Which models a finding is about: a profile of the same name may come to name others."""
-    away = f" on {profile.expert.rpc}" if profile.expert.rpc else ""
-    return {"drafter": profile.drafter.key, "expert": profile.expert.key + away}
+    expert = profile.expert
+    away = f" on {expert.rpc}{' but its output' * (expert.rpc_output == HERE)}" if expert.rpc else ""
+    return {"drafter": profile.drafter.key, "expert": expert.key + away}
 
 
 def require_name(pair: Profile, name: str) -> None:
@@ -121,7 +122,7 @@ def require_name(pair: Profile, name: str) -> None:
     known = profiles().get(name)
     if known is not None:
         other = read_profile(known)
-        theirs, ours = ((each.drafter, replace(each.expert, rpc="")) for each in (other, pair))
+        theirs, ours = ((each.drafter, replace(each.expert, rpc="", rpc_output="")) for each in (other, pair))
         if theirs not in (ours, tuple(map(absolute, ours))):
             raise NameTaken(f"there is another pair {name!r} already, in {known}")
 
@@ -152,7 +153,8 @@ def save(pair: Profile, name: str, tuned: Tuned) -> Path:
     if not profile.exists():
         atomic_write(profile, dump(profile_of(pair, name)))
     found = read_profile(profile)
-    about = models_of(replace(found, expert=replace(found.expert, rpc=pair.expert.rpc)))
+    expert = replace(found.expert, rpc=pair.expert.rpc, rpc_output=pair.expert.rpc_output)
+    about = models_of(replace(found, expert=expert))
     atomic_write(tuned_file(name), HEAD + dump({**tuned.as_table(), "models": about}))
     return profile
 

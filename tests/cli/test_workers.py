@@ -51,6 +51,9 @@ def test_a_key_of_a_profile(tmp_path: Path) -> None:
         return read_profile(file)
 
     assert written("", ", rpc: 'box,lab:9'").expert.rpc == "box:50052,lab:9"
+    assert written("", ", rpc: box, rpc_output: here").expert.rpc_output == "here"
+    with pytest.raises(UsageError, match=r"expert's rpc_output is 'near'"):
+        written("", ", rpc: box, rpc_output: near")
     with pytest.raises(UsageError, match=r"drafter cannot be on workers"):
         written(", rpc: box", "")
     with pytest.raises(UsageError, match=rf"{re.escape(str(file))}: 'a b' is no address of a worker"):
@@ -61,6 +64,11 @@ def test_a_text_that_is_no_address(speccas: Run) -> None:
     done = speccas(*ASKED, "--expert-rpc", "http://box")
     assert done.returncode == 2 and "is no address of a worker" in done.stderr
     assert "HOST:PORT" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_where_the_output_is_goes_with_workers(speccas: Run) -> None:
+    done = speccas(*ASKED, "--expert-rpc-output", "here")
+    assert done.returncode == 2 and "--expert-rpc-output is of an expert on workers" in done.stderr
 
 
 @pytest.mark.tiny
@@ -87,6 +95,9 @@ def test_a_run_writes_what_the_local_one_does(speccas: Run, lent: Lent) -> None:
     lent.idle()
     there = speccas(*ASKED, "--expert-rpc", lent.address)
     assert there.returncode == 0 and there.stdout == here.stdout and here.stdout.strip()
+    lent.idle()
+    apart = speccas(*ASKED, "--expert-rpc", lent.address, "--expert-rpc-output", "here")
+    assert apart.returncode == 0 and apart.stdout == here.stdout
 
 
 @pytest.mark.rpc

@@ -22,7 +22,7 @@ from ...headers.gguf import read_header
 from ..backend import Context, ModelFile
 from ..llama import LlamaWeights
 from ..stop import StopFlag
-from .library import devices_of, wait_for
+from .library import devices_of, own_memory, wait_for
 from .pipe import Message, SharedMemory, receive, send
 
 PART = 256  # tokens that are read together before they are waited for: whole chunks
@@ -47,7 +47,7 @@ class Holder:
             "snapshot": self.snapshot, "put_back": self.put_back,
         }  # fmt: skip
 
-    def load(self, path: str, workers: Sequence[str], layers: int, flag: str) -> Message:
+    def load(self, path: str, workers: Sequence[str], layers: int, output_here: bool, flag: str) -> Message:
         shared = SharedMemory(flag)
         self.stop = StopFlag((ctypes.c_char * 2).from_buffer(shared.memory))
         file = ModelFile(Path(path), read_header(Path(path)), 0)
@@ -59,7 +59,8 @@ class Holder:
                 told[0] = percent
                 self.tell({"loaded": share})
 
-        self.weights = LlamaWeights(file, layers, self.stop, loaded, elsewhere=self.devices)
+        output = own_memory() if output_here else None
+        self.weights = LlamaWeights(file, layers, self.stop, loaded, elsewhere=self.devices, output=output)
         return {"size": self.weights.size, "limited": self.weights.limited}
 
     def context(self, number: int, length: int, rows: int, threads: int | None, path: str) -> Message:

@@ -18,7 +18,7 @@ from ...decoding.answer import Lexicon
 from ...decoding.sampling import Floats
 from ...decoding.snapshot import Snapshot
 from ...errors import CannotPair, ContextFull, NativeError, SpeccasError, Stopped, WorkerLost
-from ...files.source import Source
+from ...files.source import HERE, Source
 from ...files.workers import addresses
 from ...machine.fit import CPU_CHUNK, Footprint
 from ..backend import ModelFile
@@ -47,7 +47,9 @@ class RpcBackend:
         self.local = LlamaBackend()
 
     def open(self, source: Source, pull: str = "") -> ModelFile:
-        return replace(self.local.open(source, pull), workers=addresses(source.rpc))
+        return replace(
+            self.local.open(source, pull), workers=addresses(source.rpc), output_here=source.rpc_output == HERE
+        )
 
     def footprint(self, file: ModelFile, max_rows: int, gpu_layers: int, stretch: float) -> Footprint:
         return Footprint(
@@ -59,6 +61,7 @@ class RpcBackend:
             gpu_layers=gpu_layers,
             stretch=stretch,
             elsewhere=True,
+            output_here=file.output_here,
         )
 
     def free_gpu_bytes(self) -> int | None:
@@ -132,6 +135,7 @@ class RemoteWeights:
         self.generation += 1
         self._dropped, self._loaded = [], False
         what = {"path": str(self.file.path), "workers": self.file.workers, "layers": self.gpu_layers}
+        what["output_here"] = self.file.output_here
         try:
             found = self.ask({"do": "load", **what, "flag": self._process.flag}, on_load)
         except SpeccasError:

@@ -52,6 +52,7 @@ def _ggml() -> Any:
         from llama_cpp._ggml import libggml
 
         types = {
+            "ggml_backend_dev_buffer_type": (_P, [_P]),
             "ggml_backend_dev_by_type": (_P, [ctypes.c_int]),
             "ggml_backend_dev_count": (_S, []),
             "ggml_backend_dev_description": (ctypes.c_char_p, [_P]),
@@ -99,6 +100,12 @@ def wait_for(devices: Sequence[int]) -> None:
     free, total = _S(), _S()
     for device in devices:
         _ggml().ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+
+
+def own_memory() -> int:
+    """The kind of memory of this machine's processor, for tensors that stay here."""
+    found: int = _ggml().ggml_backend_dev_buffer_type(_ggml().ggml_backend_dev_by_type(CPU))
+    return found
 
 
 def own_devices() -> list[tuple[int, str, int, int]]:

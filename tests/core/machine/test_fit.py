@@ -119,6 +119,9 @@ def test_an_expert_on_workers_counts_there() -> None:
     assert there.total - there.away == there.tables > here.tables, "another process, and the table of tokens"
     half = need(replace(MODEL, elsewhere=True, gpu_layers=2), 4096)
     assert half.away == there.away // 2, "of four layers"
+    kept = need(replace(MODEL, elsewhere=True, gpu_layers=-1, output_here=True), 4096)
+    table = next(tensor.bytes or 0 for tensor in MODEL.header.tensors if tensor.name == "token_embd.weight")
+    assert there.away - kept.away == table == kept.tables - there.tables, "its output is its table of tokens"
     models = (MODEL, replace(MODEL, elsewhere=True, gpu_layers=-1))
     whole = estimate(models, 4096)
     assert whole.fits(Room(int(1.06 * (whole.total - whole.away)), workers=int(1.06 * whole.away)))

@@ -135,5 +135,6 @@ def test_what_was_found_over_workers_holds_there_alone(config: Path) -> None:
     save(there, "twins", FOUND)
     assert tuned_of(there) == FOUND and tuned_of(here) is None
     assert tuned_of(replace(here, expert=replace(here.expert, rpc="lab:50052"))) is None
+    assert tuned_of(replace(here, expert=replace(there.expert, rpc_output="here"))) is None
     save(here, "twins", FOUND)
     assert tuned_of(here) == FOUND and tuned_of(there) is None

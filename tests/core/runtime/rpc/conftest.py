@@ -20,9 +20,9 @@ def lent() -> Iterator[Lent]:
         yield found
 
 
-def on(profile: Profile, *addresses: str) -> Profile:
+def on(profile: Profile, *addresses: str, output: str = "") -> Profile:
     """The pair with its expert on these workers."""
-    return replace(profile, expert=replace(profile.expert, rpc=",".join(addresses)))
+    return replace(profile, expert=replace(profile.expert, rpc=",".join(addresses), rpc_output=output))
 
 
 @pytest.fixture

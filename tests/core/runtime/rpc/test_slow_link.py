@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from speccas.core.calibration.calibrate import measure
-from speccas.core.calibration.planner import Planner, Wanted
+from speccas.core.calibration.planner import Planner, Wanted, key_of
 from speccas.core.calibration.trips import elsewhere_of
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.sampling import Sampling
@@ -68,6 +68,25 @@ def test_a_call_waits_once_and_sends_its_rows_back(line: tuple[Pair, SlowLink]) 
         expert.truncate(length)
     assert link.turns - turns == 1, "what gives no rows is waited for, so that its time is its own"
     assert link.sent - before[1] < 4 << 20, "no weights travel any more"
+
+
+def test_with_the_output_here_no_logits_travel(tiny: Pair) -> None:
+    """A row is a hidden state, and the text is the same."""
+    here = [token.id for token in played(tiny, FixedDrafting(4), 16).tokens]
+    profile, options = find_profile("tiny"), LoadOptions(threads=1, ctx=1024)
+    with (
+        worker() as own,
+        slow_link(own.address) as link,
+        load_pair(on(profile, link.address, output="here"), options) as pair,
+    ):
+        assert [token.id for token in played(pair, FixedDrafting(4), 16).tokens] == here
+        expert, length, state = pair.expert, len(pair.expert), 4 * 576
+        for rows in (1, 5, 5):
+            turns, received = link.turns, link.received
+            expert.extend([5] * rows, rows)
+            expert.truncate(length)
+        assert state * 5 <= link.received - received < state * 5 + 4096
+        assert link.turns - turns == 1 and "output here" in key_of(pair)
 
 
 RULE = "token:0.5"
