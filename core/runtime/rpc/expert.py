@@ -17,7 +17,7 @@ import numpy as np
 from ...decoding.answer import Lexicon
 from ...decoding.sampling import Floats
 from ...decoding.snapshot import Snapshot
-from ...errors import CannotPair, ContextFull, NativeError, SpeccasError, Stopped, WorkerLost
+from ...errors import CannotPair, ContextFull, NativeError, SpeccasError, WorkerLost
 from ...files.source import HERE, Source
 from ...files.workers import addresses
 from ...machine.fit import CPU_CHUNK, Footprint
@@ -152,12 +152,11 @@ class RemoteWeights:
         drop, self._dropped = self._dropped, []
         try:
             return process.ask({**message, "drop": drop}, on_load)
-        except ProcessEnded as ended:
-            self._process = None
-            raise self._lost(str(ended)) from None
-        except Stopped:
+        except BaseException as error:
             if process.ended:
                 self._process = None
+            if isinstance(error, ProcessEnded):
+                raise self._lost(str(error)) from None
             raise
 
     def _lost(self, words: str) -> WorkerLost:

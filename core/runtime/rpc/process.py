@@ -73,6 +73,9 @@ class ExpertProcess:
                     on_load(float(found["loaded"]))
         except (OSError, EOFError):
             raise ProcessEnded(self.close()) from None
+        except KeyboardInterrupt:  # its answer would be taken for that to the next request
+            self.close()
+            raise
         self._flag.unlink()
         if found["error"] is not None:
             raise _raised(found)

@@ -253,6 +253,23 @@ def test_stopped_while_it_reads(lent: Lent, load: Load) -> None:
 
 
 @pytest.mark.tiny
+def test_interrupted_while_it_reads(tiny: Pair, lent: Lent, load: Load) -> None:
+    """A second Ctrl-C is an exception, in the middle of a request: nothing of it is taken for the next answer."""
+    lent.idle()
+    pair = load(lent.address, ctx=4096)
+    process = process_of(pair)
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        pair.expert.extend((tokens(pair, LONG) * 10)[:3000], rows=0)
+    timer.join()
+    assert len(pair.expert) == 0 and not alive(process)
+    lent.idle()
+    prompt = asked(tiny, QUESTION).ids
+    assert ids(answered(pair, prompt, "exact", 8)) == ids(answered(tiny, prompt, "exact", 8))
+
+
+@pytest.mark.tiny
 def test_stopped_while_it_answers_is_an_event(lent: Lent, load: Load) -> None:
     lent.idle()
     pair = load(lent.address)

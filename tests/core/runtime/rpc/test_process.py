@@ -52,8 +52,8 @@ def test_rows_are_seen_on_both_sides_and_leave_no_file() -> None:
 
 def test_an_error_in_the_process_is_told_with_its_kind() -> None:
     flag = SharedMemory(size=2)
-    asked = {"do": "load", "path": "/no/such.gguf", "workers": [], "layers": -1, "flag": flag.path}
-    told = Holder(lambda message: None).answer(asked)["error"]
+    asked = {"do": "load", "path": "/no/such.gguf", "workers": [], "layers": -1, "output_here": False}
+    told = Holder(lambda message: None).answer({**asked, "flag": flag.path})["error"]
     flag.close()
     assert told[0] == UsageError.__name__ and "/no/such.gguf" in told[1]
 
@@ -61,7 +61,7 @@ def test_an_error_in_the_process_is_told_with_its_kind() -> None:
 def test_a_process_that_cannot_reach_its_worker() -> None:
     """Without RPC it says so; with it llama.cpp ends it, and its words are kept."""
     process = ExpertProcess(StopFlag())
-    asked = {"do": "load", "path": str(TINY), "layers": -1, "flag": process.flag}
+    asked = {"do": "load", "path": str(TINY), "layers": -1, "output_here": False, "flag": process.flag}
     kind = ProcessEnded if has_rpc() else NoRpc
     with pytest.raises(kind) as caught:
         process.ask({**asked, "workers": [f"127.0.0.1:{free_port()}"]})
