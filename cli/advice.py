@@ -11,7 +11,11 @@ from rich.console import Console
 from rich.text import Text
 
 from speccas.core.calibration.calibrate import alone_speed
+from speccas.core.calibration.planner import Planner, name_of
+from speccas.core.calibration.trips import elsewhere_of
+from speccas.core.decoding.arms import Arm
 from speccas.core.decoding.length.latency import LatencyModel
+from speccas.core.decoding.sampling import Sampling
 from speccas.core.headers.memory import costs_of_going_back
 from speccas.core.optimize.store import made_elsewhere
 from speccas.core.record.manifest import machine_of
@@ -27,6 +31,19 @@ from .view.safe import one_line
 from .view.theme import STYLES
 
 STEPS = 3  # single expert steps that one answer is held against
+
+
+def elsewhere_line(pair: Pair, planner: Planner, arm: Arm, sampling: Sampling) -> str | None:
+    """Whether drafting pays for an expert on workers, where that is known before an answer."""
+    if arm.rule is None:
+        return None
+    found = elsewhere_of(pair, planner.latency, planner.known_acceptance(name_of(arm, sampling)))
+    return None if found is None else f"the expert is on {pair.profile.expert.rpc}: {found.verdict}"
+
+
+def say_elsewhere(console: Console, pair: Pair, planner: Planner, arm: Arm, sampling: Sampling) -> None:
+    if line := elsewhere_line(pair, planner, arm, sampling):
+        console.print(line, style=STYLES["quiet"], soft_wrap=True, highlight=False, markup=False)
 
 
 def setting(rule: str | None, k: int | str | None) -> str:

@@ -30,6 +30,7 @@ from .commands.serve import serve
 from .commands.show import show
 from .commands.tune import tune
 from .commands.verify import verify
+from .commands.worker import worker
 from .examples import SHORT
 from .help import GroupedCommand, GroupedGroup
 from .hints import hint_of, quotes_hint
@@ -74,7 +75,10 @@ def root(
 
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Ask": {"compare": compare, "run": run, "chat": chat, "serve": serve, "replay": replay, "rules": rules},
+    "Ask": {
+        "compare": compare, "run": run, "chat": chat, "serve": serve, "worker": worker, "replay": replay,
+        "rules": rules,
+    },
     "Measure, and make faster": {
         "bench": bench, "tune": tune, "optimize": optimize, "distill": distill, "doctor": doctor,
     },

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from speccas.core.errors import UsageError
+from speccas.core.files.workers import addresses
 
 
 def scalar(name: str, value: Any) -> Any:
@@ -133,3 +134,14 @@ def truth(name: str, value: Any) -> bool:
 def context(name: str, value: Any) -> int:
     """Tokens, or `auto`, which stands as 0."""
     return 0 if scalar(name, value) == "auto" else whole(1, 1 << 24)(name, value)
+
+
+def workers(name: str, value: Any) -> str:
+    """Addresses with commas between them, each with its port; an empty text is none."""
+    typed = text(name, value).strip()
+    if not typed:
+        return ""
+    try:
+        return ",".join(addresses(typed))
+    except UsageError as error:
+        raise UsageError(f"{name}: {error.message}", error.hint) from None

@@ -5,6 +5,7 @@ SHORT = {
     "run": "one answer, for pipes: stdout is the answer and nothing else",
     "chat": "ask, watch, ask again; both models' caches are kept",
     "serve": "the pair behind OpenAI's API, for editors, chats and scripts",
+    "worker": "lend this machine to a speccas elsewhere, which has its expert here",
     "replay": "a recorded run again, without a model; a token explained; HTML or SVG",
     "rules": "which rule for what, and what each does",
     "bench": "speed and quality on a set of prompts, with a report",
@@ -39,6 +40,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Two files and a question", 'speccas run "What differs?" -f old.py -f new.py'),
         ("A file of prompts, one on each line", "speccas run --prompts asked.txt | jq -r .arm.text"),
         ("For a program", 'speccas run "Name three colours." --json | jq -r .arms[0].text'),
+        ("The expert on a worker (speccas worker)", 'speccas run "Hello" --expert-rpc 127.0.0.1:50052'),
     ),
     "chat": (
         ("Chat; /help says what can be typed there", "speccas chat --pair qwen3-4b"),
@@ -47,6 +49,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "serve": (
         ("For programs of this machine", "speccas serve --pair qwen3-4b"),
         ("For the whole network, with a key", "speccas serve --host 0.0.0.0 --api-key secret"),
+    ),
+    "worker": (
+        ("For a speccas on this machine, or through a tunnel", "speccas worker"),
+        ("A second one, with half of the cores", "speccas worker --port 50053 --threads 4"),
     ),
     "replay": (
         ("Watch it again, twice as fast", "speccas replay run.jsonl --speed 2"),

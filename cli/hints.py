@@ -24,6 +24,9 @@ HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
     errors.PromptTooLong: "use a larger --ctx, or a shorter prompt",
     errors.TemplateBroken: "try --raw",
     errors.TemplateRefused: "try --raw, or other messages",
+    errors.NoRpc: lambda facts: rpc_hint(),
+    errors.NoWorker: lambda facts: worker_hint(facts["address"]),
+    errors.WorkerLost: lambda facts: "look at the worker, and start it again there",
     errors.NotSaid: "put it in the prompt itself, or write the prompt as the model reads it and use --raw",
     errors.NoThinking: "leave out --think, or set it to auto",
 }
@@ -53,6 +56,21 @@ def install_hint(facts: Facts) -> str:
 
     line = extra_line(facts["extra"]) if "extra" in facts else package_line(facts["package"])
     return f"{line}, {facts['other']}" if facts.get("other") else line
+
+
+def rpc_hint() -> str:
+    """How to build llama.cpp with RPC: pip's cache of wheels does not know how a wheel was built."""
+    from .installed import package_line
+
+    flags = "--force-reinstall --no-cache-dir --no-binary llama-cpp-python "
+    return f"CMAKE_ARGS=-DGGML_RPC=on {package_line('llama-cpp-python==0.3.36', flags)}"
+
+
+def worker_hint(address: str) -> str:
+    """How to start a worker where none listens."""
+    host, _, port = address.rpartition(":")
+    there = "start one" if host in ("127.0.0.1", "localhost") else f"start one on {host}, and open the tunnel to it"
+    return f"{there}: speccas worker --port {port}"
 
 
 def does_not_fit(context: int | None) -> str:

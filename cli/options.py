@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from .checks import OneOf
 from .prompt import read_file
 from .settings import CHECKS, DEFAULTS, FLAGS, Flag, Settings, labelled, resolve
 from .values import MODES, completing
+
+if TYPE_CHECKING:
+    from speccas.core.files.profiles import Profile
 
 DRAWN = "one is drawn and shown"
 Files = Annotated[
@@ -126,10 +129,23 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
     first = which_pair(resolve(flags, os.environ, config, {}, {}, defaults))
     if first.drafter or first.expert:
         return require_together(first)
-    profile = find_profile(first.pair)
+    profile = with_workers(find_profile(first.pair), first)
     found = resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
     named = Path(profile.origin).stem  # an alias means it
     return require_together(replace(found, pair=named, drafter=(), expert=""))
+
+
+def with_workers(profile: "Profile", settings: Settings) -> "Profile":
+    """The pair with the workers that the settings name for its expert, if they say anything of them. Raises UsageError
+    where a flag is of workers, and there are none."""
+    said = {"rpc": "expert_rpc", "rpc_output": "expert_rpc_output"}
+    given = {key: getattr(settings, name) for key, name in said.items() if name in settings.sources}
+    expert = replace(profile.expert, **given)
+    if not expert.rpc and settings.sources.get("expert_rpc_output") == "flag":
+        raise UsageError(
+            "--expert-rpc-output is of an expert on workers", "give --expert-rpc HOST:PORT, or leave it out"
+        )
+    return replace(profile, expert=expert)
 
 
 RANKS = ("default", "config file", "environment", "flag")

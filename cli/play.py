@@ -32,6 +32,7 @@ from speccas.core.runtime.prompt import Prompt, prompt_of, require_room
 from speccas.core.runtime.stop import StopFlag
 
 from .interrupt import interruptible
+from .options import with_workers
 from .outputs import require_new
 from .running import RUNNING
 from .settings import Settings
@@ -83,7 +84,13 @@ def wanted_of(s: Settings) -> Wanted:
 
 
 def chosen_profile(settings: Settings) -> Profile:
-    """The pair that the settings name: two files or three, or a profile. Raises UsageError."""
+    """The pair that the settings name: two files or three, or a profile; with the workers that they name, if any.
+    Raises UsageError."""
+    return with_workers(named_profile(settings), settings)
+
+
+def named_profile(settings: Settings) -> Profile:
+    """The pair without them. Raises UsageError."""
     *first, drafter = settings.drafter or ("",)
     if first and drafter == HEAD:
         raise UsageError("a head drafts by itself, and nothing drafts for it", "give one --drafter")

@@ -10,7 +10,21 @@ from typing import Any
 from speccas.core.errors import UsageError
 from speccas.core.nearest import did_you_mean
 
-from .checks import amount, context, draft_length, drafters, one_of, real, rules, said, text, texts, truth, whole
+from .checks import (
+    amount,
+    context,
+    draft_length,
+    drafters,
+    one_of,
+    real,
+    rules,
+    said,
+    text,
+    texts,
+    truth,
+    whole,
+    workers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,24 @@ class Settings:
         ),
     )
     expert: str = setting("", text, Flag("The expert: a GGUF file or hf:owner/repo[:QUANT].", "FILE", values="models"))
+    expert_rpc: str = setting(
+        "",
+        workers,
+        Flag(
+            "The expert's layers go to the workers that listen there (speccas worker); its file and the drafter stay "
+            "here.",
+            "HOST:PORT[,HOST:PORT]",
+        ),
+    )
+    expert_rpc_output: str = setting(
+        "there",
+        one_of("there", "here"),
+        Flag(
+            "Of an expert on workers: where its output layer is. Here, a call sends back a few kilobytes a token and "
+            "not 4 bytes for each word of the vocabulary: for slow lines.",
+            "WHERE",
+        ),
+    )
     rule: tuple[str, ...] = setting(("exact",), rules)
     draft_tokens: int | str = setting(
         4,

@@ -15,7 +15,10 @@ SpeccasError                 1    failure
 │   └── NoThinking           2    the chat template has no switch for thinking
 ├── Unavailable              3    needs the network or an extra that is not there
 │   ├── NotInstalled         3    a Python package is missing; facts: extra (of speccas) or package, and other
-│   └── NotPulled            3    a model of a hub is not on this machine; fact: pull
+│   ├── NotPulled            3    a model of a hub is not on this machine; fact: pull
+│   ├── NoRpc                3    llama.cpp was built without RPC
+│   ├── NoWorker             3    nothing listens where a worker should; fact: address
+│   └── WorkerLost           3    a worker went away while it was used; fact: gone, the addresses that are not there
 ├── AccessRefused            4    gated, private, wrong token
 ├── IntegrityError           5    wrong hash, or not a whole readable GGUF
 │   ├── NotATrace            5    the file is no trace
@@ -97,6 +100,18 @@ class NotInstalled(Unavailable):
 
 
 class NotPulled(Unavailable):
+    pass
+
+
+class NoRpc(Unavailable):
+    pass
+
+
+class NoWorker(Unavailable):
+    pass
+
+
+class WorkerLost(Unavailable):
     pass
 
 

@@ -20,9 +20,9 @@ from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.events import Finish, Status
 from speccas.core.distill.card import DistillDocument
 from speccas.core.headers.check import Difference, PairCheck
-from speccas.core.inventory.check import CheckedFile
+from speccas.core.inventory.check import CheckedFile, WorkerRoom
 from speccas.core.inventory.details import MadeDetails, MemoryDetails, ModelDetails
-from speccas.core.inventory.doctor import BuildFacts, CacheFacts, MachineFacts
+from speccas.core.inventory.doctor import BuildFacts, CacheFacts, MachineFacts, WorkerReport
 from speccas.core.inventory.pairs import PairList
 from speccas.core.optimize.confirm import ConfirmedSpeed
 from speccas.core.optimize.outcome import OptimizeDocument
@@ -107,6 +107,15 @@ CURVE = {
     "dear": nullable(schema_of(DearCall)),
 }
 QUANTISED = thing(file=STRING, quant=STRING)
+PAYOFF = thing(
+    acceptance=NUMBER, k=INTEGER, speedup=NUMBER, tokens_per_second=NUMBER,
+    round_trip_bound_seconds=nullable(NUMBER), pays=BOOLEAN,
+)  # fmt: skip
+ELSEWHERE = thing(
+    round_trip_seconds=NUMBER, trip_each_token=BOOLEAN, token_seconds=NUMBER, alone_seconds=NUMBER,
+    drafter_step=NUMBER, calls=table(NUMBER), pays_from=nullable(NUMBER), rows=array(PAYOFF), known=nullable(PAYOFF),
+    verdict=STRING,
+)  # fmt: skip
 DOCTOR_CURVE = thing(
     pair=STRING, threads=INTEGER, threads_tried=table(NUMBER), drafter=QUANTISED, expert=QUANTISED, **CURVE
 )
@@ -208,6 +217,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
             **CHECK,
             measured=nullable(dataclass_of(Overlap, verdict=STRING)),
             dear=nullable(schema_of(DearCall)),
+            workers=nullable(dataclass_of(WorkerRoom, fits=BOOLEAN)),
         ),
     ),
     "doctor": (
@@ -220,6 +230,8 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
             cache=schema_of(CacheFacts),
             wrong=array(thing(what=STRING, hint=STRING)),
             curve=nullable(DOCTOR_CURVE),
+            workers=array(schema_of(WorkerReport)),
+            elsewhere=nullable(ELSEWHERE),
         ),
     ),
     "bench": (

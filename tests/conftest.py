@@ -1,5 +1,6 @@
 """Shared fixtures: real pairs, loaded once a session. Knows where their files are, not what is tested on them."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +27,20 @@ settings.load_profile("speccas")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs the real pair is slow; before `-m` chooses."""
+    """What runs the real pair or workers is slow; before `-m` chooses."""
     for item in items:
-        if item.get_closest_marker("real") or "real" in getattr(item, "fixturenames", ()):
+        if any(map(item.get_closest_marker, ("real", "rpc"))) or "real" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests of workers fail where they were to run and cannot: .ci/run says so."""
+    if item.get_closest_marker("rpc"):
+        from speccas.core.runtime.rpc.library import has_rpc
+
+        if not has_rpc():
+            lacking = "this llama.cpp is built without RPC: scripts/rpc_venv.sh makes an environment with it"
+            (pytest.fail if os.environ.get("SPECCAS_TEST_RPC") else pytest.skip)(lacking)
 
 
 @pytest.fixture(scope="session")

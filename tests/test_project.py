@@ -70,7 +70,7 @@ LAYERS = (
 FLOOR = {f"speccas.core.{room}": floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 
 
-BINDING = {"speccas.core.runtime.llama", "speccas.core.runtime.states"}
+BINDING = {"speccas.core.runtime.llama", "speccas.core.runtime.states", "speccas.core.runtime.rpc.library"}
 """What imports llama_cpp."""
 
 

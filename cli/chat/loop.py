@@ -25,7 +25,7 @@ from speccas.core.session import Asking, Dropped, Session
 from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
-from ..advice import gain, seed_line, tuned_lines
+from ..advice import elsewhere_line, gain, seed_line, tuned_lines
 from ..better_files import better_after, better_when_off
 from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
@@ -157,6 +157,9 @@ class Chat:
         """What is to be known of the pair."""
         for line, status in tuned_lines(self.pair, self.settings):
             self.note(line, status)
+        asking = self.session.asking
+        if away := elsewhere_line(self.pair, self.session.planner, asking.arm, asking.sampling):
+            self.note(away)
         self._say_prompt()
 
     def system(self, text: str) -> None:

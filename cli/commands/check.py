@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..settings import CHECKS
 from ..values import completing
 from ..view.safe import json_text, one_line
 
 if TYPE_CHECKING:
     from speccas.core.bench.overlap import Overlap
     from speccas.core.headers.check import PairCheck
+    from speccas.core.inventory.check import WorkerRoom
 
     from ..better_files import FilesAdvice
 
@@ -40,13 +42,20 @@ def check(
     threads: Annotated[
         str | None, typer.Option(metavar="N", help="Threads for --measure (default: physical cores).")
     ] = None,
+    expert_rpc: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT[,HOST:PORT]",
+            help="Ask the workers that listen there whether they have room for the expert; --measure uses them.",
+        ),
+    ] = None,
 ) -> None:
     """Say whether two models can work together, and what tells them apart. Of files on the hub only the headers are
     read. Exit code 7 where they cannot be paired, or one is no language model."""
     from speccas.core.errors import CannotPair, UsageError
     from speccas.core.files.profiles import named
     from speccas.core.files.source import HEAD, parse_drafter, parse_source
-    from speccas.core.inventory.check import check_files
+    from speccas.core.inventory.check import check_files, worker_room
 
     if threads is not None and not measured:
         raise UsageError("--threads goes with --measure", "write speccas check --measure, or leave it out")
@@ -57,15 +66,18 @@ def check(
     else:
         name, sources = "", {"drafter": parse_drafter(drafter), "expert": parse_source(expert)}
     found = check_files(sources["drafter"], sources["expert"], name)
+    workers = CHECKS["expert_rpc"]("--expert-rpc", expert_rpc or "")
+    if workers:
+        found = replace(found, workers=worker_room(sources["expert"], name, workers.split(",")))
     small, large = found.drafter.file, found.expert.file
     better = None
     if measured and found.check.works:
-        overlap, better = _measure(name, drafter, expert, threads)
+        overlap, better = _measure(name, drafter, expert, threads, workers)
         found = replace(found, measured=overlap, dear=None if better is None else better.dear)
     if as_json:
         print(json_text(found.as_json()))
     else:
-        show(found.check, small, large, found.measured, better)
+        show(found.check, small, large, found.measured, better, found.workers)
     if not found.check.works:
         raise CannotPair(f"{small} and {large} cannot be paired: {found.check.reason}", "take another drafter")
     if found.measured is not None:
@@ -77,7 +89,9 @@ def check(
 PROMPTS, TOKENS = 12, 16  # of `--measure`: two prompts of each group, and how much of each answer
 
 
-def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -> "tuple[Overlap, FilesAdvice | None]":
+def _measure(
+    name: str, drafter: str, expert: str | None, threads: str | None, workers: str
+) -> "tuple[Overlap, FilesAdvice | None]":
     """Load the pair that was named and measure it, and what a call of four tokens of the expert costs."""
     from speccas.core.bench.overlap import NoPromptFits, measure, spread_over
     from speccas.core.bench.suites import load_suite
@@ -87,7 +101,7 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
     from ..better_files import files_advice
     from ..hints import hinted
     from ..play import opened
-    from ..settings import CHECKS, Settings
+    from ..settings import Settings
     from ..view.progress import Waiting
     from ..view.theme import make_console
 
@@ -96,6 +110,8 @@ def _measure(name: str, drafter: str, expert: str | None, threads: str | None) -
         chosen = Settings(threads=count, pair=name)
     else:
         chosen = Settings(threads=count, drafter=(drafter,), expert=expert)
+    if workers:
+        chosen = replace(chosen, expert_rpc=workers, sources={"expert_rpc": "flag"})
     items = spread_over(load_suite("builtin").items, PROMPTS)
     with (
         hinted({NoPromptFits: "use a larger --ctx"}),
@@ -115,6 +131,7 @@ def show(
     expert: str,
     overlap: "Overlap | None" = None,
     better: "FilesAdvice | None" = None,
+    workers: "WorkerRoom | None" = None,
 ) -> None:
     from rich.text import Text
 
@@ -139,6 +156,8 @@ def show(
         spelt = "of the expert's tokens are one token of the drafter; it spells the others"
         say(f"{found.share:.1%} of the drafter's tokens are tokens of the expert", label="shared   ")
         say(f"{found.single:.1%} {spelt}", label=" " * 9)
+    for label, text, status in room_lines(workers):
+        say(text, status, label)
     if overlap is not None:
         where = f"{overlap.positions} tokens of the expert's greedy answers to {overlap.prompts} built-in prompts"
         say(f"on {where}:", label="measured ")
@@ -170,3 +189,13 @@ def show(
                 say(repr(each.expert), label="    expert   ")
     for remark in found.remarks:
         say(remark, "warning", "note: ")
+
+
+def room_lines(workers: "WorkerRoom | None") -> list[tuple[str, str, str]]:
+    """Label, text and status of what was asked of workers."""
+    if workers is None:
+        return []
+    room = "it fits" if workers.fits else "that is too little"
+    needed = f"the expert takes {workers.needed / 1e9:.2f} GB there at a context of {workers.context} tokens: {room}"
+    told = [("worker   ", f"{address}: {text}", "") for address, text in workers.devices.items()]
+    return [*told, (" " * 9, needed, "" if workers.fits else "warning")]

@@ -8,6 +8,7 @@ import typer
 from speccas.core.errors import UsageError
 
 from ..options import read_settings
+from ..settings import CHECKS
 from ..values import completing
 from ..view.safe import json_text, one_line
 
@@ -48,6 +49,14 @@ def doctor(
     drafter_gpu_layers: Annotated[
         str | None, typer.Option(metavar="N", help="With --curve: the drafter's layers on the GPU (default: all).")
     ] = None,
+    expert_rpc: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT[,HOST:PORT]",
+            help="Try the workers that listen there; with --curve the expert is on them, and a table says where "
+            "drafting pays.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Look at this machine, the build of llama.cpp and the cache. Asks no network.
@@ -64,12 +73,13 @@ def doctor(
     if given and not curve:
         name = next(iter(given)).replace("_", "-")
         raise UsageError(f"--{name} goes with --curve", "write speccas doctor --curve, or leave it out")
-    settings = read_settings(given, {}) if curve else None
+    typed = CHECKS["expert_rpc"]("--expert-rpc", expert_rpc or "")
+    settings = read_settings({**given, **({"expert_rpc": typed} if typed else {})}, {}) if curve else None
 
     from speccas.core.inventory.doctor import examine
 
-    report = examine()
-    if settings is not None:
+    report = with_workers(examine(), typed)
+    if settings is not None and not any(each.error for each in report.workers):
         report = with_curve(report, settings)
     document = replace(report, wrong=tuple(replace(each, hint=hint_for(each)) for each in report.wrong)).as_json()
     if as_json:
@@ -78,9 +88,19 @@ def doctor(
         _print(document)
 
 
+def with_workers(report: "DoctorReport", typed: str) -> "DoctorReport":
+    """The report with the workers of these addresses, tried. Raises NoRpc."""
+    from speccas.core.inventory.doctor import try_workers
+
+    found, wrong = try_workers(typed.split(",")) if typed else ((), [])
+    return replace(report, workers=found, wrong=(*report.wrong, *wrong))
+
+
 def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
     """The report with the curve of a pair, and what is wrong with that."""
     from speccas.core.calibration.calibrate import UNSTEADY
+    from speccas.core.calibration.planner import Planner, curves_file
+    from speccas.core.calibration.trips import elsewhere_of
     from speccas.core.inventory.curve import measure_curve
     from speccas.core.inventory.doctor import Repair, Wrong
 
@@ -91,6 +111,7 @@ def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
         read(pair, asked_of(pair, settings, "What does it cost to read several words at once?", detail=False).prompt)
         found = measure_curve(pair)
         better = files_advice(pair, found.dear)
+        away = elsewhere_of(pair, found.curve.costs, Planner(pair, curves_file()).known_acceptance())
     wrong = []
     if not found.curve.steady:
         wrong.append(Wrong(UNSTEADY.format(found.curve.spread), "measure again with nothing else running"))
@@ -99,13 +120,14 @@ def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":
     if found.fastest != found.threads and found.curve.steady:
         faster = f"{found.fastest} threads are faster than {found.threads} with this pair"
         wrong.append(Wrong(faster, remedy=Repair.THREADS, subject=str(found.fastest)))
-    return replace(report, curve=found, wrong=(*report.wrong, *wrong))
+    return replace(report, curve=found, elsewhere=away, wrong=(*report.wrong, *wrong))
 
 
 def hint_for(wrong: "Wrong") -> str:
     """What to type about something that is wrong."""
     from speccas.core.inventory.doctor import Repair
 
+    from ..hints import worker_hint
     from ..installed import package_line
 
     if wrong.remedy is Repair.REBUILD:
@@ -115,6 +137,7 @@ def hint_for(wrong: "Wrong") -> str:
         Repair.FREE_DISK: "speccas rm, or set HF_HOME",
         Repair.PULL_OR_REMOVE: "pull them again, or `speccas rm` them",
         Repair.PULL: f"speccas pull {wrong.subject}",
+        Repair.WORKER: worker_hint(wrong.subject) if wrong.remedy is Repair.WORKER else "",
         Repair.THREADS: f"use --threads {wrong.subject}, write threads: {wrong.subject} in config.yaml, "
         "or run speccas tune",
     }
@@ -124,6 +147,7 @@ def hint_for(wrong: "Wrong") -> str:
 def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
+    from ..hints import rpc_hint
     from ..view.flow import hanging
     from ..view.theme import STYLES, make_console
 
@@ -145,10 +169,15 @@ def _print(report: dict[str, Any]) -> None:
             row("GPU", f"{gpu['name']}: {gpu['total'] / 1e9:.1f} GB, {gpu['free'] / 1e9:.1f} GB free")
         if not build["gpus"]:
             row("GPU", "none used")
+        row(
+            "RPC", f"version {build['rpc']}" if build["rpc"] else f"none; for an expert on other machines: {rpc_hint()}"
+        )
     row("cache", f"{cache['folder']}: {cache['bytes'] / 1e9:.2f} GB, {cache['disk_free_bytes'] / 1e9:.1f} GB free")
     row("hub", f"{cache['endpoint']}{' (offline)' if cache['offline'] else ''}")
-    for label, value in curve_rows(report["curve"]):
+    for label, value in (*worker_rows(report["workers"]), *curve_rows(report["curve"])):
         row(label, value)
+    for number, line in enumerate(elsewhere_rows(report["elsewhere"]) if report["elsewhere"] else ()):
+        row("" if number else "elsewhere", line)
     for each in report["wrong"]:
         row("wrong", each["what"], "warning")
         if each["hint"]:
@@ -174,3 +203,25 @@ def curve_rows(curve: dict[str, Any] | None) -> list[tuple[str, str]]:
         ("", f"the most a draft can win: {most['times']:.2f}x, with {most['rows']} tokens in one call"),
         ("", f"acceptance that pays: {', '.join(paying) or 'none, at any draft length'}"),
     ]  # fmt: skip
+
+
+def worker_rows(workers: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """A row for each worker that was tried."""
+    return [
+        ("worker", each["error"] or f"{each['address']}: RPC {each['version']}, {each['total'] / 1e9:.1f} GB, "
+         f"{each['free'] / 1e9:.1f} GB free, a round trip takes {1e3 * each['trip']:.2f} ms")
+        for each in workers
+    ]  # fmt: skip
+
+
+def elsewhere_rows(found: dict[str, Any]) -> list[str]:
+    """Whether drafting pays over the workers: the line, and the table."""
+    rows = [("accepted", "best -k", "speed-up", "tokens/s", "pays from a trip of")]
+    for each in found["rows"]:
+        trip = each["round_trip_bound_seconds"]
+        bound = "never" if trip is None else "any" if not trip else f"{1e3 * trip:.1f} ms"
+        told = f"{each['speedup']:.2f}", f"{each['tokens_per_second']:.1f}"
+        rows.append((f"{each['acceptance']:.0%}", str(each["k"]), *told, bound))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [found["verdict"], *lines]

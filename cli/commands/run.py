@@ -85,7 +85,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     """Play the arm, show it as it comes, and tell what it was."""
     from speccas.core.calibration.planner import Planner, curves_file
 
-    from ..advice import note_off, say_seed, say_tuned
+    from ..advice import note_off, say_elsewhere, say_seed, say_tuned
     from ..notes import prompt_notes, say_notes
     from ..play import asked_of, play_arm, read
     from ..record import recording
@@ -107,6 +107,8 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     if not output.silent:
         say_notes(aside, prompt_notes(pair, settings.system, settings.raw))
     planner = Planner(pair, curves_file())
+    if not output.silent:
+        say_elsewhere(aside, pair, planner, arm, asked.sampling)
     seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
     with (
         recording(output.trace, output.force, pair, settings, text) as recorder,

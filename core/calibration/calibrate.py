@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..decoding.length.constants import CONSTANTS
 from ..decoding.length.latency import LatencyModel
 from ..decoding.model import LanguageModel
-from ..errors import Stopped
+from ..errors import Stopped, WorkerLost
 from ..runtime.pair import Pair
 
 QUICK = (1, 4)  # batch sizes that are measured at start-up; the run's own calls fill in the others
@@ -40,6 +40,8 @@ def times(pair: Pair, sizes: Sequence[int], repeats: int) -> tuple[Times, list[f
     steps: list[float] = []
     for _ in range(repeats):
         for n, seconds in seen.items():
+            if pair.files["expert"].workers:  # a worker is sent another graph for another size, and a run keeps to one
+                timed(expert, [token] * n, n)
             seconds.append(timed(expert, [token] * n, n))
         if len(drafter) < drafter.context:
             steps.append(step(pair))
@@ -98,12 +100,12 @@ ALONE_STEPS = 3
 
 def alone_speed(pair: Pair, steps: int) -> float:
     """Tokens a second of the expert alone, by single steps behind what its cache holds, taken back afterwards; 0 where
-    it cannot be measured, for want of room or because it was stopped."""
+    it cannot be measured, for want of room, because it was stopped, or as its worker went away."""
     expert = pair.expert
     length = len(expert)
     steps = min(steps, pair.context - length)
     spent = 0.0
-    with suppress(Stopped):
+    with suppress(Stopped, WorkerLost):
         expert.mark()
         before = expert.seconds
         for _ in range(steps):

@@ -33,6 +33,8 @@ class Wanted:
     lookup: str = "auto"
 
 
+FEWEST_JUDGED = 16
+"""Drafted tokens from which on a share of them says something."""
 MEASURED = "measured"
 """What acceptance that no arm learned is kept by."""
 
@@ -75,6 +77,13 @@ class Planner:
         others = sorted(self.acceptance, key=lambda each: (each != MEASURED, not each.startswith("exact "), each))
         lent = self.acceptance[others[0]] if others else AcceptanceModel()
         return lent.faded(CONSTANTS.borrowed_drafts)
+
+    def known_acceptance(self, name: str = "") -> float | None:
+        """The share of drafted tokens that was accepted, in an arm's answers, or of those that `acceptance_of` falls
+        back to; None where too few were judged."""
+        counts = self.acceptance_of(name)
+        judged = sum(counts.followed)
+        return sum(counts.follows) / judged if judged >= FEWEST_JUDGED else None
 
     def save(self) -> None:
         """Keep what was measured and learned. A file that cannot be written is no reason to fail an answer."""
@@ -148,11 +157,13 @@ def name_of(arm: Arm, sampling: Sampling) -> str:
 
 
 def key_of(pair: Pair) -> str:
-    """What the figures hold for: both files, threads, layers and this build of llama.cpp."""
+    """What the figures hold for: both files, threads, layers, workers and this build of llama.cpp."""
     parts = [f"llama-cpp-python {version('llama-cpp-python')}", f"threads {pair.expert.threads}"]
     parts.append(f"layers {pair.options.gpu_layers} {pair.options.drafter_gpu_layers}")
     for file in pair.files.values():
         parts.append(f"{file.path.name} {file.header.file_bytes} {file.modified_ns}{' inside' * file.inside}")
+        if file.workers:
+            parts.append(f"rpc {','.join(file.workers)}{' output here' * file.output_here}")
     return " | ".join(parts)
 
 

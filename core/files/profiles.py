@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from .fitted import FittedSource
 from .found import find_file
 from .known_pairs import profiles as profiles
 from .known_pairs import user_profiles as user_profiles
-from .source import INSIDE, REPOSITORY, SHA256, Source, parse_source
+from .source import HERE, INSIDE, REPOSITORY, SHA256, THERE, Source, parse_source
+from .workers import addresses
 
 FITTED = ("hf", "quant", "file", "revision", "sha256", "bytes")
 """Keys of a model's file for one processor; `hf` and `revision` are the model's own where they are left out."""
+KEPT = ("hf", "revision", "rpc", "rpc_output")
+"""Keys of a model that hold for its files for either processor."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)  # of a pair that is saved
 MAX_BYTES = 64 << 10  # a profile is a page of text; a YAML bomb is not
 PROFILE_TYPES = {
@@ -137,7 +140,7 @@ def _model(path: Path, role: str, data: Mapping[str, Any], processor: str | None
     both = []
     for name in PROCESSORS:
         other = _value(path, f"{role}'s {name}", data.get(name, {}), dict)
-        kept = base if not other else {key: value for key, value in base.items() if key in ("hf", "revision")}
+        kept = base if not other else {key: value for key, value in base.items() if key in KEPT}
         both.append(_source(path, f"{role}'s {name}" if other else role, {**kept, **other}))
     return FittedSource.of(both[0], both[1], processor)
 
@@ -153,9 +156,22 @@ def _source(path: Path, role: str, data: Mapping[str, Any]) -> Source:
         raise UsageError(f"{path}: {role} needs one of path, package and hf", "see profiles/tiny.yaml")
     if source.hf and (not REPOSITORY.fullmatch(source.hf) or ".." in source.hf):
         raise UsageError(f"{path}: {role}'s hf {source.hf!r} is no repository", "write owner/repo")
+    if source.rpc:
+        if not role.startswith("expert"):
+            raise UsageError(f"{path}: {role} cannot be on workers", "rpc: goes under expert:")
+        source = replace(source, rpc=",".join(_workers(path, source.rpc)))
+    if source.rpc_output not in ("", HERE, THERE) or (source.rpc_output and not role.startswith("expert")):
+        raise UsageError(f"{path}: {role}'s rpc_output is {source.rpc_output!r}", "of an expert it is here or there")
     if source.sha256 and not SHA256.fullmatch(source.sha256):
         raise UsageError(f"{path}: {role}'s sha256 is not 64 hex digits", "leave it out if you do not know it")
     return source
+
+
+def _workers(path: Path, text: str) -> tuple[str, ...]:
+    try:
+        return addresses(text)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", error.hint) from None
 
 
 def _value(path: Path, key: str, value: Any, kind: type) -> Any:

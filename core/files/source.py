@@ -20,6 +20,8 @@ PAGE = re.compile(
     r"(?::(?P<quant>[^/?#]+)|/(?:blob|resolve|tree)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]+?))?)?/?(?:[?#].*)?"
 )
 """The address of a repository, or of a file in it."""
+HERE, THERE = "here", "there"
+"""Where the output layer of an expert on workers is."""
 HEAD, INSIDE = "head", "inside"
 """As a drafter is typed, and where it then is: the head in the expert's own file."""
 
@@ -40,6 +42,10 @@ class Source:
     sha256: str = ""
     bytes: int = 0
     head: str = ""
+    rpc: str = ""
+    """Of an expert: HOST:PORT of the workers that its layers go to, with commas between them."""
+    rpc_output: str = ""
+    """`here`: its output layer stays here, so that logits need not travel; else it goes with the others."""
 
     def __str__(self) -> str:
         if self.hf:

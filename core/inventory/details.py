@@ -213,7 +213,7 @@ def memory_details(models: Mapping[str, Inspected], asked: int | None) -> Memory
         )
         for role, each in models.items()
     }
-    loaded, free, apart = footprints(files, vocabulary, LoadOptions()), room(files), differing(vocabulary)
+    loaded, free, apart = footprints(files, vocabulary, LoadOptions()), room(files, ask=False), differing(vocabulary)
     trained = trained_together(small, large)
     largest = largest_context(loaded, free, trained, apart)
     context = largest if asked == 0 else asked or min(trained, DEFAULT_CONTEXT)

@@ -3,14 +3,15 @@
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..errors import SpeccasError
+from ..calibration.elsewhere import ElsewhereReport
+from ..errors import NoWorker, SpeccasError, Unavailable
 from ..files.cache import PART, cache_dir, read_lock
 from ..files.network import constants, faults
 from ..machine.memory import GPUS, gpus, memory, usable_cores
@@ -29,6 +30,8 @@ class Repair(StrEnum):
     PULL_OR_REMOVE = "pull or remove"
     PULL = "pull"
     THREADS = "threads"
+    WORKER = "start a worker"
+    """Where this address is."""
     REBUILD = "rebuild llama.cpp"
     """With these flags of CMake."""
 
@@ -66,6 +69,22 @@ class BuildFacts:
     threads: int
     gpus: list[dict[str, Any]]
     rebuild: str | None
+    rpc: str | None = None
+    """Version of the protocol that it speaks with workers; None where it was built without."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """A worker that was tried: what it is, or what is wrong with it."""
+
+    address: str
+    version: str | None = None
+    free: int = 0
+    total: int = 0
+    devices: int = 0
+    trip: float | None = None
+    """Seconds of a round trip, the least of several."""
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +110,9 @@ class DoctorReport:
     cache: CacheFacts
     wrong: tuple[Wrong, ...]
     curve: CurveReport | None = None
+    workers: tuple[WorkerReport, ...] = ()
+    elsewhere: ElsewhereReport | None = None
+    """Whether drafting pays over these workers, where the curve was measured through them."""
     schema: int = field(default=1)
 
     def as_json(self) -> dict[str, Any]:
@@ -102,6 +124,8 @@ class DoctorReport:
             "cache": asdict(self.cache),
             "wrong": [{"what": each.what, "hint": each.hint} for each in self.wrong],
             "curve": None if self.curve is None else self.curve.as_json(),
+            "workers": [asdict(each) for each in self.workers],
+            "elsewhere": None if self.elsewhere is None else self.elsewhere.as_json(),
         }
 
 
@@ -139,6 +163,8 @@ def build_facts() -> tuple[BuildFacts | None, list[Wrong]]:
     """What llama.cpp says of itself, and what is wrong with that."""
     try:
         from ..runtime.llama import devices, physical_cores, system_info
+        from ..runtime.rpc.library import has_rpc, version
+        from ..runtime.rpc.wire import written
 
         info, seen, cores = system_info(), devices(), physical_cores()
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
@@ -158,7 +184,30 @@ def build_facts() -> tuple[BuildFacts | None, list[Wrong]]:
         without = "this build of llama.cpp does without OpenMP"
         wrong.append(Wrong(without, remedy=Repair.REBUILD, subject="-DGGML_OPENMP=on"))
     used = [{"name": each.name, "free": each.free, "total": each.total} for each in seen]
-    return BuildFacts(True, info.strip(), features, cores, used, rebuild), wrong
+    rpc = written(version()) if has_rpc() else None
+    return BuildFacts(True, info.strip(), features, cores, used, rebuild, rpc), wrong
+
+
+def try_workers(addresses: Sequence[str]) -> tuple[tuple[WorkerReport, ...], list[Wrong]]:
+    """Try each, whatever became of the others, and say what is wrong. Raises NoRpc."""
+    from ..runtime.rpc.library import require_rpc, version
+    from ..runtime.rpc.wire import find_worker, written
+
+    require_rpc()
+    found, wrong = [], []
+    for address in addresses:
+        try:
+            each = find_worker(address, version())
+        except NoWorker as error:
+            found.append(WorkerReport(address, error=error.message))
+            wrong.append(Wrong(error.message, remedy=Repair.WORKER, subject=address))
+        except Unavailable as error:
+            found.append(WorkerReport(address, error=error.message))
+            wrong.append(Wrong(error.message, error.hint))
+        else:
+            spoken = written(each.version)
+            found.append(WorkerReport(address, spoken, each.free, each.total, each.devices, each.trip))
+    return tuple(found), wrong
 
 
 def cache_facts() -> tuple[CacheFacts, list[Wrong]]:

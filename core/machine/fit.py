@@ -13,11 +13,13 @@ from ..headers.architecture import AttentionShape
 from ..headers.gguf import Header, StringArray
 from ..headers.memory import RunningState
 
+CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
 STEP = 256  # llama.cpp rounds a context up to a multiple of this
 CACHE_BYTES = 2  # an element of the KV cache is an F16
 TABLES = 345  # bytes a token: llama.cpp's own tables of a vocabulary with its merges
 INDEX = 260  # bytes a token: ours, where the two vocabularies differ
 CONTEXT = 6 << 20  # what a context takes beside its buffers
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"  # the first stays where the tokens come from
 PROCESS = 46 << 20  # Python, numpy and the native libraries
 SAFETY = 1.05
 
@@ -38,17 +40,22 @@ class Footprint:
     """Its context in terms of the pair's: a drafter of another vocabulary needs more tokens for the same text."""
     inside: bool = False
     """Whether it is the head in the expert's file: its weights and its vocabulary are the expert's."""
+    elsewhere: bool = False
+    """Whether its `gpu_layers` are on workers, and the rest in a process of its own."""
+    output_here: bool = False
+    """Whether its output layer is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Bytes that one model takes: `gpu` of them on the GPU, all others in main memory."""
+    """Bytes that one model takes: `gpu` of them on the GPU, `away` on workers, all others in main memory."""
 
     weights: int
     cache: int
     compute: int
     tables: int
     gpu: int = 0
+    away: int = 0
 
     @property
     def total(self) -> int:
@@ -73,15 +80,26 @@ def need(model: Footprint, context: int) -> Need:
     compute = max(outputs, layer) + model.chunk * size * 2 + outputs
     tables = CONTEXT + (0 if model.inside else TABLES * vocabulary + header.data_offset)
     share = min(1.0, model.gpu_layers / max(1, shape.layers)) if model.gpu_layers >= 0 else 1.0
-    return Need(weights, cache, compute, tables, int(share * (weights + cache + compute)))
+    part = int(share * (weights + cache + compute))
+    if not model.elsewhere:
+        return Need(weights, cache, compute, tables, part)
+    sizes = {each.name: each.bytes or 0 for each in header.tensors if each.name in (EMBEDDING, OUTPUT)}
+    here = PROCESS + TABLES * vocabulary + sizes.get(EMBEDDING, 0) + 2 * outputs  # both processes have the vocabulary
+    if model.output_here:
+        kept = sizes.get(OUTPUT, sizes.get(EMBEDDING, 0))  # of one table for both a copy travels
+        part = max(0, part - kept)
+        here += kept
+    return Need(weights, cache, compute, tables + here, away=part)
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Bytes that may be taken: of main memory (with what this process has), and of GPUs, None where none is used."""
+    """Bytes that may be taken: of main memory (with what this process has), of GPUs and of workers, None where none is
+    used, or nobody asked."""
 
     memory: int
     gpu: int | None = None
+    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +118,24 @@ class Estimate:
     def gpu(self) -> int:
         return sum(each.gpu for each in self.models)
 
-    def fits(self, room: Room) -> bool:
+    @property
+    def away(self) -> int:
+        return sum(each.away for each in self.models)
+
+    def tight(self, room: Room) -> tuple[str, int, int] | None:
+        """Where it does not fit, how much that would take there, and how much is free; None where it fits."""
         gpu = self.gpu if room.gpu is not None else 0
-        return (self.total - gpu) * SAFETY <= room.memory and (room.gpu is None or gpu * SAFETY <= room.gpu)
+        places = (
+            ("the GPU has", gpu, room.gpu),
+            ("the workers have", self.away, room.workers),
+            ("memory has", self.total - gpu - self.away, room.memory),
+        )
+        return next(
+            ((name, need, free) for name, need, free in places if free is not None and need * SAFETY > free), None
+        )
+
+    def fits(self, room: Room) -> bool:
+        return self.tight(room) is None
 
 
 def estimate(models: Sequence[Footprint], context: int, differing: bool = False) -> Estimate:
@@ -128,13 +161,13 @@ def largest_context(models: Sequence[Footprint], room: Room, most: int, differin
 def require_fit(models: Sequence[Footprint], context: int, room: Room, differing: bool = False) -> Estimate:
     """The estimate. Raises DoesNotFit, with the largest context that would fit, where it does not."""
     found = estimate(models, context, differing)
-    if found.fits(room):
+    tight = found.tight(room)
+    if tight is None:
         return found
     largest = largest_context(models, room, context, differing)
-    on_gpu = room.gpu is not None and found.gpu * SAFETY > room.gpu
-    where, wanted, free = ("the GPU", found.gpu, room.gpu or 0) if on_gpu else ("memory", found.total, room.memory)
+    where, wanted, free = tight
     raise DoesNotFit(
-        f"this pair needs {wanted / 1e9:.2f} GB at a context of {context} tokens, and {where} has {free / 1e9:.2f} GB "
+        f"this pair needs {wanted / 1e9:.2f} GB at a context of {context} tokens, and {where} {free / 1e9:.2f} GB "
         f"free{'' if largest else ', too little even for the smallest context'}",
         context=largest,
     )

@@ -22,7 +22,10 @@ SCHEMA = 1
 def machine_of(pair: Pair) -> str:
     """What a speed was measured on, in a line: processor, threads, GPUs in use, and the build."""
     gpus = [device.name for device in devices()] if pair.options.gpu_layers else []
-    parts = [cpu_name(), f"{pair.expert.threads} threads", *gpus, f"llama-cpp-python {version('llama-cpp-python')}"]
+    workers = len(pair.files["expert"].workers)
+    away = [f"the expert on {workers} worker{'s' * (workers > 1)}"] if workers else []
+    build = f"llama-cpp-python {version('llama-cpp-python')}"
+    parts = [cpu_name(), f"{pair.expert.threads} threads", *gpus, *away, build]
     return ", ".join(parts)
 
 

@@ -62,6 +62,10 @@ class ModelFile:
     the head alone."""
     with_head: bool = False
     """Whether the head in it is loaded too."""
+    workers: tuple[str, ...] = ()
+    """Where its layers go: HOST:PORT of each worker; none where they stay here."""
+    output_here: bool = False
+    """Whether the output layer stays here all the same."""
 
 
 class Costs(Protocol):
@@ -144,6 +148,9 @@ class Backend(Protocol):
 
     def free_gpu_bytes(self) -> int | None:
         """Free memory of the GPUs that it uses; None where it uses none."""
+
+    def free_worker_bytes(self, file: ModelFile) -> int:
+        """Free memory of the workers that a model's layers go to, asked now. Raises Unavailable."""
 
     def load(
         self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None

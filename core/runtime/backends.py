@@ -1,4 +1,5 @@
-"""The backends by the scheme of a source: `scheme:rest` goes to the one of that name, anything else to `gguf`."""
+"""The backends by the scheme of a source: `scheme:rest` goes to the one of that name, a model with workers to `rpc`,
+anything else to `gguf`."""
 
 from collections.abc import Callable
 
@@ -12,11 +13,17 @@ def _llama() -> Backend:
     return LlamaBackend()
 
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"gguf": _llama}
+def _rpc() -> Backend:
+    from .rpc.expert import RpcBackend
+
+    return RpcBackend()
+
+
+BACKENDS: dict[str, Callable[[], Backend]] = {"gguf": _llama, "rpc": _rpc}
 """To add one: a class that is a `Backend`, and a line here."""
 
 
 def backend_of(source: Source) -> Backend:
     """What runs the model of this source."""
-    scheme = str(source).partition(":")[0]
+    scheme = "rpc" if source.rpc else str(source).partition(":")[0]
     return BACKENDS.get(scheme, BACKENDS["gguf"])()

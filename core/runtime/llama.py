@@ -32,7 +32,7 @@ from ..headers.gguf import Header, read_header
 from ..headers.head_kind import HeadKind, kind_of
 from ..headers.heads import require_model
 from ..machine.build import require_known
-from ..machine.fit import Footprint
+from ..machine.fit import CPU_CHUNK, GPU_CHUNK, Footprint
 from ..machine.memory import usable_cores
 from .backend import ModelFile
 from .breaks import require_breaks
@@ -40,12 +40,12 @@ from .states import HiddenStates, symbols
 from .stop import StopFlag
 
 CHECK_AT_LOAD = 64 << 20  # bytes; a larger file is hashed by `verify`, not on every start
-CPU_CHUNK, GPU_CHUNK = 128, 512  # tokens a decode reads at most; the compute buffers grow with it
 ENDLESS = 1 << 62  # bytes; more than any bound
 MANY = 32  # tokens of one extend, from which on a token costs what it does in a long prompt
 GPU_TYPES = {1, 2}  # ggml-backend.h: GPU, IGPU of enum ggml_backend_dev_type
 NO_MMAP, AUTO = 0, -1  # llama.h: enum llama_load_mode
 PARTIAL = api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY  # the running state without the attention cache
+OUTPUT = rb"^(output|token_embd)\.weight$"  # one table for both, where a file has no output of its own
 REPACKED = {
     "x86": {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"},
     "arm": {"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"},
@@ -134,6 +134,12 @@ def fill(struct: Any, **values: Any) -> Any:
     return struct
 
 
+class TensorPlace(ctypes.Structure):
+    """llama.h: llama_model_tensor_buft_override, whose fields the binding leaves out."""
+
+    _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
+
+
 def physical_cores() -> int:
     """Cores that this process may use, hyper-threads counted once where the system says."""
     usable = usable_cores()
@@ -158,8 +164,8 @@ def repacks(header: Header) -> bool:
 
 
 def chunk_size(gpu_layers: int) -> int:
-    """Tokens a decode reads at most."""
-    return GPU_CHUNK if gpu_layers and api.llama_supports_gpu_offload() else CPU_CHUNK
+    """Tokens a decode reads at most. A build with RPC says that it offloads even where it has no GPU."""
+    return GPU_CHUNK if gpu_layers and devices() else CPU_CHUNK
 
 
 class LlamaBackend:
@@ -195,6 +201,9 @@ class LlamaBackend:
         gpus = devices()
         return sum(gpu.free for gpu in gpus) if gpus else None
 
+    def free_worker_bytes(self, file: ModelFile) -> int:
+        return 0
+
     def load(
         self,
         file: ModelFile,
@@ -209,16 +218,26 @@ class LlamaWeights:
     """A loaded model and its vocabulary; contexts are made over it."""
 
     def __init__(
-        self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
+        self,
+        file: ModelFile,
+        gpu_layers: int,
+        stop: StopFlag,
+        on_load: Callable[[float], None] | None,
+        elsewhere: Sequence[int] = (),
+        vocabulary_only: bool = False,
+        output: int | None = None,
     ) -> None:
-        """Raises CannotPair (no language model and no head), NativeError (llama.cpp's own words), Stopped."""
+        """`elsewhere`: devices of workers that get the layers, instead of those of this machine; `output`: the kind of
+        memory that the output layer gets nevertheless; `vocabulary_only`: it tokenises, and nothing else. Raises
+        CannotPair (no language model and no head), NativeError (llama.cpp's own words), Stopped."""
         start()
         require_model(file.header, file.path)
         self.path = file.path
         self.stop = stop
-        self.gpu_layers = gpu_layers
+        # One micro-batch a decode, so an abort leaves the cache at a chunk's edge; a worker hears of none.
+        self.chunk = CPU_CHUNK if elsewhere else chunk_size(gpu_layers)
         self._open = contextlib.ExitStack()
-        self.model = self._load(file, gpu_layers, on_load)
+        self.model = self._load(file, gpu_layers, on_load, elsewhere, vocabulary_only, output)
         self.vocab = api.llama_model_get_vocab(self.model)
         self.size: int = api.llama_vocab_n_tokens(self.vocab)
         self.limited = bool(api.llama_model_is_recurrent(self.model) or api.llama_model_is_hybrid(self.model))
@@ -226,7 +245,15 @@ class LlamaWeights:
         self._pieces: dict[int, bytes] = {}
         self._tokenizer = tuple(file.header.get(f"tokenizer.ggml.{key}", str, "") for key in ("model", "pre"))
 
-    def _load(self, file: ModelFile, gpu_layers: int, on_load: Callable[[float], None] | None) -> Any:
+    def _load(
+        self,
+        file: ModelFile,
+        gpu_layers: int,
+        on_load: Callable[[float], None] | None,
+        elsewhere: Sequence[int],
+        vocabulary_only: bool,
+        output: int | None,
+    ) -> Any:
         def progress(share: float, _data: object) -> bool:
             if on_load is not None:
                 on_load(share)
@@ -236,9 +263,16 @@ class LlamaWeights:
         params = fill(
             api.llama_model_default_params(),
             n_gpu_layers=gpu_layers,
-            load_mode=NO_MMAP if repacks(file.header) else AUTO,
+            load_mode=NO_MMAP if repacks(file.header) and not (elsewhere or vocabulary_only) else AUTO,
             progress_callback=callback,
+            vocab_only=vocabulary_only,
         )
+        listed = (ctypes.c_void_p * (len(elsewhere) + 1))(*elsewhere, None)
+        if elsewhere:
+            fill(params, devices=ctypes.addressof(listed))
+        overrides = (TensorPlace * 2)(TensorPlace(OUTPUT, output), TensorPlace(None, None))
+        if output is not None:
+            fill(params, tensor_buft_overrides=ctypes.addressof(overrides))
         if file.with_head or kind_of(file.header) is HeadKind.MTP:
             symbols()  # a build that lacks them cannot load these layers either
             fill(params, load_mtp=True)
@@ -342,8 +376,7 @@ class LlamaContext:
         self.prefill_token = math.inf
         self.stop = weights.stop
         self.threads = threads
-        # One micro-batch a decode, so an abort leaves the cache at a chunk's edge.
-        self.chunk = chunk_size(weights.gpu_layers)
+        self.chunk = weights.chunk
         self._length = 0
         self._open = contextlib.ExitStack()
         self.ctx = self._context()

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from ..errors import CannotPair
 from ..files.profiles import Profile
 from ..files.source import Source
-from ..headers.head_kind import inside, inside_bytes
+from ..headers.head_kind import inside, inside_bytes, kind_of
 from ..headers.heads import require_inside
 from .backend import Backend, ModelFile
 
@@ -20,12 +21,24 @@ def open_files(profile: Profile, backend: Callable[[Source], Backend]) -> Files:
     runs = backend(profile.expert)
     if profile.drafter.head:
         expert = runs.open(profile.expert, pull)
+        require_states(expert)
         return {"drafter": (runs, head_inside(expert)), "expert": (runs, replace(expert, with_head=True))}
     found = {}
     for role in profile.roles:
         source = profile.source(role)
         found[role] = (backend(source), backend(source).open(source, pull))
+    if kind_of(found["drafter"][1].header) is not None:
+        require_states(found["expert"][1])
     return found
+
+
+def require_states(expert: ModelFile) -> None:
+    """Raises CannotPair where a head could not read an expert."""
+    if expert.workers:
+        raise CannotPair(
+            f"a head reads the hidden states of its expert, and those of {expert.path.name} stay on its workers",
+            "take a drafter that is a model, or keep the expert here",
+        )
 
 
 def head_inside(expert: ModelFile) -> ModelFile:

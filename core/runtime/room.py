@@ -51,10 +51,13 @@ def footprints(
     )
 
 
-def room(files: Files) -> Room:
-    """What may be taken now. What this process already has is in the estimate, so it counts as free."""
+def room(files: Files, ask: bool = True) -> Room:
+    """What may be taken now. What this process already has is in the estimate, so it counts as free. `ask`: whether
+    workers are asked what they have. Raises Unavailable where one cannot be."""
     gpus = [free for backend, _ in files.values() if (free := backend.free_gpu_bytes()) is not None]
-    return Room(memory().available + resident(), max(gpus, default=None))
+    found = [backend.free_worker_bytes(file) for backend, file in files.values() if ask and file.workers]
+    workers = sum(found) if found else None
+    return Room(memory().available + resident(), max(gpus, default=None), workers)
 
 
 def trained_together(*headers: Header) -> int:

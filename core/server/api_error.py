@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..errors import CannotPair, PromptTooLong, SpeccasError, Stopped, UsageError
+from ..errors import CannotPair, PromptTooLong, SpeccasError, Stopped, Unavailable, UsageError
 
 
 class ApiError(Exception):
@@ -29,6 +29,9 @@ class ApiError(Exception):
         return {} if self.retry is None else {"Retry-After": str(self.retry)}
 
 
+WORKER_RETRY = 10  # seconds
+
+
 def unavailable(message: str, retry: int) -> ApiError:
     """Not now; the same request may work later."""
     return ApiError(503, message, "unavailable_error", retry=retry)
@@ -45,6 +48,8 @@ def of_speccas(error: SpeccasError, prompt_tokens: int | None, context: int) -> 
     if isinstance(error, Stopped):
         return unavailable("the answer was cut off: the server is shutting down", 1)
     text = f"{error.message}: {error.hint}" if error.hint else error.message
+    if isinstance(error, Unavailable):  # a worker that holds the expert is gone, and may come back
+        return unavailable(text, WORKER_RETRY)
     if isinstance(error, UsageError | CannotPair):
         return ApiError(400, text)
     return ApiError(500, text, "server_error")

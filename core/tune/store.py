@@ -5,7 +5,7 @@ setting. Profiles were changed in place before there was such a file: their `tun
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import yaml
 from ..atomic import atomic_write
 from ..errors import NameTaken, UsageError
 from ..files.profiles import NAME, Profile, profiles, read_profile, user_profiles
-from ..files.source import Source
+from ..files.source import HERE, Source
 
 HEAD = "# What tune found. Delete this file to go back to the profile's own settings.\n"
 
@@ -109,7 +109,9 @@ def tuned_file(name: str) -> Path:
 
 def models_of(profile: Profile) -> dict[str, str]:
     """Which models a finding is about: a profile of the same name may come to name others."""
-    return {"drafter": profile.drafter.key, "expert": profile.expert.key}
+    expert = profile.expert
+    away = f" on {expert.rpc}{' but its output' * (expert.rpc_output == HERE)}" if expert.rpc else ""
+    return {"drafter": profile.drafter.key, "expert": expert.key + away}
 
 
 def require_name(pair: Profile, name: str) -> None:
@@ -120,14 +122,14 @@ def require_name(pair: Profile, name: str) -> None:
     known = profiles().get(name)
     if known is not None:
         other = read_profile(known)
-        if (other.drafter, other.expert) != (absolute(pair.drafter), absolute(pair.expert)) and (
-            other.drafter, other.expert) != (pair.drafter, pair.expert):  # fmt: skip
+        theirs, ours = ((each.drafter, replace(each.expert, rpc="", rpc_output="")) for each in (other, pair))
+        if theirs not in (ours, tuple(map(absolute, ours))):
             raise NameTaken(f"there is another pair {name!r} already, in {known}")
 
 
 def absolute(source: Source) -> Source:
     """The same file from any directory."""
-    return Source(path=str(Path(source.path).expanduser().resolve())) if source.path else source
+    return replace(source, path=str(Path(source.path).expanduser().resolve())) if source.path else source
 
 
 def profile_of(pair: Profile, name: str) -> dict[str, Any]:
@@ -150,7 +152,10 @@ def save(pair: Profile, name: str, tuned: Tuned) -> Path:
     profile = profiles().get(name, user_profiles() / f"{name}.yaml")
     if not profile.exists():
         atomic_write(profile, dump(profile_of(pair, name)))
-    atomic_write(tuned_file(name), HEAD + dump({**tuned.as_table(), "models": models_of(read_profile(profile))}))
+    found = read_profile(profile)
+    expert = replace(found.expert, rpc=pair.expert.rpc, rpc_output=pair.expert.rpc_output)
+    about = models_of(replace(found, expert=expert))
+    atomic_write(tuned_file(name), HEAD + dump({**tuned.as_table(), "models": about}))
     return profile
 
 

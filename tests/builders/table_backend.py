@@ -103,6 +103,9 @@ class TableBackend:
     def free_gpu_bytes(self) -> int | None:
         return None
 
+    def free_worker_bytes(self, file: ModelFile) -> int:
+        return 0
+
     def load(
         self, file: ModelFile, gpu_layers: int, stop: StopFlag, on_load: Callable[[float], None] | None
     ) -> TableWeights:

@@ -113,6 +113,24 @@ def test_a_gpu_has_room_of_its_own() -> None:
         require_fit(models, 4096, Room(1 << 40, whole.gpu // 2))
 
 
+def test_an_expert_on_workers_counts_there() -> None:
+    here, there = need(MODEL, 4096), need(replace(MODEL, elsewhere=True, gpu_layers=-1), 4096)
+    assert there.away == there.weights + there.cache + there.compute and there.gpu == 0
+    assert there.total - there.away == there.tables > here.tables, "another process, and the table of tokens"
+    half = need(replace(MODEL, elsewhere=True, gpu_layers=2), 4096)
+    assert half.away == there.away // 2, "of four layers"
+    kept = need(replace(MODEL, elsewhere=True, gpu_layers=-1, output_here=True), 4096)
+    table = next(tensor.bytes or 0 for tensor in MODEL.header.tensors if tensor.name == "token_embd.weight")
+    assert there.away - kept.away == table == kept.tables - there.tables, "its output is its table of tokens"
+    models = (MODEL, replace(MODEL, elsewhere=True, gpu_layers=-1))
+    whole = estimate(models, 4096)
+    assert whole.fits(Room(int(1.06 * (whole.total - whole.away)), workers=int(1.06 * whole.away)))
+    assert whole.fits(Room(int(1.06 * (whole.total - whole.away)))), "nobody asked the workers"
+    with pytest.raises(DoesNotFit, match=r"the workers have 0\.0\d GB") as raised:
+        require_fit(models, 4096, Room(1 << 40, workers=whole.away // 2))
+    assert raised.value.facts["context"] < 4096
+
+
 def test_auto_is_a_context() -> None:
     assert resolve({"ctx": "auto"}, {}, {}, {}, {}, {}).ctx == 0
     assert resolve({}, {"SPECCAS_CTX": "512"}, {}, {}, {}, {}).ctx == 512

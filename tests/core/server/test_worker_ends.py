@@ -5,6 +5,8 @@ import signal
 
 import httpx
 
+from speccas.core.errors import NativeError, WorkerLost
+from speccas.core.server.api_error import WORKER_RETRY, of_speccas
 from tests.builders.served import ENDLESS, Served, all_of, client
 
 
@@ -39,3 +41,10 @@ def events(response: str) -> list[str]:
 def text_of(event: str) -> str:
     """A chunk without what differs between two answers."""
     return event.partition('"choices"')[2]
+
+
+def test_an_expert_whose_worker_is_gone_may_be_asked_again() -> None:
+    told = of_speccas(WorkerLost("the worker at box:1 is gone", "ask again"), 7, 512)
+    assert (told.status, told.retry) == (503, WORKER_RETRY)
+    assert "the worker at box:1 is gone: ask again" in str(told)
+    assert of_speccas(NativeError("no"), 7, 512).status == 500

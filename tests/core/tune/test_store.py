@@ -126,3 +126,15 @@ def test_what_somebody_else_wrote_there_is_no_finding(tuned: dict[str, object]) 
 def test_what_a_later_version_adds_is_left_out() -> None:
     table = {**FOUND.as_table(), "evidence": {**FOUND.as_table()["evidence"], "more": 1}}
     assert tuned_of(Profile("x", Source(path="a"), Source(path="b"), tuned=table)) == FOUND
+
+
+def test_what_was_found_over_workers_holds_there_alone(config: Path) -> None:
+    (config / "twins.yaml").write_text(MINE)
+    here = find_profile("twins")
+    there = replace(here, expert=replace(here.expert, rpc="box:50052"))
+    save(there, "twins", FOUND)
+    assert tuned_of(there) == FOUND and tuned_of(here) is None
+    assert tuned_of(replace(here, expert=replace(here.expert, rpc="lab:50052"))) is None
+    assert tuned_of(replace(here, expert=replace(there.expert, rpc_output="here"))) is None
+    save(here, "twins", FOUND)
+    assert tuned_of(here) == FOUND and tuned_of(there) is None
