@@ -9,13 +9,17 @@ SpeccasError                 1    failure
 │   ├── NoDial               2    a rule that takes no alpha was given one; fact: rule
 │   ├── BlockRefused         2    block verification cannot judge these drafts
 │   ├── BudgetRefused        2    nothing can keep to a budget here
+│   ├── ServerRefuses        2    what an expert's server tells is too little; fact: sent, how many of a row it tells
 │   ├── NameTaken            2    another pair has that name
 │   ├── TemplateRefused      2    the chat template refuses the conversation
 │   ├── NotSaid              2    a message would not reach the model
 │   └── NoThinking           2    the chat template has no switch for thinking
 ├── Unavailable              3    needs the network or an extra that is not there
 │   ├── NotInstalled         3    a Python package is missing; facts: extra (of speccas) or package, and other
-│   └── NotPulled            3    a model of a hub is not on this machine; fact: pull
+│   ├── NotPulled            3    a model of a hub is not on this machine; fact: pull
+│   └── ExpertLost           3    the expert's server does not answer; the answer so far stands
+│       ├── WrongAnswer      1    it answered what cannot be right
+│       └── RequestRefused   1    it refused a request; facts: status, and setup: how to start it instead
 ├── AccessRefused            4    gated, private, wrong token
 ├── IntegrityError           5    wrong hash, or not a whole readable GGUF
 │   ├── NotATrace            5    the file is no trace
@@ -27,6 +31,7 @@ SpeccasError                 1    failure
 ├── NativeError              1    llama.cpp refused a call (its log is in the message)
 ├── ContextFull              1    no room left for a token; the engine turns it into finish "context"
 ├── RollbackRefused          1    llama.cpp would not take tokens back
+├── NotSent                  1    a probability that the expert's server did not send
 └── Stopped                130    asked to stop (Ctrl-C); caches hold what they say they hold
 
 The same numbers stand in the help and in docs/json.md; 70 (native crash) and 143 (SIGTERM) are given by the
@@ -72,6 +77,10 @@ class BudgetRefused(UsageError):
     pass
 
 
+class ServerRefuses(UsageError):
+    pass
+
+
 class NameTaken(UsageError):
     pass
 
@@ -98,6 +107,18 @@ class NotInstalled(Unavailable):
 
 class NotPulled(Unavailable):
     pass
+
+
+class ExpertLost(Unavailable):
+    pass
+
+
+class WrongAnswer(ExpertLost):
+    exit_code = 1
+
+
+class RequestRefused(ExpertLost):
+    exit_code = 1
 
 
 class AccessRefused(SpeccasError):
@@ -141,6 +162,10 @@ class ContextFull(SpeccasError):
 
 
 class RollbackRefused(SpeccasError):
+    pass
+
+
+class NotSent(SpeccasError):
     pass
 
 
