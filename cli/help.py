@@ -14,7 +14,8 @@ from .examples import EXAMPLES
 
 GROUPS = {
     "Models and machine": (
-        "pair", "drafter", "expert", "ctx", "threads", "gpu_layers", "drafter_gpu_layers", "no_memory_check",
+        "pair", "drafter", "expert", "expert_url", "expert_api",
+        "ctx", "threads", "gpu_layers", "drafter_gpu_layers", "no_memory_check",
     ),
     "Prompt": ("file", "prompts", "system", "system_file", "raw", "think"),
     "Drafting": ("rule", "every", "draft_tokens", "chain_rule", "chain_k", "lookup", "test", "budget",

@@ -33,6 +33,8 @@ class Wanted:
     lookup: str = "auto"
 
 
+FEWEST_JUDGED = 16
+"""Drafted tokens from which on a share of them says something."""
 MEASURED = "measured"
 """What acceptance that no arm learned is kept by."""
 
@@ -75,6 +77,13 @@ class Planner:
         others = sorted(self.acceptance, key=lambda each: (each != MEASURED, not each.startswith("exact "), each))
         lent = self.acceptance[others[0]] if others else AcceptanceModel()
         return lent.faded(CONSTANTS.borrowed_drafts)
+
+    def known_acceptance(self, name: str = "") -> float | None:
+        """The share of drafted tokens that was accepted, in an arm's answers, or of those that `acceptance_of` falls
+        back to; None where too few were judged."""
+        counts = self.acceptance_of(name)
+        judged = sum(counts.followed)
+        return sum(counts.follows) / judged if judged >= FEWEST_JUDGED else None
 
     def save(self) -> None:
         """Keep what was measured and learned. A file that cannot be written is no reason to fail an answer."""

@@ -1,5 +1,5 @@
-"""What may run with an expert of whom only some probabilities are known (`sparse.py`): decided before the first token, from
-the arm, the sampling and how many of each row's most likely tokens its server tells.
+"""What may run with an expert of whom only some probabilities are known (`sparse.py`): decided before the first token,
+from the arm, the sampling and how many of each row's most likely tokens its server tells.
 
 `docs/rules.md` prints this as a table.
 """

@@ -1,5 +1,5 @@
-"""What an expert elsewhere tells of a row: its most likely tokens with their probabilities, that of the drafted token, and
-perhaps a token that it drew.
+"""What an expert elsewhere tells of a row: its most likely tokens with their probabilities, that of the drafted token,
+and perhaps a token that it drew.
 
 It answers as `Distribution` does. A number that was not sent is asked for where that is possible (`More`), and else
 raises NotSent: none is ever made up.

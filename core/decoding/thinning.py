@@ -2,8 +2,8 @@
 
 Wanted is a token from max(0, share * p - less), which needs not sum to 1. Of the tokens that were sent all of that is
 known. For the others the server draws x from p, and x is kept with probability max(0, 1 - less(x) / (share * p(x))):
-rejection sampling, whose proposal is the wanted weight on what was sent and share * p elsewhere. Where x is not kept all
-begins anew, the choice between the two sides included, so each token comes exactly as often as it is wanted.
+rejection sampling, whose proposal is the wanted weight on what was sent and share * p elsewhere. Where x is not kept
+all begins anew, the choice between the two sides included, so each token comes exactly as often as it is wanted.
 """
 
 from collections.abc import Callable

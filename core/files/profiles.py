@@ -151,7 +151,9 @@ def _source(path: Path, role: str, data: Mapping[str, Any]) -> Source:
         return source
     if source.url or source.api:
         if role != "expert" or not (source.url and source.api) or source != Source(url=source.url, api=source.api):
-            raise UsageError(f"{path}: {role} is not on a server", "write expert: {url: ..., api: ...}, and no more of it")
+            raise UsageError(
+                f"{path}: {role} is not on a server", "write expert: {url: ..., api: ...}, and no more of it"
+            )
         return source
     if sum(map(bool, (source.path, source.package, source.hf))) != 1:
         raise UsageError(f"{path}: {role} needs one of path, package and hf", "see profiles/tiny.yaml")

@@ -147,8 +147,8 @@ def told_sampling(pair: Pair, arm: Arm, sampling: Sampling) -> Sampling:
 
 
 def can_play(pair: Pair, arm: Arm, sampling: Sampling | None = None) -> bool:
-    """Not where the drafter would have to write by itself, and is a head; nor where the expert's server tells too little
-    for it, at this sampling."""
+    """Not where the drafter would have to write by itself, and is a head; nor where the expert's server tells too
+    little for it, at this sampling."""
     told = sampling is None or not pair.sent or not refusal(arm.rule, sampling, pair.sent)
     return told and (arm.rule is not None or "drafter" not in arm.models or pair.head is None)
 

@@ -239,7 +239,8 @@ def load_pair(
 def loading_order(profile: Profile) -> list[str]:
     """The expert first, since it is the one that may not fit; one that a server runs last: it has its tokens from the
     drafter."""
-    return sorted(reversed(profile.roles), key=lambda role: role == "expert" and bool(profile.expert.url))
+    roles = list(profile.roles[::-1])
+    return [*roles[1:], roles[0]] if profile.expert.url else roles
 
 
 def _first_vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap | None:

@@ -1,4 +1,4 @@
-"""What a server says of the end of a text, in numbers that were looked at: whatever cannot be right raises WrongAnswer."""
+"""What a server says of the end of a text, in numbers that were looked at: what cannot be right raises WrongAnswer."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,8 +2,8 @@
 
 A request is sent again only where nothing of an answer was seen: the server was busy (429), failed (5xx), or the
 connection broke. A verification of given ids says the same each time. A request that draws is sent again too: what it
-drew the first time was lost unseen, so that other tokens are drawn in its place cannot prefer any. What was answered and
-is wrong is never asked for again: whether it is wrong might depend on what was drawn.
+drew the first time was lost unseen, so that other tokens are drawn in its place cannot prefer any. What was answered
+and is wrong is never asked for again: whether it is wrong might depend on what was drawn.
 
 No redirect is followed: a key goes to the address that was given, and nowhere else.
 """
@@ -59,6 +59,11 @@ def key_of(environment: Mapping[str, str]) -> str:
     return key
 
 
+def key_of_environment() -> str:
+    """The key that goes along. Raises UsageError as `key_of`."""
+    return key_of(os.environ)
+
+
 def in_the_clear(url: str) -> bool:
     """Whether a key would go over a network unencrypted."""
     parts = urlsplit(url)
@@ -79,7 +84,7 @@ class Connection:
         """`key` None: that of the environment. `transport`: what carries requests, where it is not the network."""
         self.url = checked_url(url)
         self.stop = stop
-        self._key = key_of(os.environ) if key is None else key
+        self._key = key_of_environment() if key is None else key
         self._transport = transport
         self._sleep = sleep
         self._client = self._open()

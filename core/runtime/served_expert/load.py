@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import CannotPair, UsageError
 from ...files.source import Source
+from ...headers.architecture import trained_context
 from ...headers.gguf import Header
 from ...headers.head_kind import kind_of
 from ...headers.vocabulary import Tokens
@@ -22,7 +23,8 @@ from .vllm import VLLMApi
 
 APIS: dict[str, Callable[[Connection, int], Api]] = {"sglang": SGLangApi, "vllm": VLLMApi}
 """By the name that is typed. To add one: a class that is an `Api`, and a line here."""
-CONTEXT = "context_length"
+SERVED = "served"
+"""What stands for an architecture that nobody here knows."""
 
 
 def require_api(name: str) -> str:
@@ -31,7 +33,9 @@ def require_api(name: str) -> str:
         return name
     if name in ("llama", "llama.cpp", "llama-server", "openai", "ollama"):
         raise UsageError(f"a server of the kind {name!r} cannot verify a draft", f"known kinds: {', '.join(APIS)}")
-    raise UsageError(f"there is no kind of server {name!r}", f"{did_you_mean(name, APIS)}known kinds: {', '.join(APIS)}")
+    raise UsageError(
+        f"there is no kind of server {name!r}", f"{did_you_mean(name, APIS)}known kinds: {', '.join(APIS)}"
+    )
 
 
 def open_served(source: Source, drafter: ModelFile, stop: StopFlag) -> ModelFile:
@@ -53,9 +57,8 @@ def as_expert(header: Header, model: ServedModel) -> Header:
     """The drafter's header without what is of its weights alone, and with the context that the server has."""
     metadata = dict(header.metadata)
     metadata.pop("general.file_type", None)
-    metadata["general.name"] = model.name
-    if model.context:
-        metadata[f"{header.architecture}.{CONTEXT}"] = model.context
+    metadata |= {"general.architecture": SERVED, "general.name": model.name}
+    metadata[f"{SERVED}.context_length"] = model.context or trained_context(header)
     return replace(header, metadata=metadata, tensors=(), file=model.name)
 
 

@@ -1,5 +1,5 @@
 """What is known of an expert's server before the first answer: that it is there and runs a model with the drafter's
-tokens, that one request verifies a draft without reading the text again, how much it tells of a row, and the round trip.
+tokens, that one request verifies a draft without reading the text again, how much it tells of a row, the round trip.
 """
 
 import re
@@ -24,7 +24,7 @@ TEXTS = (
     "The sea is wide, the sea is deep, and in 1912 nobody had mapped more than a tenth of it.",
     "def area(radius: float) -> float:\n    return 3.14159 * radius ** 2  # no units\n\n\tx != y;",
     "Grüße aus Köln: «naïve» façades, 東京の夜, Привет, mañana – 42 €!  Two  blanks,\n\nnew lines.",
-    "   leading blanks, CamelCaseWords, snake_case_words, HTTP/1.1 200 OK, 1,234,567.89 and {\"json\": [true, null]}",
+    '   leading blanks, CamelCaseWords, snake_case_words, HTTP/1.1 200 OK, 1,234,567.89 and {"json": [true, null]}',
 )
 """Which tokens they become tells one vocabulary, and one way to split, from another."""
 WORD = re.compile(rb"[ a-zA-Z][a-zA-Z]{2,}")
@@ -75,8 +75,8 @@ def probe(
     tokens: Tokens,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Probe:
-    """Try all that an answer needs. `spoken`: the drafter's weights, `tokens`: their vocabulary. Raises CannotPair where
-    its tokens are others, RequestRefused where it lacks what is needed, and as `find_model`."""
+    """Try all that an answer needs. `spoken`: the drafter's weights, `tokens`: their vocabulary. Raises CannotPair
+    where its tokens are others, RequestRefused where it lacks what is needed, and as `find_model`."""
     require_tokens(connection, model, spoken)
     require_words(connection, model, spoken.lexicon(), tokens)
     text = text_ids(spoken)
@@ -87,7 +87,7 @@ def probe(
     seconds = clock() - began
     if not found.cached:
         raise RequestRefused(
-            f"the expert's server at {connection.url} reads the whole text again for each draft: its prefix cache is off",
+            f"the expert's server at {connection.url} reads the whole text again for each draft",
             "start it with its prefix cache on",
         )
     return Probe(model, sent, trip_of(connection, clock), seconds, found.cached, len(text))
@@ -118,8 +118,8 @@ def require_tokens(connection: Connection, model: ServedModel, spoken: Weights) 
 
 
 def require_words(connection: Connection, model: ServedModel, lexicon: Lexicon, tokens: Tokens) -> None:
-    """Raises CannotPair where tokens, taken from all over the vocabulary, have other texts there. Neither kind of server
-    tells a hash of its vocabulary."""
+    """Raises CannotPair where tokens, taken from all over the vocabulary, have other texts there. Neither kind of
+    server tells a hash of its vocabulary."""
     ids = words(lexicon, tokens)
     if not ids:
         return
@@ -180,5 +180,3 @@ def allowed(api: Api, text: Sequence[int], size: int) -> int:
                 counts.insert(0, int(limit[1]))
         else:
             return count
-
-

@@ -78,9 +78,7 @@ class SGLangApi:
         }
         found = self.connection.post("/generate", body)
         answers = [found] if count == 1 and isinstance(found, dict) else rows_of(found, count, "answers")
-        return [
-            self._told(rows_of(at(each, "meta_info", "output_token_logprobs"), 1, "tokens")[0]) for each in answers
-        ]
+        return [self._told(rows_of(at(each, "meta_info", "output_token_logprobs"), 1, "tokens")[0]) for each in answers]
 
     def _told(self, entry: Any) -> Told:
         return told(at(entry, 1), at(entry, 0), self.size)

