@@ -16,7 +16,7 @@ from speccas.core.decoding.budget import require_budget
 from speccas.core.decoding.events import Finish, Finished
 from speccas.core.decoding.partly import require_told
 from speccas.core.decoding.verify import require_test
-from speccas.core.errors import SpeccasError, Stopped
+from speccas.core.errors import ExpertLost, SpeccasError, Stopped
 from speccas.core.looks.legend import Entry, entries
 from speccas.core.runtime.generate import PromptRead
 from speccas.core.runtime.pair import Pair
@@ -217,6 +217,10 @@ class Chat:
                             finish = event.finish
             except Stopped:  # while the prompt was read: nothing was written yet
                 finish = Finish.INTERRUPTED
+            except ExpertLost:
+                waiting.close()
+                self.note("cut short; this turn is left out of what the models see", "warning")
+                raise
         if finish is Finish.INTERRUPTED:
             return self._interrupted()
         for note in empty_notes([self.session.last.figures]) if self.session.last is not None else ():

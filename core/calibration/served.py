@@ -1,4 +1,4 @@
-"""What drafting for an expert on a server costs and gives: measured calls, held against the server writing by itself."""
+"""What drafting for an expert on a server costs and gives: timed calls, held against the server writing by itself."""
 
 from dataclasses import replace
 

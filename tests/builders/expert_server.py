@@ -203,7 +203,7 @@ class ExpertServer:
             last: dict[str, Any] = {"output_token_logprobs": [[float(row[drawn]), drawn, None]]}
             if count:
                 last["output_top_logprobs"] = [[[log_p, token, None] for token, log_p in best(row, count)]]
-            answers.append({"text": "", "output_ids": [drawn], "meta_info": {**meta, **last}})
+            answers.append({"text": "", "output_ids": [drawn], "meta_info": meta | last})
         return 200, answers if n > 1 else answers[0]
 
     def vllm(self, data: Any) -> tuple[int, Any]:
@@ -222,10 +222,9 @@ class ExpertServer:
         self._blocks |= set(blocks)
         self.computed += len(ids) - cached
         answer: dict[str, Any] = {"request_id": "r", "model": self.brain.name, "output_mode": "tokens"}
-        wanted = len(ids) if prompt is not None and len(ids) < 400 else min(len(ids), 33)
-        found = self.brain.rows(ids, min(wanted, 33))
+        found = self.brain.rows(ids, min(len(ids) - cached, 33) if prompt is not None else 1)
         if prompt is not None:
-            answer["prompt_logprobs"] = [None, *self._told(ids, found, prompt, cached)]
+            answer["prompt_logprobs"] = [None, *self._told(ids, found, prompt)]
         choices = []
         for index in range(how.get("n", 1)):
             drawn, row = self._draw(found[-1], how), found[-1]
@@ -242,20 +241,23 @@ class ExpertServer:
             usage["prompt_tokens_details"] = {"cached_tokens": cached}
         return 200, {**answer, "usage": usage, "choices": choices}
 
-    def _told(self, ids: Sequence[int], found: NDArray[np.float64], count: int, cached: int) -> Iterator[Any]:
+    def _told(self, ids: Sequence[int], found: NDArray[np.float64], count: int) -> Iterator[Any]:
         """Of tokens 1 and on; what stands behind cached tokens was never computed. Only the last rows are right here
         as well: nobody asks for the others."""
         first = len(ids) - len(found)
+        garbage = {token: GARBAGE for token in range(count)}
         for i, token in enumerate(ids[1:]):
-            row = np.full(self.brain.size, GARBAGE) if i < cached or i < first else found[i - first]
-            ranks = {each: rank + 1 for rank, (each, _) in enumerate(best(row, count))}
-            line = {token: float(row[token]), **dict(best(row, count))}
-            yield {str(each): {"logprob": log_p, "rank": ranks.get(each, 99)} for each, log_p in line.items()}
+            if i < first:
+                line = {token: GARBAGE, **garbage}
+            else:
+                row = found[i - first]
+                line = {token: float(row[token]), **dict(best(row, count))}
+            yield {str(each): {"logprob": log_p, "rank": rank} for rank, (each, log_p) in enumerate(line.items())}
 
     def _draw(self, row: NDArray[np.float64], how: Any) -> int:
         assert how["temperature"] == 1 and how["top_p"] == 1 and how["min_p"] == 0
-        weights = np.exp(row)
-        return int(self.random.choice(len(row), p=weights / weights.sum()))
+        sums = np.exp(row).cumsum()
+        return int(min(np.searchsorted(sums, self.random.random() * sums[-1], side="right"), len(row) - 1))
 
     def _prefix(self, ids: Sequence[int]) -> int:
         """How much of a text was read before; from now on all of it was."""
@@ -269,7 +271,8 @@ class ExpertServer:
 
 def best(row: NDArray[np.float64], count: int) -> list[tuple[int, float]]:
     """The most likely tokens, the first of equals first."""
-    order = np.argsort(-row, kind="stable")[:count]
+    few = np.flatnonzero(row >= np.partition(row, -count)[-count]) if 0 < count < len(row) else np.arange(len(row))
+    order = few[np.argsort(-row[few], kind="stable")][:count]
     return [(int(token), float(row[token])) for token in order]
 
 

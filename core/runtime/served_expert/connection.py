@@ -184,8 +184,13 @@ class Connection:
         if status in (401, 403):
             told = "refuses the key" if self._key else "wants a key"
             raise AccessRefused(f"the expert's server at {self.url} {told} ({status})", f"set {KEY}")
+        words = self._words(data) if status >= 400 else ""
+        if status in AGAIN:
+            raise ExpertLost(
+                f"the expert's server at {self.url} answers {status}{': ' * bool(words)}{words}",
+                "it is busy, or starting, or broken: see what it says itself",
+            )
         if status >= 400:
-            words = self._words(data)
             raise RequestRefused(f"{place} answers {status}{': ' * bool(words)}{words}", status=status, words=words)
         try:
             return json.loads(data)

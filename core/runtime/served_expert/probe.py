@@ -81,7 +81,7 @@ def probe(
     require_words(connection, model, spoken.lexicon(), tokens)
     text = text_ids(spoken)
     text = text[: model.context - 1] if model.context else text
-    sent = allowed(api, text[:-DRAFT], len(tokens))  # and the server has read that now
+    sent = allowed(api, text[: -DRAFT - 1], len(tokens))  # and the server has read that now
     began = clock()
     found = api.verify(text, DRAFT + 1, sent)
     seconds = clock() - began

@@ -1,4 +1,4 @@
-"""A small model on a server of our own, and a drafter here that has its vocabulary: the first layers of the same model."""
+"""A small model on a server of our own, and a drafter here with its vocabulary: the first layers of the same model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -60,13 +60,35 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 Served = Callable[..., tuple[Pair, ExpertServer]]
 
 
-@pytest.fixture
-def served(brain: ModelBrain, drafter_file: Path, soon: None) -> Iterator[Served]:
-    """Loads a pair whose expert a server of this kind runs."""
+@pytest.fixture(scope="session")
+def kept(brain: ModelBrain, drafter_file: Path) -> Iterator[Served]:
+    """A pair of each kind, loaded once."""
+    made: dict[str, tuple[Pair, ExpertServer]] = {}
     with ExitStack() as opened:
 
-        def make(api: str, drafter: Path = drafter_file, **how: object) -> tuple[Pair, ExpertServer]:
-            server = ExpertServer(brain, **how)  # type: ignore[arg-type]
+        def get(api: str) -> tuple[Pair, ExpertServer]:
+            if api not in made:
+                server = ExpertServer(brain)
+                url = opened.enter_context(listening(server))
+                profile = Profile("served", Source(path=str(drafter_file)), Source(url=url, api=api))
+                made[api] = opened.enter_context(load_pair(profile, LoadOptions(threads=1, ctx=1024))), server
+            pair, server = made[api]
+            server.faults.clear()
+            pair.clear()
+            return pair, server
+
+        yield get
+
+
+@pytest.fixture
+def served(brain: ModelBrain, drafter_file: Path, soon: None, kept: Served) -> Iterator[Served]:
+    """A pair whose expert a server of this kind runs: the one that is there, or of its own where it is another one."""
+    with ExitStack() as opened:
+
+        def make(api: str, drafter: Path | None = None, new: bool = False, **how: object) -> tuple[Pair, ExpertServer]:
+            if not (drafter or new or how):
+                return kept(api)
+            server, drafter = ExpertServer(brain, **how), drafter or drafter_file  # type: ignore[arg-type]
             url = opened.enter_context(listening(server))
             profile = Profile("served", Source(path=str(drafter)), Source(url=url, api=api))
             return opened.enter_context(load_pair(profile, LoadOptions(threads=1, ctx=1024))), server
