@@ -33,8 +33,10 @@ def open_files(profile: Profile, backend: Callable[[Source], Backend], stop: Sto
 
 def with_server(profile: Profile, backend: Callable[[Source], Backend], pull: str, stop: StopFlag) -> Files:
     """The files here, and the expert that a server runs: the drafter's backend stands for both, and loads one."""
-    from .served_expert.load import open_served
+    from .served_expert.load import no_states, open_served
 
+    if profile.drafter.head:
+        raise no_states()
     here = {role: profile.source(role) for role in profile.roles if role != "expert"}
     found = {role: (backend(source), backend(source).open(source, pull)) for role, source in here.items()}
     runs, drafter = found["drafter"]

@@ -245,7 +245,7 @@ class ExpertServer:
         """Of tokens 1 and on; what stands behind cached tokens was never computed. Only the last rows are right here
         as well: nobody asks for the others."""
         first = len(ids) - len(found)
-        garbage = {token: GARBAGE for token in range(count)}
+        garbage = dict.fromkeys(range(count), GARBAGE)
         for i, token in enumerate(ids[1:]):
             if i < first:
                 line = {token: GARBAGE, **garbage}

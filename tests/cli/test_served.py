@@ -119,7 +119,7 @@ REFUSED = {
     "a long list": (["--rule", "top-k:99"], "99 most likely tokens, and its server tells 20"),
     "a budget": (["--temperature", "1", "--budget", "1", "--rule", "token"], "a budget above temperature 0"),
     "two experts": (["--expert", "x.gguf"], "give two experts"),
-    "a head": (["--drafter", "head"], "a head"),
+    "a head": (["--drafter", "head"], "a head drafts from the expert's hidden states"),
     "no such kind": (["--expert-api", "ollama"], "--expert-api"),
 }
 

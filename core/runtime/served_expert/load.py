@@ -42,15 +42,19 @@ def open_served(source: Source, drafter: ModelFile, stop: StopFlag) -> ModelFile
     """The expert that a server runs, as a file: its vocabulary, template and tokenizer are the drafter's. Raises
     UsageError, ExpertLost, AccessRefused, RequestRefused, CannotPair, Stopped."""
     if kind_of(drafter.header) is not None or drafter.inside:
-        raise CannotPair(
-            "a head drafts from the expert's hidden states, and a server sends none", "give a drafter that is a model"
-        )
+        raise no_states()
     connection = Connection(source.url, stop)
     try:
         model = find_model(connection, require_api(source.api))
     finally:
         connection.close()
     return ModelFile(Path(model.name), as_expert(drafter.header, model), 0, server=model)
+
+
+def no_states() -> CannotPair:
+    return CannotPair(
+        "a head drafts from the expert's hidden states, and a server sends none", "give a drafter that is a model"
+    )
 
 
 def as_expert(header: Header, model: ServedModel) -> Header:

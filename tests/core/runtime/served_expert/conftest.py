@@ -74,6 +74,7 @@ def kept(brain: ModelBrain, drafter_file: Path) -> Iterator[Served]:
                 made[api] = opened.enter_context(load_pair(profile, LoadOptions(threads=1, ctx=1024))), server
             pair, server = made[api]
             server.faults.clear()
+            pair.stop.clear()
             pair.clear()
             return pair, server
 

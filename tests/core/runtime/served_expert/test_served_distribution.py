@@ -29,7 +29,7 @@ from speccas.core.runtime.stop import StopFlag
 from tests.builders.expert_server import Direct, ExpertServer, TableBrain
 from tests.core.decoding.toys import Joint, Toy, joint, near, p_value, play, table
 
-SIZE, LENGTH, SAMPLES = 6, 2, 250
+SIZE, LENGTH, SAMPLES = 6, 2, 400
 PROMPT = (0, 1)
 LENGTHS_OF_DRAFT = (1, 2, 4)
 LARGE = table(52, SIZE, order=2, spread=1.4)
@@ -121,7 +121,7 @@ def looked_up(self: PromptLookup, room: int, policy: Any, drawing: Any) -> Any:
 @pytest.mark.parametrize("arm", RULES)
 def test_many_answers_follow_the_rule(arm: str, sampling: Sampling, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if not refusal(parse_arm(arm).rule, sampling, SENT):
-        assert p_value(written(api, arm, sampling, 1_500), promised(arm, sampling, monkeypatch)) > 1e-4
+        assert p_value(written(api, arm, sampling, 3_000), promised(arm, sampling, monkeypatch)) > 1e-4
 
 
 # --- the same test, on code that somebody broke: it must see it ------------------------------------------------------
@@ -130,7 +130,7 @@ def test_many_answers_follow_the_rule(arm: str, sampling: Sampling, api: str, mo
 def test_sees_a_residual_that_is_p(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = from_rest
     monkeypatch.setattr(verify, "from_rest", lambda p1, uniform, less=None, share=1.0: whole(p1, uniform))
-    assert p_value(written("sglang", "exact", PLAIN, 900), promised("exact", PLAIN, monkeypatch)) < 1e-6
+    assert p_value(written("sglang", "exact", PLAIN, 6_000), promised("exact", PLAIN, monkeypatch)) < 1e-6
 
 
 @pytest.mark.slow
@@ -143,14 +143,14 @@ def test_sees_unsent_tokens_that_are_never_thinned(monkeypatch: pytest.MonkeyPat
         return whole(p1, uniform, less, share)
 
     monkeypatch.setattr(verify, "from_rest", careless)
-    assert p_value(written("sglang", "exact", PLAIN, 4_000), promised("exact", PLAIN, monkeypatch)) < 1e-6
+    assert p_value(written("sglang", "exact", PLAIN, 20_000), promised("exact", PLAIN, monkeypatch)) < 1e-6
 
 
 @pytest.mark.slow
 def test_sees_a_drafted_token_that_puts_itself_on_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("speccas.core.decoding.deferral.listable", lambda rule, v, at: True)
     arm = "token:0.95"
-    assert p_value(written("sglang", arm, PLAIN, 2_000), promised(arm, PLAIN, monkeypatch)) < 1e-6
+    assert p_value(written("sglang", arm, PLAIN, 6_000), promised(arm, PLAIN, monkeypatch)) < 1e-6
 
 
 # --- temperature 0 ----------------------------------------------------------------------------------------------------
