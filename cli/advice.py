@@ -26,7 +26,7 @@ from speccas.core.tune.store import Tuned, tuned_of
 
 from .better_files import FilesAdvice, better_after, better_when_off
 from .notes import load_notes
-from .settings import Settings
+from .settings import SERVER, Settings
 from .view.safe import one_line
 from .view.theme import STYLES
 
@@ -108,6 +108,8 @@ def tuned_lines(pair: Pair, settings: Settings) -> list[tuple[str, str]]:
 def seed_line(settings: Settings) -> str | None:
     """The seed that was drawn, where one was and chance decides."""
     if settings.temperature == 0 or settings.sources.get("seed") != "default":
+        return None
+    if settings.sources.get("test") == SERVER and not settings.top_k:  # the server draws some of the tokens
         return None
     again = f"seed {settings.seed}: --seed {settings.seed} writes this again"
     return again if settings.test == "coupled" else f"{again} with --test {settings.test} and the same fixed -k"

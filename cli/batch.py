@@ -122,7 +122,7 @@ def answer_all(pair: "Pair", settings: "Settings", prompts: Sequence[BatchPrompt
         print(json_line({"prompt": each.prompt, **each.others, **answer}), flush=True)
         run.done += 1
         run.failed += error is not None
-        run.stopped = fold is not None and figures is not None and figures["finish"] == "interrupted"
+        run.stopped = error is None and figures is not None and figures["finish"] == "interrupted"
         if run.stopped:
             break
     return run
@@ -146,7 +146,8 @@ def _answers(
             drafter = planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling)
             fold = play_arm(pair, planner, arm, asked, [], read(pair, asked.prompt, drafter))
             planner.save()
-            yield each, fold if interrupted(fold) else with_log_prob(pair, fold, asked), None
+            lost = None if fold.lost is None else fold.lost.message
+            yield each, fold if interrupted(fold) else with_log_prob(pair, fold, asked), lost
         except Stopped:
             yield each, None, None
         except SpeccasError as error:

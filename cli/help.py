@@ -14,8 +14,8 @@ from .examples import EXAMPLES
 
 GROUPS = {
     "Models and machine": (
-        "pair", "drafter", "expert", "expert_rpc", "expert_rpc_output", "ctx", "threads", "gpu_layers",
-        "drafter_gpu_layers", "no_memory_check",
+        "pair", "drafter", "expert", "expert_rpc", "expert_rpc_output", "expert_url", "expert_api",
+        "ctx", "threads", "gpu_layers", "drafter_gpu_layers", "no_memory_check",
     ),
     "Prompt": ("file", "prompts", "system", "system_file", "raw", "think"),
     "Drafting": ("rule", "every", "draft_tokens", "chain_rule", "chain_k", "lookup", "test", "budget",

@@ -21,6 +21,11 @@ HINTS: dict[type[SpeccasError], str | Callable[[Facts], str]] = {
     errors.NotInstalled: lambda facts: install_hint(facts),
     errors.NotATrace: "give a file written by --trace",
     errors.NotPulled: lambda facts: f"speccas pull {facts['pull']}",
+    errors.RequestRefused: lambda facts: f"start it with --{facts['setup']}" if "setup" in facts else "",
+    errors.ServerRefuses: lambda facts: (
+        "take another rule, or above temperature 0 --test token with --temperature 1 and no filter, "
+        f"or with --top-k {facts['sent']} or less"
+    ),
     errors.PromptTooLong: "use a larger --ctx, or a shorter prompt",
     errors.TemplateBroken: "try --raw",
     errors.TemplateRefused: "try --raw, or other messages",

@@ -36,7 +36,9 @@ def load_notes(pair: Pair) -> list[str]:
     """What is to be known of a pair as it was loaded: models that are the wrong way round, or that read on behind what
     they were trained for."""
     drafter, expert = (pair.files[role] for role in ROLES)
-    notes = swapped(times_as_large(drafter.header, expert.header, (drafter.bytes, expert.bytes)))
+    notes = []
+    if pair.probe is None:  # a server does not say how large its model is
+        notes = swapped(times_as_large(drafter.header, expert.header, (drafter.bytes, expert.bytes)))
     for role, file in pair.files.items():
         trained = trained_context(file.header)
         if pair.context > trained:

@@ -15,7 +15,7 @@ from speccas.core.files.config import config_file, read_config, settings_in
 
 from .checks import OneOf
 from .prompt import read_file
-from .settings import CHECKS, DEFAULTS, FLAGS, Flag, Settings, labelled, resolve
+from .settings import CHECKS, DEFAULTS, FLAGS, SERVER, Flag, Settings, labelled, resolve
 from .values import MODES, completing
 
 if TYPE_CHECKING:
@@ -127,12 +127,13 @@ def read_settings(flags: Mapping[str, Any], defaults: Mapping[str, Any]) -> Any:
 
     config, defaults = settings_in(read_config(config_file())), settled(defaults)
     first = which_pair(resolve(flags, os.environ, config, {}, {}, defaults))
-    if first.drafter or first.expert:
-        return require_together(first)
+    if first.drafter or first.expert or first.expert_url:
+        return require_together(for_server(first) if first.expert_url else first)
     profile = with_workers(find_profile(first.pair), first)
     found = resolve(flags, os.environ, config, tuned_settings(profile), dict(profile.defaults), defaults)
     named = Path(profile.origin).stem  # an alias means it
-    return require_together(replace(found, pair=named, drafter=(), expert=""))
+    found = replace(found, pair=named, drafter=(), expert="", expert_url="", expert_api="")
+    return require_together(for_server(found) if profile.expert.url else found)
 
 
 def with_workers(profile: "Profile", settings: Settings) -> "Profile":
@@ -154,15 +155,30 @@ RANKS = ("default", "config file", "environment", "flag")
 def which_pair(settings: Settings) -> Settings:
     """The settings with two files or a pair's name, whichever was said by the better source. Raises UsageError where
     one source says both."""
-    named, *files = (RANKS.index(settings.sources.get(name, "default")) for name in ("pair", "drafter", "expert"))
-    if not (settings.drafter or settings.expert) or named == 0:
+    of_files = ("drafter", "expert", "expert_url")
+    named, *files = (RANKS.index(settings.sources.get(name, "default")) for name in ("pair", *of_files))
+    if not (settings.drafter or settings.expert or settings.expert_url) or named == 0:
         return settings
     if named == max(files):
         raise UsageError(
             f"the {RANKS[named]} gives a pair and files of another",
             "give --pair NAME, or --drafter FILE and --expert FILE",
         )
-    return replace(settings, drafter=(), expert="") if named > max(files) else settings
+    return replace(settings, drafter=(), expert="", expert_url="", expert_api="") if named > max(files) else settings
+
+
+CHOSEN_TOP_K = 20
+"""As many tokens of a row as every server tells that was started without a word on it (vLLM's max_logprobs)."""
+
+
+def for_server(settings: Settings) -> Settings:
+    """The settings for an expert that tells some probabilities: the test of single tokens where none was chosen, and a
+    top-k that it can tell, but for temperature 1 without filters. At temperature 0 neither counts, and it may change
+    later."""
+    plain = settings.temperature == 1 and settings.top_p == 1 and settings.min_p == 0
+    wanted: dict[str, Any] = {"test": "token", **({} if plain or settings.top_k else {"top_k": CHOSEN_TOP_K})}
+    chosen = {name: value for name, value in wanted.items() if settings.sources.get(name, "default") == "default"}
+    return replace(settings, **chosen, sources={**settings.sources, **dict.fromkeys(chosen, SERVER)})
 
 
 def require_together(settings: Settings) -> Settings:

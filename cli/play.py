@@ -16,12 +16,13 @@ from speccas.core.decoding.budget import require_budget
 from speccas.core.decoding.deferral import Rule
 from speccas.core.decoding.drafts.chain import Inner
 from speccas.core.decoding.events import Event, Finish
+from speccas.core.decoding.partly import require_told
 from speccas.core.decoding.penalty import Penalty
 from speccas.core.decoding.sampling import Sampling
 from speccas.core.decoding.verify import require_test
-from speccas.core.errors import UsageError
+from speccas.core.errors import ExpertLost, UsageError
 from speccas.core.files.profiles import Profile, find_profile
-from speccas.core.files.source import HEAD, parse_drafter, parse_source
+from speccas.core.files.source import HEAD, Source, parse_drafter, parse_source
 from speccas.core.record.log_prob import mean_log_prob
 from speccas.core.record.manifest import Manifest, manifest
 from speccas.core.record.metrics import Fold
@@ -94,6 +95,8 @@ def named_profile(settings: Settings) -> Profile:
     *first, drafter = settings.drafter or ("",)
     if first and drafter == HEAD:
         raise UsageError("a head drafts by itself, and nothing drafts for it", "give one --drafter")
+    if settings.expert_url or settings.expert_api:
+        return require_chain(settings, served_profile(settings))
     if bool(settings.drafter) != bool(settings.expert):
         missing = "--drafter" if settings.expert else "--expert"
         hint = "give both --drafter FILE and --expert FILE, or --pair NAME"
@@ -106,6 +109,24 @@ def named_profile(settings: Settings) -> Profile:
             settings, Profile(name, parse_drafter(drafter), parse_source(settings.expert), chain=chain)
         )
     return require_chain(settings, find_profile(settings.pair))
+
+
+def served_profile(settings: Settings) -> Profile:
+    """The drafter here and the expert on a server that the settings name. Raises UsageError."""
+    from speccas.core.runtime.served_expert.connection import checked_url
+
+    *first, drafter = settings.drafter or ("",)
+    if settings.expert:
+        raise UsageError("--expert and --expert-url give two experts", "leave one of them out")
+    if not settings.expert_url or not settings.expert_api:
+        missing = "--expert-api" if settings.expert_url else "--expert-url"
+        raise UsageError(f"{missing} is missing", "give --expert-url URL and --expert-api sglang or vllm")
+    if not drafter:
+        raise UsageError("--drafter is missing", "give --drafter FILE, a small model with the vocabulary of the expert")
+    url = checked_url(settings.expert_url)
+    name = " + ".join([*(Path(each).name.removesuffix(".gguf") for each in settings.drafter), url.partition("//")[2]])
+    chain = parse_source(first[0]) if first else None
+    return Profile(name, parse_drafter(drafter), Source(url=url, api=settings.expert_api), chain=chain)
 
 
 def require_chain(settings: Settings, profile: Profile) -> Profile:
@@ -123,7 +144,8 @@ def require_chain(settings: Settings, profile: Profile) -> Profile:
 def opened(settings: Settings, arms: Sequence[Arm] = ()) -> Iterator[Pair]:
     """A loaded pair that Ctrl-C can stop at any time. Raises CannotPair where it cannot play one of the arms, and
     BlockRefused or BudgetRefused where the test or the budget does not go with it: of several arms those without a rule
-    are what the others are measured against, and have no budget."""
+    are what the others are measured against, and have no budget; ServerRefuses where the expert's server tells too
+    little for one."""
     for arm in arms:
         require_test(arm.rule, sampling_of(settings))
         if len(arms) == 1:
@@ -132,6 +154,7 @@ def opened(settings: Settings, arms: Sequence[Arm] = ()) -> Iterator[Pair]:
     with interruptible(stop), load(settings, stop) as pair:
         for arm in arms:
             require_writer(pair, arm)
+            require_told(arm, sampling_of(settings), pair.sent)
         yield pair
         warn_of_overlap(pair)
 
@@ -222,8 +245,8 @@ def read(pair: Pair, prompt: Prompt, drafter: bool = True) -> dict[str, float]:
 def play_arm(
     pair: Pair, planner: Planner, arm: Arm, asked: Asked, sinks: Sequence[Sink], seconds: Mapping[str, float]
 ) -> Fold:
-    """Run one arm to the end, or to where it is stopped; the fold has its figures. `seconds`: what reading the prompt
-    took, by role."""
+    """Run one arm to the end, or to where it is stopped or its expert lost; the fold has its figures. `seconds`: what
+    reading the prompt took, by role."""
     fold = Fold()
     drafting = planner.drafting(asked.wanted)
     events = generate(
@@ -236,13 +259,18 @@ def play_arm(
         detail=asked.detail,
         prefill_seconds=seconds,
     )
-    with contextlib.closing(events):
-        for event in events:
-            if isinstance(event, PromptRead):
-                continue
-            fold(event)
-            for sink in sinks:
-                sink(event)
+    try:
+        with contextlib.closing(events):
+            for event in events:
+                if isinstance(event, PromptRead):
+                    continue
+                fold(event)
+                for sink in sinks:
+                    sink(event)
+    except ExpertLost as error:
+        if fold.finished is None:
+            raise
+        fold.lost = error
     return fold
 
 

@@ -84,6 +84,20 @@ class Settings:
             "WHERE",
         ),
     )
+    expert_url: str = setting(
+        "",
+        text,
+        Flag(
+            "The expert, run by a server at this address: --drafter is a model here with the very same vocabulary. "
+            "Above temperature 0 a rule's list of approved tokens is of those that the server sends.",
+            "URL",
+        ),
+    )
+    expert_api: str = setting(
+        "",
+        one_of("sglang", "vllm"),
+        Flag("Of which kind that server is: sglang or vllm. SPECCAS_EXPERT_KEY holds its key.", "KIND"),
+    )
     rule: tuple[str, ...] = setting(("exact",), rules)
     draft_tokens: int | str = setting(
         4,
@@ -223,7 +237,9 @@ DEFAULTS = {each.name: each.default for each in fields(Settings) if each.metadat
 """Where no place says otherwise, a command's own defaults included."""
 IN_CHAT = tuple(name for name, known in KNOWN.items() if known["chat"])
 """Settings of sampling and length, which may change while one chats."""
-PLACES = {"tune": "what tune found"}
+SERVER = "server"
+"""The source of a setting that was chosen for an expert on a server, where none was given."""
+PLACES = {"tune": "what tune found", SERVER: "the choice for an expert on a server"}
 """Sources whose name alone does not say where a value stands."""
 
 

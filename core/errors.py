@@ -9,6 +9,7 @@ SpeccasError                 1    failure
 │   ├── NoDial               2    a rule that takes no alpha was given one; fact: rule
 │   ├── BlockRefused         2    block verification cannot judge these drafts
 │   ├── BudgetRefused        2    nothing can keep to a budget here
+│   ├── ServerRefuses        2    what an expert's server tells is too little; fact: sent, how many of a row it tells
 │   ├── NameTaken            2    another pair has that name
 │   ├── TemplateRefused      2    the chat template refuses the conversation
 │   ├── NotSaid              2    a message would not reach the model
@@ -18,7 +19,10 @@ SpeccasError                 1    failure
 │   ├── NotPulled            3    a model of a hub is not on this machine; fact: pull
 │   ├── NoRpc                3    llama.cpp was built without RPC
 │   ├── NoWorker             3    nothing listens where a worker should; fact: address
-│   └── WorkerLost           3    a worker went away while it was used; fact: gone, the addresses that are not there
+│   └── ExpertLost           3    the expert elsewhere does not answer; the answer so far stands
+│       ├── WorkerLost       3    a worker went away while it was used; fact: gone, the addresses that are not there
+│       ├── WrongAnswer      1    it answered what cannot be right
+│       └── RequestRefused   1    it refused a request; facts: status, and setup: how to start it instead
 ├── AccessRefused            4    gated, private, wrong token
 ├── IntegrityError           5    wrong hash, or not a whole readable GGUF
 │   ├── NotATrace            5    the file is no trace
@@ -30,6 +34,7 @@ SpeccasError                 1    failure
 ├── NativeError              1    llama.cpp refused a call (its log is in the message)
 ├── ContextFull              1    no room left for a token; the engine turns it into finish "context"
 ├── RollbackRefused          1    llama.cpp would not take tokens back
+├── NotSent                  1    a probability that the expert's server did not send
 └── Stopped                130    asked to stop (Ctrl-C); caches hold what they say they hold
 
 The same numbers stand in the help and in docs/json.md; 70 (native crash) and 143 (SIGTERM) are given by the
@@ -75,6 +80,10 @@ class BudgetRefused(UsageError):
     pass
 
 
+class ServerRefuses(UsageError):
+    pass
+
+
 class NameTaken(UsageError):
     pass
 
@@ -111,8 +120,20 @@ class NoWorker(Unavailable):
     pass
 
 
-class WorkerLost(Unavailable):
+class ExpertLost(Unavailable):
     pass
+
+
+class WorkerLost(ExpertLost):
+    pass
+
+
+class WrongAnswer(ExpertLost):
+    exit_code = 1
+
+
+class RequestRefused(ExpertLost):
+    exit_code = 1
 
 
 class AccessRefused(SpeccasError):
@@ -156,6 +177,10 @@ class ContextFull(SpeccasError):
 
 
 class RollbackRefused(SpeccasError):
+    pass
+
+
+class NotSent(SpeccasError):
     pass
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from speccas.core.decoding.arms import BASELINES
 from speccas.core.decoding.deferral import Dial, Rule
-from speccas.core.decoding.rules import RULES, lossless_where
+from speccas.core.decoding.partly import cut_list, refusal
+from speccas.core.decoding.rules import RULES, lossless_where, rule_of
+from speccas.core.decoding.sampling import Sampling
 
 PAGE = Path(__file__).parents[1] / "docs" / "rules.md"
 READS = {
@@ -44,6 +46,23 @@ of alpha, some of them at temperature 0 only; below, each rule says where.
 | name | keeps the drafted token v when | default alpha | in the paper |
 |---|---|---|---|
 """
+SERVED = """
+## With an expert on a server
+
+[A server](elsewhere.md#a-laptop-and-a-server) tells the K most likely tokens of each row and p(v), so not every rule
+can be judged there. What can is decided before the first token; `core/decoding/partly.py` has the reasons, and made
+this table, at each rule's default alpha. At the end of alpha at which a rule is lossless it runs wherever `exact` does.
+Above temperature 0 it is `--test token`.
+
+| name | temperature 0: what it reads of p | temperature 1, no filters | any temperature, `--top-k` up to K |
+|---|---|---|---|
+"""
+BEHIND_SERVED = """
+Never, with any rule: coupled sampling and block verification, a repetition penalty, another temperature without such a
+top-k, and a budget above temperature 0 without one. `top-k:N` needs N up to K. *Cut*: its list of approved tokens is of
+the K that are told, and pi is that list's; at temperature 0 nothing is cut, since p(v) is told.
+"""
+SENT = 20
 FOOT = """
 ## Adding a rule
 
@@ -74,6 +93,20 @@ def section(name: str, kind: type[Rule]) -> str:
     return f"\n### `{name}`\n\n{inspect.getdoc(kind)}\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
+def served(name: str, kind: type[Rule]) -> str:
+    """A rule's row of what runs with an expert on a server."""
+    rule = rule_of(kind)
+    cells = []
+    for sampling in (Sampling(), Sampling(1.0, test="token"), Sampling(0.7, top_k=SENT, test="token")):
+        if refusal(rule, sampling, SENT):
+            cells.append("refused: it reads all of p")
+        elif sampling.greedy:
+            cells.append(f"{kind.of_expert[0]}")
+        else:
+            cells.append("yes, cut" if cut_list(rule, sampling) else "yes")
+    return f"| `{name}` | {' | '.join(cells)} |\n"
+
+
 def page() -> str:
     """The whole of docs/rules.md."""
     rows = (f"| `{name}` | {kind.formula} | {default(kind.dial)} | {kind.paper} |\n" for name, kind in RULES.items())
@@ -91,6 +124,9 @@ def page() -> str:
             "take turns instead of drafting.\n\n| name | is | default alpha | ends of alpha | in the paper |\n",
             "|---|---|---|---|---|\n",
             *others,
+            SERVED,
+            *(served(name, kind) for name, kind in RULES.items()),
+            BEHIND_SERVED,
             FOOT,
         )
     )

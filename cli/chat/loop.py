@@ -14,8 +14,9 @@ from speccas.core.conversation.transcript import Conversation
 from speccas.core.decoding.arms import parse_arm
 from speccas.core.decoding.budget import require_budget
 from speccas.core.decoding.events import Finish, Finished
+from speccas.core.decoding.partly import require_told
 from speccas.core.decoding.verify import require_test
-from speccas.core.errors import SpeccasError, Stopped
+from speccas.core.errors import ExpertLost, SpeccasError, Stopped
 from speccas.core.looks.legend import Entry, entries
 from speccas.core.runtime.generate import PromptRead
 from speccas.core.runtime.pair import Pair
@@ -31,6 +32,7 @@ from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
 from ..notes import empty_notes, prompt_notes
 from ..play import length_of, load, sampling_of, think_of, wanted_of, warn_of_overlap
+from ..served import say_served
 from ..settings import Settings
 from ..view.header import facts_of, show_header
 from ..view.legend import legend_lines, possible
@@ -68,8 +70,11 @@ def carried(before: Settings, settings: Settings) -> Settings:
 
 
 def sayable(pair: Pair, settings: Settings, system: str) -> Pair:
-    """The pair. Raises UsageError, and frees it, where a system message or the switch for thinking cannot reach it."""
+    """The pair. Raises UsageError, and frees it, where a system message or the switch for thinking cannot reach it, or
+    where its expert's server tells too little."""
     try:
+        asking = asking_of(settings)
+        require_told(asking.arm, asking.sampling, pair.sent)
         require_said(pair, system, settings.raw, think_of(settings))
     except BaseException:
         pair.close()
@@ -150,6 +155,7 @@ class Chat:
     def use(self, settings: Settings) -> None:
         """Ask by these settings from the next answer on. Raises UsageError."""
         asking = asking_of(settings)
+        require_told(asking.arm, asking.sampling, self.pair.sent)
         require_said(self.pair, self.session.conversation.system, asking.raw, asking.think)
         self.session.asking, self.settings = asking, settings
 
@@ -161,6 +167,9 @@ class Chat:
         if away := elsewhere_line(self.pair, self.session.planner, asking.arm, asking.sampling):
             self.note(away)
         self._say_prompt()
+        if self.pair.probe is not None and not self.quiet:
+            with interruptible(self.stop):
+                say_served(self.session.planner, [self.session.arm], self.settings)
 
     def system(self, text: str) -> None:
         """Set the system message. Raises UsageError where it would not reach the model."""
@@ -211,6 +220,10 @@ class Chat:
                             finish = event.finish
             except Stopped:  # while the prompt was read: nothing was written yet
                 finish = Finish.INTERRUPTED
+            except ExpertLost:
+                waiting.close()
+                self.note("cut short; this turn is left out of what the models see", "warning")
+                raise
         if finish is Finish.INTERRUPTED:
             return self._interrupted()
         for note in empty_notes([self.session.last.figures]) if self.session.last is not None else ():

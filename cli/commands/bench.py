@@ -125,12 +125,15 @@ def bench(
     from speccas.core.bench.samples import RunExists, SampleFile
     from speccas.core.bench.suites import load_suite, spread
 
-    from ..play import sampling_of
+    from ..play import chosen_profile, sampling_of
+    from ..served import require_here
     from ..view.bench import report_console, show_report
 
     if allow_code:
         require_sandbox()
     types = peer_types(peer or ())
+    if types:
+        require_here(chosen_profile(settings), "--peer")
     named = swept(settings.rule) if stated is None else frontier_rules(settings.rule if rule else ())
     arms = planned_arms(named, ks, sampling_of(settings), peer_arms(types, ks))
     suite = load_suite(prompts, settings.raw)

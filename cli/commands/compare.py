@@ -69,7 +69,7 @@ def compare(
     from speccas.core.decoding.arms import distinct, every_arm, parse_arm
     from speccas.core.runtime.generate import can_play
 
-    from ..play import Output, opened
+    from ..play import Output, opened, sampling_of
     from ..view.arms import check_view
 
     check_view(view)
@@ -78,10 +78,12 @@ def compare(
     output = Output(view, why, trace, as_json, not no_live, quiet, force)
     output.require_new()
     with opened(settings, named) as pair:
-        arms = [arm for arm in arms if can_play(pair, arm)]
+        arms = [arm for arm in arms if can_play(pair, arm, sampling_of(settings))]
         folds, compared = play_all(pair, settings, text, arms, output, side_by_side)
         tell(pair, settings, folds, compared, output)
         stopped = bool(pair.stop)
+    if folds[-1].lost is not None:
+        raise folds[-1].lost
     if stopped:
         raise typer.Exit(130)
 
@@ -104,6 +106,7 @@ def play_all(
     from ..notes import prompt_notes, say_notes
     from ..play import asked_of, interrupted, play_arm, read, with_log_prob
     from ..record import recording
+    from ..served import say_served
     from ..view.arms import arms_view
     from ..view.header import facts_of, show_header
     from ..view.legend import possible
@@ -116,6 +119,8 @@ def play_all(
         say_notes(make_console(stderr=True), prompt_notes(pair, settings.system, settings.raw))
     seconds = read(pair, asked.prompt)
     planner = Planner(pair, curves_file())
+    if pair.probe is not None and not output.silent:
+        say_served(planner, arms, settings)
     look, shown = make_look(make_console(), output.live), "off" if output.silent else output.view
     if not output.silent:
         show_header(look, facts_of(pair, settings))
@@ -143,7 +148,7 @@ def play_all(
                 flowing.baseline = results[0].tokens_per_second
             if interrupted(fold):
                 break
-    timed = not (pair.stop or asked.detail) and len(arms) > 1 and folds[0].tokens
+    timed = not (pair.stop or asked.detail or folds[-1].lost) and len(arms) > 1 and folds[0].tokens
     return folds, compare_arms(results, expert_again(pair, planner, arms[0], asked, folds[0]) if timed else None)
 
 

@@ -30,7 +30,7 @@ def doctor(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="With --curve: the drafter, a GGUF file or hf:owner/repo.",
+            help="With --curve or --expert-url: the drafter, a GGUF file or hf:owner/repo.",
             autocompletion=completing("models"),
         ),
     ] = None,
@@ -57,6 +57,17 @@ def doctor(
             "drafting pays.",
         ),
     ] = None,
+    expert_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Try the server that runs an expert there, with --expert-api and a --drafter of the same vocabulary: "
+            "what it tells, and where drafting pays.",
+        ),
+    ] = None,
+    expert_api: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Of which kind that server is: sglang or vllm.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Look at this machine, the build of llama.cpp and the cache. Asks no network.
@@ -65,6 +76,9 @@ def doctor(
     can win at most, how often they must be accepted to pay, and whether the expert's file type reads several tokens at
     once badly. -k auto uses it from then on. Measure with nothing else running.
     """
+    if expert_url is not None or expert_api is not None:
+        examine_expert({"drafter": drafter, "expert_url": expert_url, "expert_api": expert_api}, curve, as_json)
+        return
     flags = {
         "pair": pair, "drafter": drafter, "expert": expert, "threads": threads, "gpu_layers": gpu_layers,
         "drafter_gpu_layers": drafter_gpu_layers,
@@ -94,6 +108,23 @@ def with_workers(report: "DoctorReport", typed: str) -> "DoctorReport":
 
     found, wrong = try_workers(typed.split(",")) if typed else ((), [])
     return replace(report, workers=found, wrong=(*report.wrong, *wrong))
+
+
+def examine_expert(given: dict[str, Any], curve: bool, as_json: bool) -> None:
+    """Try an expert's server, and say what was found."""
+    from ..served import examine_server, server_rows
+    from ..view.theme import make_console
+
+    if curve:
+        raise UsageError("--curve measures the expert's own file, and --expert-url has none", "leave --curve out")
+    settings = read_settings({name: value for name, value in given.items() if value is not None}, {})
+    found = examine_server(settings)
+    if as_json:
+        print(json_text({"schema": 1, "server": found}))
+        return
+    console = make_console()
+    for label, value in server_rows(found):
+        console.print(f"{label:<11}{one_line(value)}", soft_wrap=True, markup=False, highlight=False)
 
 
 def with_curve(report: "DoctorReport", settings: "Settings") -> "DoctorReport":

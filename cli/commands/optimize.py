@@ -114,8 +114,10 @@ def plan_of(
 
     from ..checks import real, whole
     from ..play import chosen_profile, load_options
+    from ..served import require_here
 
     profile = chosen_profile(settings)
+    require_here(profile, "optimize")
     if not profile.origin and save_as is None:
         raise UsageError("files have no name to save under", "give --save-as NAME")
     if profile.optimized:

@@ -77,6 +77,8 @@ def run(
         raise typer.Exit(run_batch(settings, many, arm, output))
     with opened(settings, [arm]) as pair:
         fold = answer(pair, settings, text, arm, output)
+    if fold.lost is not None:  # what was written before stands on stdout
+        raise fold.lost
     if interrupted(fold):
         raise typer.Exit(130)
 
@@ -89,6 +91,7 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     from ..notes import prompt_notes, say_notes
     from ..play import asked_of, play_arm, read
     from ..record import recording
+    from ..served import say_served
     from ..view.header import introduce
     from ..view.plain import write_event
     from ..view.theme import make_console, make_look
@@ -110,6 +113,8 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     if not output.silent:
         say_elsewhere(aside, pair, planner, arm, asked.sampling)
     seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
+    if pair.probe is not None and not output.silent:
+        say_served(planner, [arm], settings)
     with (
         recording(output.trace, output.force, pair, settings, text) as recorder,
         TokenView(look, headings=False, rounds=rounds, numbers=output.view == "numbers") as shown,

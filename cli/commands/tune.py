@@ -103,12 +103,14 @@ def tune(
     from speccas.core.tune.store import require_name, tuned_of
 
     from ..play import chosen_profile
+    from ..served import require_here
     from ..view.theme import make_console
     from ..view.tune import plan_lines, show_outcome
 
     if allow_code:
         require_sandbox()
     chosen = chosen_profile(settings)
+    require_here(chosen, "tune")
     name = save_as or (settings.pair if chosen.origin else None)
     if name is not None:
         require_name(chosen, name)

@@ -41,6 +41,8 @@ def dear_call(pair: Pair, tokens: int, cost: float) -> DearCall | None:
     if tokens < FEW or cost < tokens * (BROKEN if tokens % FEW else WHOLE):
         return None
     file = pair.files["expert"]
+    if file.server is not None:  # whatever it costs there, no file here is the reason
+        return None
     layers = pair.options.gpu_layers
     loaded = backend_of(pair.profile.expert).footprint(file, rows("expert"), layers, 1.0)
     if loaded.gpu_layers != 0 or not loaded.repacked:

@@ -161,6 +161,9 @@ def key_of(pair: Pair) -> str:
     parts = [f"llama-cpp-python {version('llama-cpp-python')}", f"threads {pair.expert.threads}"]
     parts.append(f"layers {pair.options.gpu_layers} {pair.options.drafter_gpu_layers}")
     for file in pair.files.values():
+        if file.server is not None:
+            parts.append(f"{file.server} {file.server.name}")
+            continue
         parts.append(f"{file.path.name} {file.header.file_bytes} {file.modified_ns}{' inside' * file.inside}")
         if file.workers:
             parts.append(f"rpc {','.join(file.workers)}{' output here' * file.output_here}")

@@ -7,7 +7,7 @@ whole answer by the drafter, or all over by the expert).
 import math
 from collections.abc import Generator, Iterator
 
-from ..errors import ContextFull, Stopped
+from ..errors import ContextFull, ExpertLost, Stopped
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
 from .deferral import Position
@@ -44,7 +44,7 @@ def sequential(
     rule = None if arm.alpha is None else arm.method
     yield Started(arm.name, rule, arm.alpha, None, len(request.prompt))
     meter = Meter(clock, expert, [drafter])
-    number, before = 0, meter.now()
+    number, before, lost = 0, meter.now(), None
     try:
         for tokens, calls in steps():
             number += 1
@@ -70,9 +70,13 @@ def sequential(
         writers.answer.finish = Finish.INTERRUPTED
     except ContextFull:
         writers.answer.finish = Finish.CONTEXT
+    except ExpertLost as error:  # what was written stands, and is told before the error is
+        writers.answer.finish, lost = Finish.INTERRUPTED, error
     finally:
         settle(expert, [drafter], writers.answer.ids)
     yield meter.finished(arm.name, writers.answer)
+    if lost is not None:
+        raise lost
 
 
 Step = tuple[tuple[Token, ...], int]

@@ -16,6 +16,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -52,12 +53,35 @@ class Position:
     def p(self) -> Probabilities:
         return self.p1.sampled(self.sampling)
 
+    def chance(self, v: int) -> float:
+        """p(v): the others need not be known."""
+        return self.p1.chance(v, self.sampling)
+
     @cached_property
     def total_variation(self) -> float:
         """D_TV(p, q) of the sampled distributions; at temperature 0 whether the argmaxes differ (Lemma 8)."""
         if self.sampling.greedy:
             return float(self.q1.argmax != self.p1.argmax)
         return float(np.maximum(self.p - self.q, 0.0).sum())
+
+
+class OfExpert(StrEnum):
+    """How much of the expert's probabilities a rule reads to decide on v."""
+
+    NOTHING = "nothing"
+    BEST = "the best"
+    TOKEN = "the best and p(v)"
+    LIST = "the most likely ones"
+    SAMPLED = "all that the filters leave"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """pi as a `part` of q, and a `share` of p."""
+
+    part: Probabilities
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +131,9 @@ class Rule(ABC):
     """Whether the decision needs q: then it cannot judge a draft that no drafter gave a distribution for."""
     reads_p: ClassVar[bool] = False
     """Whether the decision needs p. One that needs q alone is known while drafting."""
+    of_expert: ClassVar[tuple[OfExpert, OfExpert]] = (OfExpert.ALL, OfExpert.ALL)
+    """What of the expert's probabilities the decision reads, at temperature 0 and above it: whether an expert can judge
+    of whom a server tells only some (`partly.py`)."""
     pi_of_prefix: ClassVar[bool] = True
     """Whether pi at a position is a function of the text before it, and of who drafts there, as all that `Position` has
     is: not of other positions, nor of what was drawn. Block verification against pi needs that. The three whose `pi` is
@@ -124,6 +151,14 @@ class Rule(ABC):
     @abstractmethod
     def pi(self, at: Position) -> Probabilities:
         """The distribution the rule samples from, dense over the expert's vocabulary."""
+
+    def blend(self, at: Position) -> Blend | None:
+        """pi as it is blended from q and p; None where it is the marginal of a test (`passes`)."""
+        return None
+
+    def passes(self, v: int, at: Position) -> float:
+        """Of a test: what v's q is held against, times chance. One that fails is replaced from max(0, p - q)."""
+        return at.chance(v)
 
     def first(self, at: Position) -> int:
         """At temperature 0 the token in place of one that is turned down."""
@@ -144,6 +179,9 @@ class PositionRule(Rule):
     def pi(self, at: Position) -> Probabilities:
         return at.q if keeps(self, at.q1.argmax, at) else at.p
 
+    def blend(self, at: Position) -> Blend:
+        return Blend(at.q, 0.0) if keeps(self, at.q1.argmax, at) else Blend(np.zeros_like(at.q), 1.0)
+
 
 class TokenRule(Rule):
     """A rule that keeps some tokens of a position and not others: those likely enough for its limit."""
@@ -163,12 +201,17 @@ class TokenRule(Rule):
         return self.judged(at).prob(v), self.limit(at)
 
     def every(self, at: Position) -> tuple[NDArray[np.float64], float]:
-        """`sides` of all tokens at once: the left sides (vocabulary,), and the right side."""
-        return self.judged(at).all(), self.limit(at)
+        """`sides` of all tokens at once: the left sides (vocabulary,), and the right side. Of an expert of whom only
+        some are known the others have none that is enough: above temperature 0 the list is of those that were sent."""
+        return self.judged(at).listed(), self.limit(at)
 
     def approved(self, at: Position) -> NDArray[np.bool_]:
         """Which tokens are kept (vocabulary,)."""
         return np.asarray(STANDS[self.sense](*self.every(at)))
+
+    def blend(self, at: Position) -> Blend | None:
+        kept = np.asarray(at.q * self.approved(at))
+        return Blend(kept, max(0.0, 1.0 - float(kept.sum())))
 
     def pi(self, at: Position) -> Probabilities:
         kept = at.q * self.approved(at)
@@ -177,7 +220,13 @@ class TokenRule(Rule):
 
 def keeps(rule: Rule, v: int, at: Position) -> bool:
     """Whether the rule's inequality holds for v: then v is accepted whatever the exact test says."""
-    return not rule.lossless(at.sampling) and bool(STANDS[rule.sense](*rule.sides(v, at)))
+    return not rule.lossless(at.sampling) and listable(rule, v, at) and bool(STANDS[rule.sense](*rule.sides(v, at)))
+
+
+def listable(rule: Rule, v: int, at: Position) -> bool:
+    """Whether v can stand on the rule's list, where it has one. Of what was drafted p is always known: above
+    temperature 0 pi would depend on the draft if that alone put it on the list."""
+    return at.sampling.greedy or not isinstance(rule, TokenRule) or rule.judged(at).lists(v)
 
 
 def only_first(first: bool, sampling: Sampling | None) -> bool:

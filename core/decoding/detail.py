@@ -25,7 +25,7 @@ def describe(
 ) -> Token:
     """A committed token with what the expert's row says of it, and all the rest where the request asks for detail."""
     data = answer.piece(token)
-    log_p = at.p1.log_prob(token)
+    log_p = at.p1.told(token)
     request = answer.request
     if not (request.numbers or request.detail):
         return Token(token, data, text, status, log_p, turned_down=turned_down, gap=gap)

@@ -7,7 +7,7 @@ on from there.
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from ..errors import ContextFull, Stopped
+from ..errors import ContextFull, ExpertLost, Stopped
 from .answer import Answer, Lexicon, Request
 from .arms import Arm
 from .budget import Purse, charged
@@ -43,7 +43,7 @@ def speculate(
     purse = Purse(request.sampling.budget)
     yield Started(arm.name, arm.method, arm.alpha, policy.k, len(request.prompt), budget=purse.budget)
     meter = Meter(clock, expert, sources)
-    number = 0
+    number, lost = 0, None
     try:
         while answer.finish is None:
             number, at, before = number + 1, answer.length, meter.now()
@@ -82,10 +82,14 @@ def speculate(
         answer.finish = Finish.INTERRUPTED
     except ContextFull:
         answer.finish = Finish.CONTEXT
+    except ExpertLost as error:  # what was written stands, and is told before the error is
+        answer.finish, lost = Finish.INTERRUPTED, error
     finally:
         policy.end()
         settle(expert, sources, answer.ids)
     yield meter.finished(arm.name, answer)
+    if lost is not None:
+        raise lost
 
 
 def first_draft(

@@ -6,12 +6,14 @@ To add one: a class here, a line in RULES, a row of vectors in tests/core/decodi
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .deferral import STANDS, Dial, Position, PositionRule, Rule, TokenRule, only_first, over, tested
+from ..errors import NotSent
+from .deferral import STANDS, Blend, Dial, OfExpert, Position, PositionRule, Rule, TokenRule, only_first, over, tested
 from .events import Opinion
 from .sampling import Distribution, Probabilities, Sampling
 
@@ -26,6 +28,7 @@ class Exact(Rule):
     ends = "takes no alpha; the output is the expert's own"
     dial = None
     samples = "p, the expert's own distribution"
+    of_expert = (OfExpert.BEST, OfExpert.TOKEN)
 
     def lossless(self, sampling: Sampling | None = None) -> bool:
         return True
@@ -33,10 +36,13 @@ class Exact(Rule):
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         if at.sampling.greedy:
             return at.p1.prob(v), at.p1.max
-        return float(at.p[v]), float(at.q[v])
+        return at.chance(v), float(at.q[v])
 
     def pi(self, at: Position) -> Probabilities:
         return at.p
+
+    def blend(self, at: Position) -> Blend:
+        return Blend(np.zeros_like(at.q), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Confidence(PositionRule):
     ends = "0: keeps only certainty; 1: keeps every draft"
     dial = Dial(0.3)
     reads_q = True
+    of_expert = (OfExpert.NOTHING, OfExpert.NOTHING)
 
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         return at.q1.max, 1 - self.alpha
@@ -65,6 +72,7 @@ class Entropy(PositionRule):
     dial = Dial(1.0, high=math.inf)
     sense = "<="
     reads_q = True
+    of_expert = (OfExpert.NOTHING, OfExpert.NOTHING)
 
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         return at.q1.entropy, self.alpha
@@ -78,6 +86,7 @@ class Comparative(PositionRule):
     formula = "max q >= max p - alpha"
     paper = "Diff, eq. 5"
     ends = "-1: defers always; 0: keeps wherever q is as peaked as p (not lossless); 1: keeps every draft"
+    of_expert = (OfExpert.BEST, OfExpert.BEST)
     dial = Dial(0.2, low=-1.0)
     reads_q = True
     reads_p = True
@@ -100,6 +109,7 @@ class CostBenefit(PositionRule):
         "-inf: exact; below -1: lossless at temperature 0 and 1; 0: as comparative:0 (not lossless); from 1: keeps "
         "nearly every draft; at temperature 0: comparative"
     )
+    of_expert = (OfExpert.BEST, OfExpert.SAMPLED)
     dial = Dial(0.5, low=-math.inf, high=math.inf)
     reads_q = True
     reads_p = True
@@ -125,6 +135,7 @@ class TokenList(TokenRule):
     formula = "p(v) >= (1 - alpha) * max p"
     paper = "Token V3, eq. 15"
     ends = "0: only the expert's first choice is free (not lossless above temperature 0); 1: keeps every draft"
+    of_expert = (OfExpert.TOKEN, OfExpert.LIST)
     dial = Dial(0.5)
     reads_p = True
 
@@ -146,6 +157,7 @@ class TokenQ(TokenRule):
     formula = "q(v) >= max p - alpha"
     paper = "Token V1, eq. 13"
     ends = "-1: keeps nothing; 0 is not lossless; 1: keeps every draft"
+    of_expert = (OfExpert.BEST, OfExpert.BEST)
     dial = Dial(0.2, low=-1.0)
     reads_q = True
     reads_p = True
@@ -168,6 +180,7 @@ class TokenMargin(TokenRule):
     formula = "p(v) >= max p - alpha"
     paper = "Token V2, eq. 14"
     ends = "below 0: keeps nothing; 0 is not lossless above temperature 0; 1: keeps every draft"
+    of_expert = (OfExpert.TOKEN, OfExpert.LIST)
     dial = Dial(0.2, low=-1.0)
     reads_p = True
 
@@ -191,6 +204,7 @@ class TokenSafe(TokenRule):
     paper = "Token V3 with the exact test off the list"
     samples = "accepts the list, tests the others exactly, replaces from norm(max(0, p - q))"
     ends = "0: exact, but the expert's first choice is free; 1: keeps every draft"
+    of_expert = (OfExpert.TOKEN, OfExpert.LIST)
     dial = Dial(0.5)
     reads_p = True
 
@@ -206,6 +220,9 @@ class TokenSafe(TokenRule):
     def pi(self, at: Position) -> Probabilities:
         return tested(np.where(self.approved(at), 1.0, over(at.p, at.q)), at)
 
+    def blend(self, at: Position) -> Blend | None:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class TopK(TokenRule):
@@ -215,6 +232,7 @@ class TopK(TokenRule):
     formula = "v is among the expert's alpha most likely tokens"
     paper = "the token-specific check of the blog, by rank"
     ends = "1: only the expert's first choice is free; the vocabulary's size: keeps every draft"
+    of_expert = (OfExpert.LIST, OfExpert.LIST)
     dial = Dial(5.0, low=1.0, high=math.inf, whole=True)
     sense = "<="
     reads_p = True
@@ -244,6 +262,7 @@ class Lossy(Rule):
     formula = "accepted with probability min(1, p(v) / ((1 - alpha) q(v)))"
     paper = "Leviathan et al. A.5 (beta = 1)"
     ends = "0: exact; near 1: keeps nearly every draft; at temperature 0: p(v) >= (1 - alpha) * max p"
+    of_expert = (OfExpert.TOKEN, OfExpert.TOKEN)
     dial = Dial(0.3, below=True)
     reads_q = True
     reads_p = True
@@ -254,7 +273,10 @@ class Lossy(Rule):
     def sides(self, v: int, at: Position) -> tuple[float, float]:
         if at.sampling.greedy:  # one-hot distributions leave nothing to scale (method.md 3.4)
             return at.p1.prob(v), (1 - self.alpha) * at.p1.max
-        return float(at.p[v]), float((1 - self.alpha) * at.q[v])
+        return at.chance(v), float((1 - self.alpha) * at.q[v])
+
+    def passes(self, v: int, at: Position) -> float:
+        return at.chance(v) / (1 - self.alpha)
 
     def pi(self, at: Position) -> Probabilities:
         return tested(over(at.p / (1 - self.alpha), at.q), at)
@@ -268,6 +290,7 @@ class Bild(PositionRule):
     formula = "cross-entropy -sum q ln p <= alpha (at temperature 0: -ln p(v))"
     paper = "BiLD*, App. E.1"
     ends = "0: defers nearly always; large: keeps every draft"
+    of_expert = (OfExpert.TOKEN, OfExpert.ALL)
     dial = Dial(2.0, high=math.inf)
     sense = "<="
     reads_q = True
@@ -290,6 +313,7 @@ class Ensemble(Rule):
     paper = "DIVERSED, arXiv 2604.07622"
     samples = "(1 - alpha) p + alpha q; at temperature 0 its most likely token"
     ends = "0: exact; 1: keeps every draft"
+    of_expert = (OfExpert.ALL, OfExpert.TOKEN)
     dial = Dial(0.3)
     reads_q = True
     reads_p = True
@@ -302,7 +326,7 @@ class Ensemble(Rule):
             mixed = self.mixed(at)
             return float(mixed[v]), float(mixed.max())
         q = float(at.q[v])
-        return (1 - self.alpha) * float(at.p[v]) + self.alpha * q, q
+        return (1 - self.alpha) * at.chance(v) + self.alpha * q, q
 
     def mixed(self, at: Position) -> Probabilities:
         """The mixture of the distributions at temperature 1."""
@@ -313,6 +337,9 @@ class Ensemble(Rule):
 
     def pi(self, at: Position) -> Probabilities:
         return np.asarray((1 - self.alpha) * at.p + self.alpha * at.q)
+
+    def blend(self, at: Position) -> Blend:
+        return Blend(np.asarray(self.alpha * at.q), 1 - self.alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,9 +410,12 @@ def opinion(name: str, rule: Rule, v: int, at: Position) -> Opinion:
 
 
 def all_opinions(v: int, at: Position) -> tuple[Opinion, ...]:
-    """What every rule at its default alpha says of token v; those that read q only where the drafter was asked."""
-    return tuple(
-        opinion(name if kind.dial is None else f"{name}:{kind.dial.default:g}", rule_of(kind), v, at)
-        for name, kind in RULES.items()
-        if at.asked or not kind.reads_q
-    )
+    """What every rule at its default alpha says of token v; those that read q only where the drafter was asked, and
+    none that reads what an expert elsewhere did not send."""
+    found = []
+    for name, kind in RULES.items():
+        if at.asked or not kind.reads_q:
+            named = name if kind.dial is None else f"{name}:{kind.dial.default:g}"
+            with suppress(NotSent):
+                found.append(opinion(named, rule_of(kind), v, at))
+    return tuple(found)

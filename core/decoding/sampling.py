@@ -50,10 +50,18 @@ class Sampling:
     confidence: float = 1.0
     """Temperature at which rules read q; drafts are drawn as ever. Fitted by `tune --calibrate`, so that the drafter is
     as sure as it is right (temperature scaling, Guo et al., arXiv 1706.04599)."""
+    sent: int = 0
+    """How many of its most likely tokens an expert elsewhere tells of each row; 0 is all (`sparse.py`)."""
 
     @property
     def greedy(self) -> bool:
         return self.temperature == 0.0
+
+    @property
+    def thinned(self) -> bool:
+        """Whether tokens are drawn from an expert of whom only some probabilities are known, and no filter leaves out
+        the others."""
+        return self.sent > 0 and not self.greedy and self.top_k == 0
 
     @property
     def comparable(self) -> bool:
@@ -181,6 +189,22 @@ class Distribution:
 
     def prob(self, token: int) -> float:
         return float(np.exp(np.float64(self.log_prob(token))))  # as `all` does: a threshold may lie exactly here
+
+    def told(self, token: int) -> float | None:
+        """`log_prob` where it is known by now, without asking anybody."""
+        return self.log_prob(token)
+
+    def lists(self, token: int) -> bool:
+        """Whether the token can stand on a list of approved ones: not one whose probability nobody need have sent."""
+        return True
+
+    def listed(self) -> NDArray[np.float64]:
+        """`all` of those that can stand on such a list, -inf elsewhere."""
+        return self.all()
+
+    def chance(self, token: int, sampling: Sampling) -> float:
+        """Of one token, scaled and filtered."""
+        return float(self.sampled(sampling)[token])
 
     def sampled(self, sampling: Sampling) -> Probabilities:
         """The row's `probabilities`, computed once: a draft is drawn from them, and judged by them later."""

@@ -14,10 +14,12 @@ import numpy as np
 
 from ..errors import BlockRefused, BudgetRefused
 from .block import reach
-from .deferral import Position, PositionRule, Rule, keeps
+from .deferral import Blend, Position, PositionRule, Rule, keeps
 from .events import Status
 from .noise import Noise
 from .sampling import Distribution, Sampling, draw, residual, spread
+from .sparse import SparseDistribution
+from .thinning import from_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,50 @@ class TokenVerifier(OneByOne):
         return None
 
 
+class ThinningVerifier(TokenVerifier):
+    """The same test against an expert of whom p is known of its most likely tokens and of the drafted one: what stands
+    for a token that is turned down, or behind a draft, is drawn by `thinning.py`. At temperature 1 without filters,
+    where p as sampled is p as sent."""
+
+    def draw(self, of: Distribution, position: int) -> int:
+        return from_rest(of, self.uniform) if isinstance(of, SparseDistribution) else super().draw(of, position)
+
+    def verdict(self, rule: Rule, v: int, at: Position, position: int) -> Verdict:
+        q, p = float(at.q[v]), at.chance(v)
+        threshold = self.uniform() * q
+        agreed = threshold < p
+        if keeps(rule, v, at):
+            return Verdict(True, agreed)
+        blend = self.blend(rule, at)
+        passes = rule.passes(v, at) if blend is None else float(blend.part[v]) + blend.share * p
+        if threshold < passes:
+            return Verdict(True, agreed)
+        less, share = (at.q, 1.0) if blend is None else (at.q - blend.part, blend.share)
+        return Verdict(False, agreed, from_rest(sent(at), self.uniform, less, share))
+
+    def extra(self, rule: Rule, at: Position, position: int) -> int:
+        if not at.asked:
+            return from_rest(sent(at), self.uniform)
+        blend = self.blend(rule, at)
+        if blend is None:  # what the rule's own test makes of a token of q follows pi
+            token = draw(at.q, self.uniform())
+            verdict = self.verdict(rule, token, at, position)
+            return token if verdict.accepted else verdict.instead
+        if self.uniform() < float(blend.part.sum()):
+            return draw(blend.part, self.uniform())
+        return from_rest(sent(at), self.uniform)
+
+    def blend(self, rule: Rule, at: Position) -> Blend | None:
+        """Of the rule; of one that is lossless here, p alone."""
+        return Blend(np.zeros_like(at.q), 1.0) if rule.lossless(self.sampling) else rule.blend(at)
+
+
+def sent(at: Position) -> SparseDistribution:
+    """p as it was sent."""
+    assert isinstance(at.p1, SparseDistribution), "thinning is for an expert elsewhere"
+    return at.p1
+
+
 class BlockVerifier(TokenVerifier):
     """The optimal test of a whole draft (`block.py`), against pi. On average it accepts no fewer tokens than the test
     of each, and as many of a draft of one. Raises BlockRefused where it cannot judge."""
@@ -234,4 +280,6 @@ VERIFIERS: dict[str, Callable[[Sampling], Verifier]] = {
 
 def verifier_of(sampling: Sampling) -> Verifier:
     """The verifier of one answer."""
+    if sampling.thinned:
+        return ThinningVerifier(sampling)
     return GreedyVerifier() if sampling.greedy else VERIFIERS[sampling.test](sampling)

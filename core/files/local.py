@@ -19,7 +19,9 @@ BLOCK = 1 << 20  # bytes
 
 def locate(source: Source, pull: str = "") -> Path:
     """The file of a model on this machine. Raises NotInstalled, NotPulled (`pull` is what to pull) or UsageError (no
-    such path)."""
+    such path; or a server runs the model)."""
+    if source.url:
+        raise UsageError(f"this model is on a server ({source}): there is no file of it here", "see what runs it there")
     if source.path:
         try:
             path = Path(source.path).expanduser()

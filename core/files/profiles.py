@@ -71,7 +71,7 @@ class Profile:
         in the expert's file."""
         taken = self.source(role)
         pair = self.fitted.get(role)
-        if taken.head:
+        if taken.head or taken.url:
             return ()
         return (taken,) if pair is None else tuple(dict.fromkeys((taken, pair.cpu, pair.gpu)))
 
@@ -151,6 +151,12 @@ def _source(path: Path, role: str, data: Mapping[str, Any]) -> Source:
     if source.head:
         if role != "drafter" or source != Source(head=INSIDE):
             raise UsageError(f"{path}: {role} is not the head in a model's file", "write drafter: {head: inside}")
+        return source
+    if source.url or source.api:
+        if role != "expert" or not (source.url and source.api) or source != Source(url=source.url, api=source.api):
+            raise UsageError(
+                f"{path}: {role} is not on a server", "write expert: {url: ..., api: ...}, and no more of it"
+            )
         return source
     if sum(map(bool, (source.path, source.package, source.hf))) != 1:
         raise UsageError(f"{path}: {role} needs one of path, package and hf", "see profiles/tiny.yaml")

@@ -29,8 +29,8 @@ HEAD, INSIDE = "head", "inside"
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a model's file is: `path`, or `package` (an installed Python package) with `file`, or `hf` with `quant` or
-    `file`; or `head`: a drafter that is the head in the expert's own file. `extra` is the speccas extra that installs
-    the package."""
+    `file`; or `head`: a drafter that is the head in the expert's own file; or `url` with `api`: an expert that a server
+    of that kind runs. `extra` is the speccas extra that installs the package."""
 
     path: str = ""
     package: str = ""
@@ -46,8 +46,12 @@ class Source:
     """Of an expert: HOST:PORT of the workers that its layers go to, with commas between them."""
     rpc_output: str = ""
     """`here`: its output layer stays here, so that logits need not travel; else it goes with the others."""
+    url: str = ""
+    api: str = ""
 
     def __str__(self) -> str:
+        if self.url:
+            return f"{self.api}:{self.url}"
         if self.hf:
             return ":".join(part for part in ("hf", self.hf, self.quant or self.file) if part)
         return HEAD if self.head else self.path or f"{self.package}/{self.file}"

@@ -37,7 +37,11 @@ class ModelFacts:
     sha256: str | None
     """None where the model is no file of this machine."""
     quant: str
+    """Empty where a server runs the model."""
     parameters: int
+    """0 where a server runs it: it does not say."""
+    server: str | None = None
+    """Its kind and its address, where a server runs the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ def model_facts(file: ModelFile) -> ModelFacts:
         sha256=remembered_hash(file.path) if file.path.is_file() else None,
         quant=file.header.file_type,
         parameters=file.header.parameters,
+        server=None if file.server is None else str(file.server),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from ..decoding.events import Event, Finish, Finished, Judged, Started, Status, Token
+from ..errors import ExpertLost
 
 ACCEPTED = (Status.AGREED, Status.KEPT)
 
@@ -91,6 +92,8 @@ class Fold:
     finished: Finished | None = None
     tokens: list[Token] = field(default_factory=list)
     rounds: list[Judged] = field(default_factory=list)
+    lost: ExpertLost | None = None
+    """Why the answer was cut short, where the expert was lost."""
     scored: float | None = None
     """Mean ln p that the expert gave afterwards, where it did not see every token while it was written."""
 

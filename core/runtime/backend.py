@@ -49,6 +49,20 @@ class LoadOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that a server runs. `context` in tokens, 0 where it does not say."""
+
+    url: str
+    api: str
+    """Of which kind the server is."""
+    name: str
+    context: int
+
+    def __str__(self) -> str:
+        return f"{self.api} at {self.url}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFile:
     """A model as its file describes it. `bytes` counts every part of a split one."""
 
@@ -66,6 +80,9 @@ class ModelFile:
     """Where its layers go: HOST:PORT of each worker; none where they stay here."""
     output_here: bool = False
     """Whether the output layer stays here all the same."""
+    server: ServedModel | None = None
+    """What runs it, where that is no file of this machine: `path` is its name then, `header` has the drafter's
+    vocabulary and no weights, and `bytes` are none."""
 
 
 class Costs(Protocol):

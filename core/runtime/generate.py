@@ -16,6 +16,7 @@ from ..decoding.events import Event, Judged, Started
 from ..decoding.length.acceptance import LookupStatistics
 from ..decoding.length.policy import FixedPolicy, Policy
 from ..decoding.model import LanguageModel
+from ..decoding.partly import refusal, require_told
 from ..decoding.sampling import Floats, Sampling
 from ..decoding.verify import require_test
 from ..errors import BudgetRefused, CannotPair
@@ -102,12 +103,14 @@ def generate(
     what reading this prompt took when arms before this one read it; else it is what it takes now. `clock`: the pair's,
     unless another is given. Closing the generator leaves both caches usable. Raises CannotPair where the arm lets a
     head write alone, BlockRefused where block verification cannot judge, BudgetRefused where a chain would have to keep
-    to a budget, and Stopped while the prompt is read; later it is an event.
+    to a budget, ServerRefuses where the expert's server tells too little, ExpertLost where it does not answer (what was
+    written stands, and Finished came before), and Stopped while the prompt is read; later it is an event.
     """
     sampling, length, drafting = sampling or Sampling(), length or Length(), drafting or FixedDrafting()
     require_writer(pair, arm)
     require_test(arm.rule, sampling)
     require_no_chain(pair, sampling)
+    sampling = told_sampling(pair, arm, sampling)
     seconds = yield from read_prompt(pair, prompt, drafting.reads_prompt(pair, arm, sampling))
     policy, sources = drafting.plan(pair, arm, sampling)
     clock = clock or pair.clock
@@ -137,9 +140,17 @@ def generate(
             yield event
 
 
-def can_play(pair: Pair, arm: Arm) -> bool:
-    """Not where the drafter would have to write by itself, and is a head."""
-    return arm.rule is not None or "drafter" not in arm.models or pair.head is None
+def told_sampling(pair: Pair, arm: Arm, sampling: Sampling) -> Sampling:
+    """The sampling with what the expert's server tells of a row. Raises ServerRefuses where that is too little."""
+    require_told(arm, sampling, pair.sent)
+    return replace(sampling, sent=pair.sent) if pair.sent else sampling
+
+
+def can_play(pair: Pair, arm: Arm, sampling: Sampling | None = None) -> bool:
+    """Not where the drafter would have to write by itself, and is a head; nor where the expert's server tells too
+    little for it, at this sampling."""
+    told = sampling is None or not pair.sent or not refusal(arm.rule, sampling, pair.sent)
+    return told and (arm.rule is not None or "drafter" not in arm.models or pair.head is None)
 
 
 def require_writer(pair: Pair, arm: Arm) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..decoding.answer import Lexicon
 from ..decoding.drafts.chain import Chain
@@ -27,6 +28,9 @@ from .heads.load import make_head, states_read
 from .open_files import open_files
 from .room import fitting_context, rows, stretch
 from .stop import StopFlag
+
+if TYPE_CHECKING:
+    from .served_expert.probe import Probe
 
 
 @dataclass
@@ -52,6 +56,8 @@ class Pair:
     """Its tokens in terms of the expert's."""
     stop: StopFlag
     """Set it from another thread, and what runs on this pair ends soon."""
+    probe: "Probe | None" = None
+    """What was found of the expert's server; None where the expert runs here."""
     lexicon: Lexicon = field(init=False)
     cached: list[int] = field(default_factory=list)
     """The expert's cache holds a prefix of these."""
@@ -71,6 +77,11 @@ class Pair:
     def close(self) -> None:
         """Free both models."""
         self.opened.close()
+
+    @property
+    def sent(self) -> int:
+        """How many most likely tokens of each row the expert's server tells; 0 where all of them are known."""
+        return 0 if self.probe is None else self.probe.sent
 
     @property
     def head(self) -> Head | None:
@@ -116,9 +127,9 @@ class Pair:
 
     @property
     def step_cost(self) -> float | None:
-        """Bytes of weights that a step of the drafter reads, over the expert's; None where a header does not say, and
-        of a chain, whose steps are of two models."""
-        if self.chain is not None:
+        """Bytes of weights that a step of the drafter reads, over the expert's; None where a header does not say, of a
+        chain, whose steps are of two models, and where a server runs the expert."""
+        if self.chain is not None or self.probe is not None:
             return None
         drafter, expert = (self.files[role] for role in ROLES)
         every = step_bytes(expert.header, expert.bytes)
@@ -167,14 +178,21 @@ def load_pair(
     """
     options = options or LoadOptions()
     stop = StopFlag() if stop is None else stop
-    found = open_files(profile, backend)
+    found = open_files(profile, backend, stop)
     files = {role: file for role, (_, file) in found.items()}
     vocabulary = _vocabulary(files)
     spelled = _first_vocabulary(files)
     context = fitting_context(found, vocabulary, options, spelled)
     with ExitStack() as opened:
         weights: dict[str, Weights] = {}
-        for role in reversed(profile.roles):  # the expert first: it is the one that may not fit
+        probe: Probe | None = None
+        for role in loading_order(profile):
+            if files[role].server is not None:
+                from .served_expert.load import load_served
+
+                weights[role], probe = load_served(files[role], weights["drafter"], stop)
+                opened.callback(weights[role].close)
+                continue
             if files[role].inside:
                 weights[role] = weights["expert"]
                 continue
@@ -210,9 +228,19 @@ def load_pair(
             first=first,
             first_vocabulary=spelled,
             stop=stop,
+            probe=probe,
         )
+        if probe is not None:
+            expert.use_threads(drafter.threads)  # those that compute here
         pair.opened = opened.pop_all()
     return pair
+
+
+def loading_order(profile: Profile) -> list[str]:
+    """The expert first, since it is the one that may not fit; one that a server runs last: it has its tokens from the
+    drafter."""
+    roles = list(profile.roles[::-1])
+    return [*roles[1:], roles[0]] if profile.expert.url else roles
 
 
 def _first_vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap | None:

@@ -48,6 +48,7 @@ def footprints(
             inside=file.inside,
         )
         for role, (backend, file) in sorted(files.items())
+        if file.server is None
     )
 
 

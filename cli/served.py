@@ -1,0 +1,122 @@
+"""What is said of an expert on a server: what was chosen for it, whether drafting here pays, what the doctor finds."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from speccas.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from speccas.core.calibration.planner import Planner
+    from speccas.core.decoding.arms import Arm
+    from speccas.core.files.profiles import Profile
+    from speccas.core.runtime.pair import Pair
+
+    from .settings import Settings
+
+
+def require_here(profile: "Profile", what: str) -> None:
+    """Raises UsageError where a command needs the expert's file, and a server runs it."""
+    if profile.expert.url:
+        raise UsageError(
+            f"{what} works on the expert's own file, and {profile.name} has its expert on a server",
+            "take a pair whose files are here",
+        )
+
+
+def chosen_line(settings: "Settings") -> str:
+    """What was chosen for a server where nothing was given, as it is typed; "" where nothing was, or does not count."""
+    from .settings import SERVER
+
+    if settings.temperature == 0:
+        return ""
+    chosen = [name for name, source in settings.sources.items() if source == SERVER]
+    typed = ", ".join(f"--{name.replace('_', '-')} {getattr(settings, name)}" for name in sorted(chosen))
+    return f"the expert's server tells the likeliest tokens alone, so this run has {typed}" if typed else ""
+
+
+def served_lines(pair: "Pair", settings: "Settings") -> list[tuple[str, str]]:
+    """(text, status) of what is to be known of an expert on a server before it answers."""
+    from speccas.core.decoding.arms import parse_arm
+    from speccas.core.decoding.partly import cut_list
+    from speccas.core.runtime.served_expert.connection import in_the_clear, key_of_environment
+
+    from .play import sampling_of
+
+    if pair.probe is None:
+        return []
+    lines = [(f"note: {chosen}", "quiet")] if (chosen := chosen_line(settings)) else []
+    cut = [name for name in settings.rule if cut_list(parse_arm(name).rule, sampling_of(settings))]
+    if cut:
+        told = f"approve none but the {pair.sent} likeliest tokens, which the expert's server tells"
+        lines.append((f"note: {', '.join(cut)} {told}", "quiet"))
+    if key_of_environment() and in_the_clear(pair.probe.model.url):
+        lines.append((f"note: the key goes to {pair.probe.model.url} unencrypted", "warning"))
+    return lines
+
+
+def pay_line(planner: "Planner", arm: "Arm", settings: "Settings") -> str:
+    """Whether drafting here pays, in a line; "" where nothing is drafted. Measures calls where none was timed yet.
+    Raises Stopped, ExpertLost."""
+    from speccas.core.calibration.planner import name_of
+    from speccas.core.calibration.served import payoff_of
+
+    from .play import sampling_of
+
+    if planner.pair.probe is None or arm.rule is None:
+        return ""
+    known = planner.known_acceptance(name_of(arm, sampling_of(settings)))
+    found = payoff_of(planner, known)
+    source = "acceptance assumed" if known is None else "acceptance measured"
+    better = "" if found.pays else "; a server that writes by itself would be faster"
+    return f"{found.verdict} ({source}){better}"
+
+
+def say_served(planner: "Planner", arms: "Sequence[Arm]", settings: "Settings") -> None:
+    """Say on stderr what is to be known of an expert on a server, and whether drafting pays."""
+    from .advice import say
+    from .view.theme import make_console
+
+    aside = make_console(stderr=True)
+    for text, status in served_lines(planner.pair, settings):
+        say(aside, text, status)
+    lossless = next((arm for arm in arms if arm.rule is not None), None)
+    if lossless is not None and (line := pay_line(planner, lossless, settings)):
+        say(aside, f"note: {line}", "quiet")
+
+
+def examine_server(settings: "Settings") -> dict[str, Any]:
+    """The probe of a server, and the table of where drafting pays, as a document. Raises as `load_pair`."""
+    from speccas.core.calibration.elsewhere import report
+    from speccas.core.calibration.planner import Planner, curves_file
+    from speccas.core.calibration.served import costs_of, latency_of
+
+    from .play import asked_of, opened, read
+
+    with opened(settings) as pair:
+        assert pair.probe is not None
+        read(pair, asked_of(pair, settings, "What does it cost to read several words at once?", detail=False).prompt)
+        planner = Planner(pair, curves_file())
+        found = report(costs_of(pair, latency_of(planner)), planner.known_acceptance())
+        return {**pair.probe.as_json(), "drafter": pair.drafter_name, "elsewhere": found.as_json()}
+
+
+def server_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The document of `examine_server` in rows, label and text."""
+    context = f", {found['context']:,} tokens of context" if found["context"] else ""
+    rows = [
+        ("server", f"{found['model']} on {found['api']} at {found['url']}{context}"),
+        ("", "its tokens are the drafter's"),
+        ("", f"tells the {found['sent']} likeliest tokens of a row; a round trip takes "
+             f"{1e3 * found['round_trip_seconds']:.1f} ms"),
+        ("", f"a draft of four in {1e3 * found['verify_seconds']:.1f} ms, {found['cached_tokens']} of "
+             f"{found['text_tokens']} tokens from its prefix cache"),
+        ("elsewhere", found["elsewhere"]["verdict"]),
+    ]  # fmt: skip
+    cells = [("accepted", "best -k", "speed-up", "tokens/s", "pays up to a trip of")]
+    for each in found["elsewhere"]["rows"]:
+        trip = each["round_trip_bound_seconds"]
+        bound = "never" if trip is None else f"{1e3 * trip:.1f} ms"
+        told = f"{each['speedup']:.2f}", f"{each['tokens_per_second']:.1f}"
+        cells.append((f"{each['acceptance']:.0%}", str(each["k"]), *told, bound))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [*rows, *(("", "  ".join(f"{c:>{w}}" for c, w in zip(row, widths, strict=True))) for row in cells)]
