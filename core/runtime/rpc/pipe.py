@@ -49,8 +49,8 @@ def _exactly(pipe: int, size: int) -> bytes:
 
 
 class SharedMemory:
-    """Bytes that two processes have mapped. Whoever makes it gives its path to the other one, and lets it go once that
-    one has opened it, or is gone: nothing is left of it when both have ended."""
+    """Bytes that two processes have mapped. Whoever makes it gives its path to the other one, which takes its name away
+    at once where the system allows that: nothing is left of it when both have ended, however they do."""
 
     def __init__(self, path: str = "", size: int = 0) -> None:
         """Make so many bytes, or open what is at `path`."""
@@ -58,6 +58,7 @@ class SharedMemory:
             with Path(path).open("r+b") as file:
                 self.memory = mmap.mmap(file.fileno(), 0)
             self.path = path
+            self.unlink()
             return
         folder = SHARED if os.access(SHARED, os.W_OK) else None  # what is on a disk would be written there now and then
         number, self.path = tempfile.mkstemp(prefix="speccas-", dir=folder)

@@ -42,7 +42,6 @@ def test_frames_of_any_length_arrive_whole() -> None:
 def test_rows_are_seen_on_both_sides_and_leave_no_file() -> None:
     one = SharedMemory(size=3 * 5 * 4)
     other = SharedMemory(one.path)
-    one.unlink()
     assert not Path(one.path).exists()
     other.rows(5)[1] = np.arange(5, dtype=np.float32)
     assert one.rows(5).shape == (3, 5) and one.rows(5)[1].tolist() == [0, 1, 2, 3, 4]
@@ -74,7 +73,8 @@ IDLE = """
 import time
 from speccas.core.runtime.rpc.process import ExpertProcess
 from speccas.core.runtime.stop import StopFlag
-print(ExpertProcess(StopFlag()).process, flush=True)
+process = ExpertProcess(StopFlag())
+print(process.process, process.flag, sep="\\n", flush=True)
 time.sleep(60)
 """
 
@@ -82,13 +82,14 @@ time.sleep(60)
 def test_a_process_that_waits_ends_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", IDLE], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
+        child, flag = int(parent.stdout.readline()), Path(parent.stdout.readline().decode().strip())
         assert alive(child)
         parent.kill()
     until = time.monotonic() + 30
     while alive(child):
         assert time.monotonic() < until, "an orphan"
         time.sleep(0.02)
+    flag.unlink()  # it was never told of it
 
 
 def test_the_version_is_that_of_the_build() -> None:
