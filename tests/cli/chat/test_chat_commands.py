@@ -81,7 +81,7 @@ def test_values_are_completed(typed: str, found: list[str], monkeypatch: pytest.
 
 @pytest.mark.slow
 def test_what_commands_change(start: Start, saved: Saved) -> None:
-    talk = start(*GREEDY)
+    talk = start("--pair", "tiny-model", *GREEDY)  # whose drafter can write by itself
     talk.say("/k 2")
     talk.say("Name a fruit.")
     stats = talk.say("/stats")

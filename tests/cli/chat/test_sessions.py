@@ -61,7 +61,7 @@ def test_a_chat_goes_on_where_it_ended(start: Start, saved: Saved, folder: Path)
     assert "4 tokens · " in talk.say("Another one.") and talk.leave() == 0
     one = saved()
     assert (one["pair"], one["title"]) == ("tiny", "Name a fruit.")
-    assert one["drafter"] == "tiny-drafter.gguf" and one["expert"].endswith(".gguf") and one["began"][4] == "-"
+    assert one["drafter"] == "eagle3-smollm2-135m.gguf" and one["expert"].endswith(".gguf") and one["began"][4] == "-"
     again = start("--continue", *GREEDY)
     again.say("And a third.")
     assert "there is no other saved conversation" in again.say("/sessions")
