@@ -67,7 +67,7 @@ def over_lines(pair: Pair, link: SlowLink) -> None:
 
 
 def main() -> None:
-    profile = find_profile("tiny")
+    profile = find_profile("tiny-model")
     if len(sys.argv) == 3:
         profile = Profile("given", Source(path=sys.argv[1]), Source(path=sys.argv[2]))
     options = LoadOptions(threads=1, ctx=1024)

@@ -130,7 +130,9 @@ class ElsewhereReport:
         floor = "no acceptance is enough" if least is None else f"it does from {least:.0%} accepted"
         if self.known is None:
             return (
-                f"at {trip}, drafting here never pays" if least is None else f"at {trip}, drafting here pays: {floor}"
+                f"at {trip}, drafting here never pays"
+                if least is None
+                else f"at {trip}, drafting here pays from {least:.0%} accepted on"
             )
         at = f"{self.known.acceptance:.0%} accepted and {trip}"
         if self.known.pays:

@@ -21,7 +21,7 @@ from tests.builders.processes import alive
 from tests.builders.workers import Lent, Pretender, children, free_port, pretending, worker
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-ASKED = ("run", "Name three primary colours.", "-n", "16", "--ctx", "512", "-q")
+ASKED = ("run", "Name three primary colours.", "--pair", "tiny-model", "-n", "16", "--ctx", "512", "-q")
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_the_doctor_tries_workers(speccas: Run, lent: Lent) -> None:
 def test_the_doctor_measures_through_a_worker(speccas: Run, lent: Lent, tmp_path: Path) -> None:
     lent.idle()
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
-    done = speccas("doctor", "--curve", "--expert-rpc", lent.address, env=cache)
+    done = speccas("doctor", "--curve", "--pair", "tiny-model", "--expert-rpc", lent.address, env=cache)
     assert done.returncode == 0, done.stderr
     assert "pays from a trip of" in done.stdout and "drafting here" in done.stdout
     for path in tmp_path.rglob("curves.json"):  # there where it was steady
@@ -175,22 +175,22 @@ def test_before_an_answer_it_says_whether_drafting_pays_once_that_is_known(
     cache, said = {"XDG_CACHE_HOME": str(tmp_path)}, []
     for _ in range(2):
         lent.idle()
-        done = speccas(*ASKED[:2], "-n", "48", "-k", "auto", "--expert-rpc", lent.address, env=cache)
+        done = speccas(*ASKED[:4], "-n", "48", "-k", "auto", "--expert-rpc", lent.address, env=cache)
         assert done.returncode == 0, done.stderr
         said.append([line for line in done.stderr.splitlines() if "the expert is on" in line])
     assert said[0] == [] and len(said[1]) == 1
     assert re.match(rf"the expert is on {lent.address}: (drafting here|at a round trip of)", said[1][0])
-    assert [line for line in speccas(*ASKED[:2], "-n", "4", env=cache).stderr.splitlines() if "is on" in line] == []
+    assert [line for line in speccas(*ASKED[:4], "-n", "4", env=cache).stderr.splitlines() if "is on" in line] == []
 
 
 @pytest.mark.rpc
 @pytest.mark.tiny
 def test_check_asks_workers_whether_there_is_room(speccas: Run, lent: Lent) -> None:
     lent.idle()
-    found = json.loads(speccas("check", "tiny", "--json", "--expert-rpc", lent.address).stdout)["workers"]
+    found = json.loads(speccas("check", "tiny-model", "--json", "--expert-rpc", lent.address).stdout)["workers"]
     assert found["fits"] and found["needed"] > 80e6 and found["free"] > found["needed"]
     with pretending(Pretender(memory=((1 << 20, 2 << 20),))) as small:
-        told = speccas("check", "tiny", "--expert-rpc", small.address)
+        told = speccas("check", "tiny-model", "--expert-rpc", small.address)
         assert told.returncode == 0 and "that is too little" in told.stdout
         done = speccas(*ASKED, "--expert-rpc", small.address)
     assert done.returncode == 6 and "the workers have 0.00 GB free" in done.stderr
@@ -209,7 +209,7 @@ def test_nothing_listens(speccas: Run) -> None:
 def writing(script: str, clean: Mapping[str, str], lent: Lent) -> Iterator["subprocess.Popen[bytes]"]:
     """A long answer that has begun to be written."""
     lent.idle()
-    command = [script, "run", "Count to one thousand.", "-n", "2000", "--ignore-eos", "-q", "-k", "4",
+    command = [script, "run", "Count to one thousand.", *ASKED[2:4], "-n", "2000", "--ignore-eos", "-q", "-k", "4",
                "--temperature", "1", "--expert-rpc", lent.address]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(clean)) as child:
         assert child.stdout is not None and child.stdout.read(8)
@@ -238,7 +238,18 @@ def test_however_it_ends_no_process_stays(
 @pytest.mark.tiny
 def test_a_worker_that_dies_ends_a_run_with_a_line(script: str, clean: Mapping[str, str]) -> None:
     with worker() as own:
-        command = [script, "run", "Count.", "-n", "2000", "--ignore-eos", "-q", "--expert-rpc", own.address]
+        command = [
+            script,
+            "run",
+            "Count.",
+            *ASKED[2:4],
+            "-n",
+            "2000",
+            "--ignore-eos",
+            "-q",
+            "--expert-rpc",
+            own.address,
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(clean)) as child:
             assert child.stdout is not None and child.stdout.read(8)
             own.kill()

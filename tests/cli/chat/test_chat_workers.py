@@ -9,7 +9,7 @@ from tests.builders.workers import worker
 from tests.cli.chat.conftest import Start
 
 pytestmark = [pytest.mark.rpc, pytest.mark.tiny]
-ASKED = ("--temperature", "0", "-n", "12", "--ctx", "512")
+ASKED = ("--pair", "tiny-model", "--temperature", "0", "-n", "12", "--ctx", "512")
 
 
 def test_a_chat_survives_its_worker(start: Start, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Workers of this machine, and the tiny pair with its expert on them."""
+"""Workers of this machine, and the pair tiny-model with its expert on them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,12 +27,12 @@ def on(profile: Profile, *addresses: str, output: str = "") -> Profile:
 
 @pytest.fixture
 def load() -> Iterator[Load]:
-    """Loads the tiny pair on workers; what is loaded is freed."""
+    """Loads tiny-model on workers; what is loaded is freed."""
     pairs: list[Pair] = []
 
     def made(*addresses: str, ctx: int = 1024) -> Pair:
         try:
-            pairs.append(load_pair(on(find_profile("tiny"), *addresses), LoadOptions(threads=1, ctx=ctx)))
+            pairs.append(load_pair(on(find_profile("tiny-model"), *addresses), LoadOptions(threads=1, ctx=ctx)))
         except Unavailable as missing:
             if "extra" in missing.facts:
                 pytest.skip(missing.message)

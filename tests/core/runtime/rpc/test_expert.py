@@ -56,8 +56,8 @@ def process_of(pair: Pair) -> int:
 
 @pytest.fixture(scope="module")
 def far() -> Iterator[Pair]:
-    """The tiny pair with its expert on a worker of its own."""
-    with worker() as own, load_pair(on(find_profile("tiny"), own.address), LoadOptions(threads=1)) as pair:
+    """The pair tiny-model with its expert on a worker of its own."""
+    with worker() as own, load_pair(on(find_profile("tiny-model"), own.address), LoadOptions(threads=1)) as pair:
         yield pair
 
 

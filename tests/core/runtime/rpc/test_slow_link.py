@@ -36,7 +36,7 @@ def line() -> Iterator[tuple[Pair, SlowLink]]:
     with (
         worker() as own,
         slow_link(own.address) as link,
-        load_pair(on(find_profile("tiny"), link.address), LoadOptions(threads=1, ctx=1024)) as pair,
+        load_pair(on(find_profile("tiny-model"), link.address), LoadOptions(threads=1, ctx=1024)) as pair,
     ):
         yield pair, link
 
@@ -73,7 +73,7 @@ def test_a_call_waits_once_and_sends_its_rows_back(line: tuple[Pair, SlowLink]) 
 def test_with_the_output_here_no_logits_travel(tiny: Pair) -> None:
     """A row is a hidden state, and the text is the same."""
     here = [token.id for token in played(tiny, FixedDrafting(4), 16).tokens]
-    profile, options = find_profile("tiny"), LoadOptions(threads=1, ctx=1024)
+    profile, options = find_profile("tiny-model"), LoadOptions(threads=1, ctx=1024)
     with (
         worker() as own,
         slow_link(own.address) as link,
