@@ -77,7 +77,7 @@ class OfExpert(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Blend:
+class Shares:
     """pi as a `part` of q, and a `share` of p."""
 
     part: Probabilities
@@ -152,7 +152,7 @@ class Rule(ABC):
     def pi(self, at: Position) -> Probabilities:
         """The distribution the rule samples from, dense over the expert's vocabulary."""
 
-    def blend(self, at: Position) -> Blend | None:
+    def blend(self, at: Position) -> Shares | None:
         """pi as it is blended from q and p; None where it is the marginal of a test (`passes`)."""
         return None
 
@@ -179,8 +179,8 @@ class PositionRule(Rule):
     def pi(self, at: Position) -> Probabilities:
         return at.q if keeps(self, at.q1.argmax, at) else at.p
 
-    def blend(self, at: Position) -> Blend:
-        return Blend(at.q, 0.0) if keeps(self, at.q1.argmax, at) else Blend(np.zeros_like(at.q), 1.0)
+    def blend(self, at: Position) -> Shares:
+        return Shares(at.q, 0.0) if keeps(self, at.q1.argmax, at) else Shares(np.zeros_like(at.q), 1.0)
 
 
 class TokenRule(Rule):
@@ -209,9 +209,9 @@ class TokenRule(Rule):
         """Which tokens are kept (vocabulary,)."""
         return np.asarray(STANDS[self.sense](*self.every(at)))
 
-    def blend(self, at: Position) -> Blend | None:
+    def blend(self, at: Position) -> Shares | None:
         kept = np.asarray(at.q * self.approved(at))
-        return Blend(kept, max(0.0, 1.0 - float(kept.sum())))
+        return Shares(kept, max(0.0, 1.0 - float(kept.sum())))
 
     def pi(self, at: Position) -> Probabilities:
         kept = at.q * self.approved(at)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NotSent
-from .deferral import STANDS, Blend, Dial, OfExpert, Position, PositionRule, Rule, TokenRule, only_first, over, tested
+from .deferral import STANDS, Dial, OfExpert, Position, PositionRule, Rule, Shares, TokenRule, only_first, over, tested
 from .events import Opinion
 from .sampling import Distribution, Probabilities, Sampling
 
@@ -41,8 +41,8 @@ class Exact(Rule):
     def pi(self, at: Position) -> Probabilities:
         return at.p
 
-    def blend(self, at: Position) -> Blend:
-        return Blend(np.zeros_like(at.q), 1.0)
+    def blend(self, at: Position) -> Shares:
+        return Shares(np.zeros_like(at.q), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class TokenSafe(TokenRule):
     def pi(self, at: Position) -> Probabilities:
         return tested(np.where(self.approved(at), 1.0, over(at.p, at.q)), at)
 
-    def blend(self, at: Position) -> Blend | None:
+    def blend(self, at: Position) -> Shares | None:
         return None
 
 
@@ -338,8 +338,8 @@ class Ensemble(Rule):
     def pi(self, at: Position) -> Probabilities:
         return np.asarray((1 - self.alpha) * at.p + self.alpha * at.q)
 
-    def blend(self, at: Position) -> Blend:
-        return Blend(np.asarray(self.alpha * at.q), 1 - self.alpha)
+    def blend(self, at: Position) -> Shares:
+        return Shares(np.asarray(self.alpha * at.q), 1 - self.alpha)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import BlockRefused, BudgetRefused
 from .block import reach
-from .deferral import Blend, Position, PositionRule, Rule, keeps
+from .deferral import Position, PositionRule, Rule, Shares, keeps
 from .events import Status
 from .noise import Noise
 from .sampling import Distribution, Sampling, draw, residual, spread
@@ -218,9 +218,9 @@ class ThinningVerifier(TokenVerifier):
             return draw(blend.part, self.uniform())
         return from_rest(sent(at), self.uniform)
 
-    def blend(self, rule: Rule, at: Position) -> Blend | None:
+    def blend(self, rule: Rule, at: Position) -> Shares | None:
         """Of the rule; of one that is lossless here, p alone."""
-        return Blend(np.zeros_like(at.q), 1.0) if rule.lossless(self.sampling) else rule.blend(at)
+        return Shares(np.zeros_like(at.q), 1.0) if rule.lossless(self.sampling) else rule.blend(at)
 
 
 def sent(at: Position) -> SparseDistribution:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import jsonschema
 import pexpect
 import pytest
@@ -82,6 +83,7 @@ def test_compare_has_its_arms(speccas: Run, there: list[str]) -> None:
     assert arms["exact"]["identical_to_expert"] is True and arms["exact"]["text"] == arms["expert"]["text"]
 
 
+@pytest.mark.slow
 def test_a_profile_names_a_server(speccas: Run, there: list[str], drafter: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "speccas" / "pairs"
     pairs.mkdir(parents=True)
@@ -103,6 +105,7 @@ def test_a_profile_names_a_server(speccas: Run, there: list[str], drafter: Path,
     assert "expert is not on a server" in speccas("run", PROMPT, "--pair", "box", env=env).stderr
 
 
+@pytest.mark.slow
 def test_environment_and_config_file(speccas: Run, there: list[str], drafter: Path, tmp_path: Path) -> None:
     (tmp_path / "speccas").mkdir()
     (tmp_path / "speccas" / "config.yaml").write_text(f"expert_api: sglang\ndrafter: {drafter}\n")
@@ -146,6 +149,7 @@ def test_a_wrong_key_ends_with_4(speccas: Run, there: list[str]) -> None:
     assert done.returncode == 4 and "SPECCAS_EXPERT_KEY" in done.stderr and "another-secret" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_leaves_what_was_written(speccas: Run, there: list[str], server: ExpertServer) -> None:
     env = {"SPECCAS_EXPERT_KEY": KEY}
     whole = speccas("run", PROMPT, "-n", "30", "-k", "2", *there, env=env).stdout
@@ -156,6 +160,7 @@ def test_a_server_that_goes_leaves_what_was_written(speccas: Run, there: list[st
     assert done.stdout.strip() and whole.startswith(done.stdout.strip()) and len(done.stdout) < len(whole)
 
 
+@pytest.mark.slow
 def test_the_doctor_tells_what_it_found(speccas: Run, there: list[str]) -> None:
     env = {"SPECCAS_EXPERT_KEY": KEY}
     done = speccas("doctor", *there, env=env)
@@ -165,13 +170,14 @@ def test_the_doctor_tells_what_it_found(speccas: Run, there: list[str]) -> None:
     assert found["sent"] == 20 and found["cached_tokens"] > 0 and found["elsewhere"]["trip_each_token"] is False
 
 
+@pytest.mark.slow
 def test_a_chat_goes_on_when_the_server_is_back(
     script: str, clean: dict[str, str], there: list[str], server: ExpertServer
 ) -> None:
     env = {**clean, "SPECCAS_EXPERT_KEY": KEY, "NO_COLOR": "1"}
     child = pexpect.spawn(
         script,
-        ["chat", "-n", "12", "--temperature", "0", "--view", "off", *there],
+        ["chat", "-n", "12", "--temperature", "0", "--seed", "3", "--view", "off", *there],
         env=env,
         encoding="utf-8",
         timeout=60,
@@ -196,6 +202,7 @@ def test_a_chat_goes_on_when_the_server_is_back(
     assert child.exitstatus == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_wait_in_a_run(
     script: str, clean: dict[str, str], there: list[str], server: ExpertServer
 ) -> None:
@@ -214,6 +221,31 @@ def test_ctrl_c_ends_a_wait_in_a_run(
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 130
+
+
+@pytest.mark.slow
+def test_bench_and_serve_take_it(
+    speccas: Run, script: str, clean: dict[str, str], there: list[str], tmp_path: Path
+) -> None:
+    env = {"SPECCAS_EXPERT_KEY": KEY}
+    report = str(tmp_path / "report")
+    flags = ["--limit", "2", "--repeats", "1", "-n", "8", "--rule", "token", "-k", "2", "--report", report]
+    done = speccas("bench", *flags, *there, env=env)
+    assert done.returncode == 0, done.stderr
+    assert KEY not in "".join(path.read_text(errors="replace") for path in Path(report).iterdir() if path.is_file())
+    child = pexpect.spawn(
+        script, ["serve", "--port", "0", *there], env={**clean, **env, "NO_COLOR": "1"}, encoding="utf-8", timeout=60
+    )
+    child.expect(r"(http://127.0.0.1:\d+)")
+    url = child.match.group(1)
+    message = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 8}
+    answer = httpx.post(f"{url}/v1/chat/completions", json={**message, "temperature": 0.7}, timeout=60)
+    assert answer.status_code == 200 and answer.json()["choices"][0]["message"]["content"], answer.text
+    refused = httpx.post(f"{url}/v1/chat/completions", json={**message, "temperature": 0.7, "top_k": 500}, timeout=60)
+    assert refused.status_code == 400 and "top-k 500 is more" in refused.text
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
 
 
 def test_what_is_chosen_for_a_server() -> None:

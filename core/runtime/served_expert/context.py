@@ -16,13 +16,13 @@ from ..backend import Weights
 from ..stop import StopFlag
 from .answers import Api, Verified
 
-LONG = 64
+LONG = 32
 """Tokens from which on a text is read before it is judged, so that its time is that of the prompt."""
 ID_BYTES = 36  # of an int in a list
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class RowAsker:
     """Asks for what was not sent of one row."""
 
     api: Api
@@ -85,7 +85,7 @@ class ServedContext:
             found.rows[i],
             (found.drawn,) if last else (found.followed[i],),
             drawn=found.drawn if last else None,
-            more=Asking(self.api, text, self.sent),
+            more=RowAsker(self.api, text, self.sent),
         )
 
     def _ask(self, text: Sequence[int], rows: int) -> Verified:

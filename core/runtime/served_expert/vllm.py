@@ -58,6 +58,7 @@ class VLLMApi:
 
     def verify(self, ids: Sequence[int], rows: int, sent: int) -> Verified:
         answer = self._ask(ids, rows, sent)
+        at(answer, "choices", 0)
         cached = cached_of(answer)
         if rows > 1 and cached is None:
             raise RequestRefused("the expert's server does not say which rows it computed", setup=DETAILS)

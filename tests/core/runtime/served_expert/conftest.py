@@ -14,6 +14,7 @@ from speccas.core.runtime.backend import LoadOptions, ModelFile
 from speccas.core.runtime.llama import LlamaBackend
 from speccas.core.runtime.pair import Pair, load_pair
 from speccas.core.runtime.served_expert import connection
+from speccas.core.runtime.served_expert.vllm import VLLMApi, new_salt
 from tests.builders.expert_server import ExpertServer, ModelBrain, listening
 from tests.builders.models import smollm2
 
@@ -74,6 +75,8 @@ def kept(brain: ModelBrain, drafter_file: Path) -> Iterator[Served]:
                 made[api] = opened.enter_context(load_pair(profile, LoadOptions(threads=1, ctx=1024))), server
             pair, server = made[api]
             server.faults.clear()
+            if isinstance(pair.weights["expert"].api, VLLMApi):  # type: ignore[attr-defined]
+                pair.weights["expert"].api.salt = new_salt()  # type: ignore[attr-defined] # nothing was read before
             pair.stop.clear()
             pair.clear()
             return pair, server

@@ -50,6 +50,8 @@ from tests.core.runtime.served_expert.conftest import Served
 
 QUESTION = "Tell me what a harbour is, and why a ship needs one."
 pytestmark = pytest.mark.tiny
+BOTH = ["sglang", pytest.param("vllm", marks=pytest.mark.slow)]
+"""Both kinds, of what takes long."""
 
 
 def ids(events: Sequence[Event]) -> list[int]:
@@ -76,7 +78,7 @@ def told(events: list[Event], playing: Any) -> None:
 # --- the same text ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", BOTH)
 def test_greedy_exact_writes_what_the_expert_here_writes(api: str, served: Served, local: Pair) -> None:
     pair, server = served(api)
     alone = written(local, "expert", 24)
@@ -105,7 +107,7 @@ def test_the_text_is_read_once(api: str, served: Served) -> None:
     assert len(server.asked) <= len(rounds) + 2
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", BOTH)
 def test_what_was_written_is_scored_as_here(api: str, served: Served, local: Pair) -> None:
     pair, _ = served(api)
     prompt = asked(local, QUESTION).ids
@@ -143,7 +145,7 @@ def test_a_detailed_run_has_its_numbers(served: Served, local: Pair) -> None:
 
 
 @pytest.mark.parametrize("sampling", [Sampling(1.0, test="token", seed=3), Sampling(0.7, top_k=12, test="token")])
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", BOTH)
 def test_chance_decides_too(api: str, sampling: Sampling, served: Served) -> None:
     """The distributions are in test_served_distribution.py; here it runs over a whole vocabulary."""
     pair, _ = served(api)
@@ -154,7 +156,7 @@ def test_chance_decides_too(api: str, sampling: Sampling, served: Served) -> Non
 # --- what a server must be --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", BOTH)
 def test_how_much_of_a_row_is_told(api: str, served: Served) -> None:
     for most, sent in ((100, 64), (2, 2)):
         pair, _ = served(api, most=most)
@@ -425,7 +427,7 @@ def test_a_stop_before_the_first_word(served: Served) -> None:
 # --- a chat -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", BOTH)
 def test_a_chat_goes_on_when_the_server_is_back(api: str, served: Served, local: Pair) -> None:
     def session(pair: Pair) -> Session:
         asking = Asking(parse_arm("exact"), Sampling(), Length(16), Wanted(4, "off"))
@@ -484,7 +486,7 @@ def test_what_this_expert_cannot_judge_is_refused(served: Served) -> None:
 # --- the cache of ids -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", BOTH)
 def test_the_contract_of_a_language_model(api: str, served: Served, local: Pair) -> None:
     pair, server = served(api)
     expert, here = pair.expert, local.expert
