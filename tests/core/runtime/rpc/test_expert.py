@@ -321,7 +321,7 @@ def test_its_process_ends_with_the_pair(lent: Lent, load: Load) -> None:
 
 @pytest.mark.tiny
 def test_a_head_cannot_read_an_expert_on_workers(lent: Lent) -> None:
-    head = on(find_profile("tiny-head"), lent.address)
+    head = on(find_profile("tiny"), lent.address)
     with pytest.raises(CannotPair, match="stay on its workers"):
         load_pair(head, LoadOptions(threads=1, ctx=512))
 
