@@ -146,7 +146,10 @@ class Connection:
                 if self.stop:
                     raise Stopped("stopped")
         except BaseException:  # its answer is nobody's now, and the next request must not read it
-            left[0], self._client = True, self._open()
+            left[0] = True
+            if done.is_set():  # it ended meanwhile, and saw nothing of that
+                client.close()
+            self._client = self._open()
             raise
         result = found[0]
         if isinstance(result, BaseException):

@@ -5,6 +5,7 @@ Real sockets, a real small model behind them; see conftest.py.
 
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -407,7 +408,14 @@ def test_ctrl_c_ends_a_wait(waits: Fault, served: Served, local: Pair, monkeypat
     monkeypatch.setattr(connection, "LONGEST_PAUSE", 3600.0)
     pair, server = served("sglang")
     server.faults.extend([Fault(), Fault(), waits])
-    stopper = threading.Timer(0.5, pair.stop.set)
+
+    def stop() -> None:
+        while server.faults:  # the last one is being waited for then
+            time.sleep(0.02)
+        time.sleep(0.2)
+        pair.stop.set()
+
+    stopper = threading.Thread(target=stop, daemon=True)
     stopper.start()
     events: list[Event] = []
     told(events, generate(pair, asked(pair, QUESTION), parse_arm("exact"), length=Length(20)))
