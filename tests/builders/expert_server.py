@@ -104,6 +104,7 @@ class Fault:
     delay: float = 0.0
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    words: str = ""
     mangle: Callable[[Any], Any] | None = None
     body: bytes | None = None
     cut: int = 0
@@ -156,7 +157,7 @@ class ExpertServer:
             if self.key and authorization != f"Bearer {self.key}":
                 return answered(401, {"error": "Unauthorized"}, fault)
             if fault.status:
-                words = {"error": {"message": f"no: {authorization}"}}
+                words = {"error": {"message": fault.words or f"no: {authorization}"}}
                 return answered(fault.status, words, fault, dict(fault.headers))
             status, found = self.answer(method, path, data)
             if fault.mangle is not None:
@@ -215,6 +216,8 @@ class ExpertServer:
                 return 400, {"error": {"message": words, "type": "BadRequestError", "code": 400}}
         if len(ids) >= self.brain.context:
             return 400, {"error": {"message": "maximum context length exceeded", "code": 400}}
+        if prompt is not None and how.get("detokenize", True):
+            return 500, {"error": {"message": "number too small to fit in target type", "code": 500}}  # it ends there
         skip = how.get("skip_reading_prefix_cache", prompt is not None) or not self.caching
         blocks = [(salt, tuple(ids[:end])) for end in range(BLOCK, len(ids) + 1, BLOCK)]
         cached = max((len(b[1]) for b in blocks if b in self._blocks and len(b[1]) < len(ids)), default=0)

@@ -42,6 +42,7 @@ from speccas.core.runtime.served_expert import connection
 from speccas.core.runtime.served_expert.connection import Connection, checked_url
 from speccas.core.runtime.served_expert.connection import key_of as checked_key
 from speccas.core.runtime.served_expert.load import APIS
+from speccas.core.runtime.served_expert.vllm import PATH
 from speccas.core.runtime.stop import StopFlag
 from speccas.core.session import Asking, Session
 from tests.builders.expert_server import Carried, ExpertServer, Fault, listening
@@ -529,3 +530,17 @@ def test_the_contract_of_a_language_model(api: str, served: Served, local: Pair)
     assert len(expert) == 14 and expert.reach(99) == 14
     with pytest.raises(ValueError, match="at most"):
         expert.extend([1, 2], rows=3)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_rows_that_a_server_never_wrote_are_asked_for_again(
+    times: int, served: Served, local: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM refuses its own answer where such a row holds no number; in the end all rows are computed."""
+    pair, server = served("vllm")
+    faults = [Fault(status=400, words="Out of range float values are not JSON compliant")] * times
+    server.asked.clear()
+    server.faults.extend([Fault(), *faults])
+    assert written(pair, "exact") == whole_of(local)
+    read = [data["sampling_params"]["skip_reading_prefix_cache"] for path, data in server.asked if path == PATH]
+    assert sum(read) == (times == 3) and not server.faults
