@@ -29,7 +29,7 @@ MANIFEST = {
     "repeat_last_n", "seed", "think", "test", "budget", "confidence_temperature", "ctx",
     "command", "optimized",
 }  # fmt: skip
-MODEL = {"file", "sha256", "quant", "parameters"}
+MODEL = {"file", "sha256", "quant", "parameters", "server"}
 ARM = {
     "name", "rule", "alpha", "text", "finish", "tokens", "seconds", "tokens_per_second", "speedup", "ttft_ms",
     "prefill_seconds", "draft_seconds", "verify_seconds", "overhead_seconds", "drafted", "judged", "agreed", "kept",
@@ -124,6 +124,7 @@ def test_the_manifest(poem: dict[str, Any]) -> None:
         "sha256": find_profile("tiny").drafter.sha256,
         "quant": "Q4_0",
         "parameters": 9_818_048,
+        "server": None,
     }
     assert manifest["expert"]["parameters"] == 134_515_008 and manifest["expert"]["quant"] == "Q4_1"
     settings = {"pair": "tiny", "vocabulary": "identical", "k": 4, "temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0}
