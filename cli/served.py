@@ -102,6 +102,8 @@ def examine_server(settings: "Settings") -> dict[str, Any]:
 
 def server_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The document of `examine_server` in rows, label and text."""
+    from .view.elsewhere import elsewhere_lines
+
     context = f", {found['context']:,} tokens of context" if found["context"] else ""
     rows = [
         ("server", f"{found['model']} on {found['api']} at {found['url']}{context}"),
@@ -110,13 +112,6 @@ def server_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
              f"{1e3 * found['round_trip_seconds']:.1f} ms"),
         ("", f"a draft of four in {1e3 * found['verify_seconds']:.1f} ms, {found['cached_tokens']} of "
              f"{found['text_tokens']} tokens from its prefix cache"),
-        ("elsewhere", found["elsewhere"]["verdict"]),
     ]  # fmt: skip
-    cells = [("accepted", "best -k", "speed-up", "tokens/s", "pays up to a trip of")]
-    for each in found["elsewhere"]["rows"]:
-        trip = each["round_trip_bound_seconds"]
-        bound = "never" if trip is None else f"{1e3 * trip:.1f} ms"
-        told = f"{each['speedup']:.2f}", f"{each['tokens_per_second']:.1f}"
-        cells.append((f"{each['acceptance']:.0%}", str(each["k"]), *told, bound))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [*rows, *(("", "  ".join(f"{c:>{w}}" for c, w in zip(row, widths, strict=True))) for row in cells)]
+    lines = elsewhere_lines(found["elsewhere"])
+    return [*rows, *(("" if number else "elsewhere", line) for number, line in enumerate(lines))]

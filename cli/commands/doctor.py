@@ -179,6 +179,7 @@ def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
     from ..hints import rpc_hint
+    from ..view.elsewhere import elsewhere_lines
     from ..view.flow import hanging
     from ..view.theme import STYLES, make_console
 
@@ -207,7 +208,7 @@ def _print(report: dict[str, Any]) -> None:
     row("hub", f"{cache['endpoint']}{' (offline)' if cache['offline'] else ''}")
     for label, value in (*worker_rows(report["workers"]), *curve_rows(report["curve"])):
         row(label, value)
-    for number, line in enumerate(elsewhere_rows(report["elsewhere"]) if report["elsewhere"] else ()):
+    for number, line in enumerate(elsewhere_lines(report["elsewhere"]) if report["elsewhere"] else ()):
         row("" if number else "elsewhere", line)
     for each in report["wrong"]:
         row("wrong", each["what"], "warning")
@@ -243,16 +244,3 @@ def worker_rows(workers: list[dict[str, Any]]) -> list[tuple[str, str]]:
          f"{each['free'] / 1e9:.1f} GB free, a round trip takes {1e3 * each['trip']:.2f} ms")
         for each in workers
     ]  # fmt: skip
-
-
-def elsewhere_rows(found: dict[str, Any]) -> list[str]:
-    """Whether drafting pays over the workers: the line, and the table."""
-    rows = [("accepted", "best -k", "speed-up", "tokens/s", "pays from a trip of")]
-    for each in found["rows"]:
-        trip = each["round_trip_bound_seconds"]
-        bound = "never" if trip is None else "any" if not trip else f"{1e3 * trip:.1f} ms"
-        told = f"{each['speedup']:.2f}", f"{each['tokens_per_second']:.1f}"
-        rows.append((f"{each['acceptance']:.0%}", str(each["k"]), *told, bound))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return [found["verdict"], *lines]

@@ -5,7 +5,6 @@ calls is a round trip (layers on a worker), and none where it writes by itself (
 pay for the first, and makes it lose for the second.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,15 +153,6 @@ class ElsewhereReport:
             "known": None if self.known is None else row_as_json(self.known),
             "verdict": self.verdict,
         }
-
-    def table(self) -> Iterator[tuple[str, str, str, str, str]]:
-        """Rows of the table, its headings first."""
-        bound = "pays from a trip of" if self.costs.by_call else "pays up to a trip of"
-        yield "accepted", "best k", "speed-up", "tokens/s", bound
-        for each in self.rows:
-            trip = "never" if each.trip is None else milliseconds(each.trip)
-            trip = "any" if each.trip == 0 else trip
-            yield f"{each.acceptance:.0%}", str(each.k), f"{each.speedup:.2f}", f"{each.tokens_per_second:.1f}", trip
 
 
 def row_as_json(row: Payoff) -> dict[str, Any]:
