@@ -6,13 +6,14 @@ Nothing here knows what a command should say.
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pexpect
 import pytest
 
 from tests.builders.models import FETCHED, QWEN_EXPERT, smollm2
+from tests.builders.talk import Start, Talk
 
 PATIENCE = 60  # seconds; only against hanging
 SCRIPT = Path(sys.executable).with_name("speccas")
@@ -73,3 +74,25 @@ def terminal(script: str, clean: Mapping[str, str]) -> Callable[..., tuple[int, 
         return child.exitstatus, child.before
 
     return run
+
+
+@pytest.fixture
+def home(clean: Mapping[str, str], tmp_path: Path) -> dict[str, str]:
+    """A clean environment with a state directory of its own."""
+    return {**clean, "XDG_STATE_HOME": str(tmp_path / "state"), "PROMPT_TOOLKIT_NO_CPR": "1"}
+
+
+@pytest.fixture
+def start(script: str, home: Mapping[str, str]) -> Iterator[Start]:
+    """Starts chats that greet; what is left of them is ended."""
+    talks: list[Talk] = []
+
+    def begin(*arguments: str, env: Mapping[str, str] | None = None) -> Talk:
+        talks.append(Talk(script, {**home, **(env or {})}, *arguments))
+        talks[-1].greeting = talks[-1].ready()
+        assert "/help" in talks[-1].greeting
+        return talks[-1]
+
+    yield begin
+    for talk in talks:
+        talk.child.close(force=True)

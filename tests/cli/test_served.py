@@ -20,6 +20,7 @@ from speccas.core.runtime.backend import ModelFile
 from speccas.core.runtime.llama import LlamaBackend
 from tests.builders.expert_server import ExpertServer, Fault, ModelBrain, listening
 from tests.builders.models import smollm2
+from tests.builders.talk import Start
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 pytestmark = pytest.mark.tiny
@@ -171,35 +172,19 @@ def test_the_doctor_tells_what_it_found(speccas: Run, there: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_chat_goes_on_when_the_server_is_back(
-    script: str, clean: dict[str, str], there: list[str], server: ExpertServer
-) -> None:
-    env = {**clean, "SPECCAS_EXPERT_KEY": KEY, "NO_COLOR": "1"}
-    child = pexpect.spawn(
-        script,
-        ["chat", "-n", "12", "--temperature", "0", "--seed", "3", "--view", "off", *there],
-        env=env,
-        encoding="utf-8",
-        timeout=60,
-    )
-    child.expect("can type")
-    child.sendline("What is a harbour?")
-    child.expect("tokens/s")
+def test_a_chat_goes_on_when_the_server_is_back(start: Start, there: list[str], server: ExpertServer) -> None:
+    settings = ["-n", "12", "--temperature", "0", "--seed", "3", "--view", "off"]
+    talk = start(*settings, *there, env={"SPECCAS_EXPERT_KEY": KEY, "NO_COLOR": "1"})
+    assert "tokens/s" in talk.say("What is a harbour?")
     server.faults.extend([Fault(), *[Fault(drop=True)] * 50])
-    child.sendline("And a pier?")
-    child.expect("error: the expert's server at .* does not answer")
+    lost = " ".join(talk.say("And a pier?").split())
+    assert re.search("error: the expert's server at .* does not answer", lost), lost
     server.faults.clear()
-    child.sendline("And a lighthouse?")
-    child.expect("tokens/s")
-    child.sendline("/set temperature 0.5")
-    child.sendline("And a quay?")
-    child.expect("tokens/s")
-    child.sendline("/rule typical")
-    child.expect("error: typical cannot run with this expert")
-    child.sendline("/exit")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
+    assert "tokens/s" in talk.say("And a lighthouse?")
+    talk.say("/set temperature 0.5")
+    assert "tokens/s" in talk.say("And a quay?")
+    assert "error: typical cannot run with this expert" in talk.say("/rule typical")
+    assert talk.leave() == 0
 
 
 @pytest.mark.slow

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.talk import Start
 from tests.builders.workers import worker
-from tests.cli.chat.conftest import Start
 
 pytestmark = [pytest.mark.rpc, pytest.mark.tiny]
 ASKED = ("--pair", "tiny-model", "--temperature", "0", "-n", "12", "--ctx", "512")
