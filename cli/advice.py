@@ -12,7 +12,7 @@ from rich.text import Text
 
 from speccas.core.calibration.calibrate import alone_speed
 from speccas.core.calibration.planner import Planner, name_of
-from speccas.core.calibration.trips import elsewhere_of
+from speccas.core.calibration.trips import elsewhere_of, latency_of, trip_of
 from speccas.core.decoding.arms import Arm
 from speccas.core.decoding.length.latency import LatencyModel
 from speccas.core.decoding.sampling import Sampling
@@ -33,17 +33,27 @@ from .view.theme import STYLES
 STEPS = 3  # single expert steps that one answer is held against
 
 
-def elsewhere_line(pair: Pair, planner: Planner, arm: Arm, sampling: Sampling) -> str | None:
-    """Whether drafting pays for an expert on workers, where that is known before an answer."""
-    if arm.rule is None:
+def elsewhere_line(planner: Planner, arm: Arm, sampling: Sampling) -> str | None:
+    """Whether drafting pays for an expert on another machine; None where it is here, where nothing is drafted, or where
+    what calls cost is not known yet. Those of a server may be timed now. Raises Stopped, ExpertLost."""
+    pair = planner.pair
+    if arm.rule is None or trip_of(pair) is None:
         return None
-    found = elsewhere_of(pair, planner.latency, planner.known_acceptance(name_of(arm, sampling)))
-    return None if found is None else f"the expert is on {pair.profile.expert.rpc}: {found.verdict}"
+    found = elsewhere_of(pair, latency_of(planner), planner.known_acceptance(name_of(arm, sampling)))
+    if found is None:
+        return None
+    where = pair.profile.expert.rpc if pair.probe is None else pair.probe.model.url
+    better = (
+        "; a server that writes by itself would be faster" if pair.probe is not None and found.pays is False else ""
+    )
+    return f"note: the expert is on {where}: {found.verdict}{better}"
 
 
-def say_elsewhere(console: Console, pair: Pair, planner: Planner, arm: Arm, sampling: Sampling) -> None:
-    if line := elsewhere_line(pair, planner, arm, sampling):
-        console.print(line, style=STYLES["quiet"], soft_wrap=True, highlight=False, markup=False)
+def say_elsewhere(console: Console, planner: Planner, arms: Sequence[Arm], sampling: Sampling) -> None:
+    """Of the first arm that drafts. Raises Stopped, ExpertLost."""
+    drafting = next((arm for arm in arms if arm.rule is not None), None)
+    if drafting is not None and (line := elsewhere_line(planner, drafting, sampling)):
+        say(console, line, "quiet")
 
 
 def setting(rule: str | None, k: int | str | None) -> str:

@@ -1,13 +1,11 @@
-"""What is said of an expert on a server: what was chosen for it, whether drafting here pays, what the doctor finds."""
+"""What is said of an expert on a server: what was chosen for it, and what the doctor finds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from speccas.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from speccas.core.calibration.planner import Planner
-    from speccas.core.decoding.arms import Arm
     from speccas.core.files.profiles import Profile
     from speccas.core.runtime.pair import Pair
 
@@ -54,41 +52,20 @@ def served_lines(pair: "Pair", settings: "Settings") -> list[tuple[str, str]]:
     return lines
 
 
-def pay_line(planner: "Planner", arm: "Arm", settings: "Settings") -> str:
-    """Whether drafting here pays, in a line; "" where nothing is drafted. Measures calls where none was timed yet.
-    Raises Stopped, ExpertLost."""
-    from speccas.core.calibration.planner import name_of
-    from speccas.core.calibration.served import payoff_of
-
-    from .play import sampling_of
-
-    if planner.pair.probe is None or arm.rule is None:
-        return ""
-    known = planner.known_acceptance(name_of(arm, sampling_of(settings)))
-    found = payoff_of(planner, known)
-    source = "acceptance assumed" if known is None else "acceptance measured"
-    better = "" if found.pays else "; a server that writes by itself would be faster"
-    return f"{found.verdict} ({source}){better}"
-
-
-def say_served(planner: "Planner", arms: "Sequence[Arm]", settings: "Settings") -> None:
-    """Say on stderr what is to be known of an expert on a server, and whether drafting pays."""
+def say_served(pair: "Pair", settings: "Settings") -> None:
+    """Say on stderr what is to be known of an expert on a server."""
     from .advice import say
     from .view.theme import make_console
 
     aside = make_console(stderr=True)
-    for text, status in served_lines(planner.pair, settings):
+    for text, status in served_lines(pair, settings):
         say(aside, text, status)
-    lossless = next((arm for arm in arms if arm.rule is not None), None)
-    if lossless is not None and (line := pay_line(planner, lossless, settings)):
-        say(aside, f"note: {line}", "quiet")
 
 
 def examine_server(settings: "Settings") -> dict[str, Any]:
     """The probe of a server, and the table of where drafting pays, as a document. Raises as `load_pair`."""
-    from speccas.core.calibration.elsewhere import report
     from speccas.core.calibration.planner import Planner, curves_file
-    from speccas.core.calibration.served import costs_of, latency_of
+    from speccas.core.calibration.trips import elsewhere_of, latency_of
 
     from .play import asked_of, opened, read
 
@@ -96,7 +73,8 @@ def examine_server(settings: "Settings") -> dict[str, Any]:
         assert pair.probe is not None
         read(pair, asked_of(pair, settings, "What does it cost to read several words at once?", detail=False).prompt)
         planner = Planner(pair, curves_file())
-        found = report(costs_of(pair, latency_of(planner)), planner.known_acceptance())
+        found = elsewhere_of(pair, latency_of(planner), planner.known_acceptance())
+        assert found is not None
         return {**pair.probe.as_json(), "drafter": pair.drafter_name, "elsewhere": found.as_json()}
 
 

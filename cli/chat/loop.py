@@ -26,7 +26,7 @@ from speccas.core.session import Asking, Dropped, Session
 from speccas.core.tune.advice import is_slow
 from speccas.core.tune.store import tuned_of
 
-from ..advice import elsewhere_line, gain, seed_line, tuned_lines
+from ..advice import gain, say_elsewhere, seed_line, tuned_lines
 from ..better_files import better_after, better_when_off
 from ..hints import hint_of
 from ..interrupt import ECHO, interruptible
@@ -163,13 +163,11 @@ class Chat:
         """What is to be known of the pair."""
         for line, status in tuned_lines(self.pair, self.settings):
             self.note(line, status)
-        asking = self.session.asking
-        if away := elsewhere_line(self.pair, self.session.planner, asking.arm, asking.sampling):
-            self.note(away)
         self._say_prompt()
-        if self.pair.probe is not None and not self.quiet:
+        if not self.quiet:
+            say_served(self.pair, self.settings)
             with interruptible(self.stop):
-                say_served(self.session.planner, [self.session.arm], self.settings)
+                say_elsewhere(self.aside, self.session.planner, [self.session.arm], self.session.asking.sampling)
 
     def system(self, text: str) -> None:
         """Set the system message. Raises UsageError where it would not reach the model."""

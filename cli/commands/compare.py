@@ -102,7 +102,7 @@ def play_all(
     from speccas.core.record.comparison import compare_arms
     from speccas.core.record.metrics import against
 
-    from ..advice import say_tuned
+    from ..advice import say_elsewhere, say_tuned
     from ..notes import prompt_notes, say_notes
     from ..play import asked_of, interrupted, play_arm, read, with_log_prob
     from ..record import recording
@@ -119,8 +119,9 @@ def play_all(
         say_notes(make_console(stderr=True), prompt_notes(pair, settings.system, settings.raw))
     seconds = read(pair, asked.prompt)
     planner = Planner(pair, curves_file())
-    if pair.probe is not None and not output.silent:
-        say_served(planner, arms, settings)
+    if not output.silent:
+        say_served(pair, settings)
+        say_elsewhere(make_console(stderr=True), planner, arms, asked.sampling)
     look, shown = make_look(make_console(), output.live), "off" if output.silent else output.view
     if not output.silent:
         show_header(look, facts_of(pair, settings))

@@ -110,11 +110,10 @@ def answer(pair: "Pair", settings: "Settings", text: str, arm: "Arm", output: "O
     if not output.silent:
         say_notes(aside, prompt_notes(pair, settings.system, settings.raw))
     planner = Planner(pair, curves_file())
-    if not output.silent:
-        say_elsewhere(aside, pair, planner, arm, asked.sampling)
     seconds = read(pair, asked.prompt, planner.drafting(asked.wanted).reads_prompt(pair, arm, asked.sampling))
-    if pair.probe is not None and not output.silent:
-        say_served(planner, [arm], settings)
+    if not output.silent:
+        say_served(pair, settings)
+        say_elsewhere(aside, planner, [arm], asked.sampling)
     with (
         recording(output.trace, output.force, pair, settings, text) as recorder,
         TokenView(look, headings=False, rounds=rounds, numbers=output.view == "numbers") as shown,

@@ -66,7 +66,7 @@ def test_run_writes_what_the_expert_here_writes(
     expert = str(smollm2())
     here = speccas("run", PROMPT, "-n", "24", "--drafter", str(drafter), "--expert", expert, "--rule", "expert")
     assert done.returncode == 0 and done.stdout == here.stdout and len(done.stdout) > 40
-    assert re.search(r"note: (at|drafting here) .*(pay|round trip).*\(acceptance (assumed|measured)\)", done.stderr)
+    assert re.search(r"note: the expert is on http://[\d.:]+: (at|drafting here) .*(pay|round trip)", done.stderr)
     trace = tmp_path / "trace.jsonl"
     told = speccas("run", PROMPT, "-n", "12", *there, "--trace", str(trace), "--json", env=with_key)
     document = json.loads(told.stdout)

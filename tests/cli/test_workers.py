@@ -179,7 +179,7 @@ def test_before_an_answer_it_says_whether_drafting_pays_once_that_is_known(
         assert done.returncode == 0, done.stderr
         said.append([line for line in done.stderr.splitlines() if "the expert is on" in line])
     assert said[0] == [] and len(said[1]) == 1
-    assert re.match(rf"the expert is on {lent.address}: (drafting here|at a round trip of)", said[1][0])
+    assert re.match(rf"note: the expert is on {lent.address}: (drafting here|at a round trip of)", said[1][0])
     assert [line for line in speccas(*ASKED[:4], "-n", "4", env=cache).stderr.splitlines() if "is on" in line] == []
 
 
