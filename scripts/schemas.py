@@ -199,6 +199,7 @@ DOCUMENTS: dict[str, tuple[str, Schema]] = {
             name=STRING,
             models=table(schema_of(ModelDetails)),
             vocabulary=nullable(thing(**CHECK)),
+            first_vocabulary=nullable(thing(**CHECK)),
             memory=nullable(schema_of(MemoryDetails)),
             optimized=nullable(schema_of(MadeDetails)),
             title=STRING,

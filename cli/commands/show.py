@@ -8,6 +8,9 @@ import typer
 from ..values import completing
 from ..view.safe import json_text, one_line
 
+NAMES = {"first": "first drafter"}
+"""Roles in words, where they are not words themselves."""
+
 
 def show(
     name: Annotated[
@@ -88,10 +91,11 @@ def model_rows(model: dict[str, Any]) -> list[tuple[str, object]]:
     ]
 
 
-def together_rows(vocabulary: dict[str, Any]) -> list[tuple[str, str]]:
-    """How the two models go together."""
+def together_rows(vocabulary: dict[str, Any], first: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """How the models go together; `first`: how a chain's first drafter goes with the expert."""
     alike = "the expert's is used; the drafter's differs" if vocabulary["template"] else "the same in both"
     return [
+        *([] if first is None else [("first", f"{first['verdict']}: {first['reason']}")]),
         ("vocabulary", f"{vocabulary['verdict']}: {vocabulary['reason']}"),
         ("ratio", f"{vocabulary['ratio']:.1f}"),
         ("template", alike if vocabulary["chat_template"] else "no chat template in the expert's file"),
@@ -135,10 +139,10 @@ def _print(document: dict[str, Any]) -> None:
         table(profile_rows(document))
     table(made_rows(document.get("optimized")))
     for role, model in document["models"].items():
-        say(f"{role}: {model['file']}", "bold")
+        say(f"{NAMES.get(role, role)}: {model['file']}", "bold")
         table(model_rows(model))
     if (vocabulary := document["vocabulary"]) is not None:
         say("together", "bold")
-        table(together_rows(vocabulary))
+        table(together_rows(vocabulary, document["first_vocabulary"]))
     if (memory := document["memory"]) is not None:
         table(memory_rows(memory))

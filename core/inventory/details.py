@@ -27,6 +27,7 @@ from ..runtime.backends import backend_of
 from ..runtime.room import differing, footprints, room, trained_together
 
 PARTS = ("weights", "cache", "compute", "tables")
+DRAFTERS = ("first", "drafter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class Details:
     vocabulary: PairCheck | None = None
     memory: MemoryDetails | None = None
     optimized: MadeDetails | None = None
+    first_vocabulary: PairCheck | None = None
+    """How a chain's first drafter goes with the expert; None where there is none."""
     schema: int = 1
 
     def as_json(self) -> dict[str, Any]:
@@ -123,6 +126,7 @@ class Details:
             "name": self.name,
             "models": {role: asdict(each) for role, each in self.models.items()},
             "vocabulary": None if self.vocabulary is None else self.vocabulary.as_json(),
+            "first_vocabulary": None if self.first_vocabulary is None else self.first_vocabulary.as_json(),
             "memory": None if self.memory is None else asdict(self.memory),
             "optimized": None if self.optimized is None else asdict(self.optimized),
             **of_pair,
@@ -140,11 +144,15 @@ def details(name: str, context: int | None) -> Details:
     large = inspect(sources["expert"], label)
     small = inspect_drafter(sources["drafter"], large, label)
     models = {"drafter": small, "expert": large}
+    check, first = judge(small.header, large.header, (small.bytes, large.bytes)), None
+    if "first" in sources:
+        smallest = inspect(sources["first"], label)
+        models = {"first": smallest, **models}
+        first = judge(smallest.header, large.header, (smallest.bytes, large.bytes))
     told = {role: model_details(role, each) for role, each in models.items()}
-    check = judge(small.header, large.header, (small.bytes, large.bytes))
     profile = find_profile(name)
     told |= {role: replace(told[role], fitted=each.told) for role, each in profile.fitted.items()}
-    return Details(label, told, profile, check, memory_details(models, context), made_details(profile))
+    return Details(label, told, profile, check, memory_details(models, context), made_details(profile), first)
 
 
 def made_details(profile: Profile) -> MadeDetails | None:
@@ -170,7 +178,7 @@ def made_details(profile: Profile) -> MadeDetails | None:
 
 
 def model_details(role: str, each: Inspected) -> ModelDetails:
-    """`role`: drafter or expert, or model where it is the only one."""
+    """`role`: one of a pair's, or model where it is the only one."""
     header, shape = each.header, AttentionShape.of(each.header)
     mixture = Mixture.of(header) or Mixture(0, 0)
     tokenizer = header.metadata.get("tokenizer.ggml.pre") or header.metadata.get("tokenizer.ggml.model")
@@ -197,15 +205,17 @@ def model_details(role: str, each: Inspected) -> ModelDetails:
         experts_used=mixture.used,
         head=HeadFacts.of(header),
         head_inside=HeadFacts.of(inside(header)) if guessing_layers(header) and kind_of(header) is None else None,
-        heads_beside=() if role == "drafter" else each.heads,
-        remarks=() if role == "drafter" else tuple(never_batches(header, f"the {role}")),
+        heads_beside=() if role in DRAFTERS else each.heads,
+        remarks=() if role in DRAFTERS else tuple(never_batches(header, f"the {role}")),
     )
 
 
 def memory_details(models: Mapping[str, Inspected], asked: int | None) -> MemoryDetails:
     """At the context that was asked for, the largest that fits (0), or the default (None)."""
-    small, large = (models[role].header for role in ("drafter", "expert"))
+    headers = {role: each.header for role, each in models.items()}
+    small, large = headers["drafter"], headers["expert"]
     vocabulary = compare(Tokens.of(large if kind_of(small) else small), Tokens.of(large))
+    first = compare(Tokens.of(headers["first"]), Tokens.of(large)) if "first" in headers else None
     files = {
         role: (
             backend_of(models["expert"].source if each.source.head else each.source),
@@ -213,8 +223,9 @@ def memory_details(models: Mapping[str, Inspected], asked: int | None) -> Memory
         )
         for role, each in models.items()
     }
-    loaded, free, apart = footprints(files, vocabulary, LoadOptions()), room(files, ask=False), differing(vocabulary)
-    trained = trained_together(small, large)
+    loaded, free = footprints(files, vocabulary, LoadOptions(), first), room(files, ask=False)
+    apart = differing(vocabulary) or (first is not None and differing(first))
+    trained = trained_together(*headers.values())
     largest = largest_context(loaded, free, trained, apart)
     context = largest if asked == 0 else asked or min(trained, DEFAULT_CONTEXT)
     found = estimate(loaded, context, apart)

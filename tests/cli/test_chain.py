@@ -94,7 +94,11 @@ def test_a_profile_with_a_chain(speccas: Run, three: tuple[str, ...], tmp_path: 
     found = document(speccas("run", *ASK, "--pair", "three", "--json", env=env))
     assert found["manifest"]["chain_rule"] == "token:0.5" and found["arms"][0]["by_first"]
     assert "three" in speccas("list", env=env).stdout
-    assert speccas("show", "three", env=env).returncode == 0
+    shown = document(speccas("show", "three", "--json", env=env))
+    assert [each["path"] for each in shown["models"].values()] == [first, middle, large]
+    assert shown["memory"]["weights"] >= sum(Path(each).stat().st_size for each in (first, middle, large))
+    told = speccas("show", "three", env=env).stdout
+    assert f"first drafter: {Path(first).name}" in told and shown["first_vocabulary"]["reason"] in told
     (pairs / "three.yaml").write_text("\n".join(["name: three", *lines[1:], "chain: 3"]))
     done = speccas("show", "three", env=env)
     assert done.returncode == 2 and "chain is not a model source" in done.stderr
