@@ -49,6 +49,8 @@ def tuned_by(result: TuneResult, evidence: Path) -> Tuned:
         temperature=result.temperature,
         threads=result.threads,
         confidence_temperature=None if result.confidence_temperature == 1 else result.confidence_temperature,
+        chain_rule=result.prepared.manifest.get("chain_rule"),
+        chain_k=result.prepared.manifest.get("chain_k"),
         file=str(evidence),
     )
 

@@ -40,6 +40,10 @@ class Tuned:
     """That this was measured with; saved beside the rule."""
     confidence_temperature: float | None = None
     """At which the drafter's confidence was read; None is as it is. Saved beside the rule."""
+    chain_rule: str | None = None
+    """Of a chain, the rule between its drafters, saved beside the rule."""
+    chain_k: int | None = None
+    """Of a chain, the tokens that its first drafter writes ahead, saved beside the rule."""
     file: str = ""
     """Where everything that was measured stands."""
 
@@ -50,8 +54,8 @@ class Tuned:
 
     def as_settings(self) -> dict[str, Any]:
         """What it sets."""
-        given = {"threads": self.threads, "confidence_temperature": self.confidence_temperature}
-        others = {name: value for name, value in given.items() if value is not None}
+        beside = ("threads", "confidence_temperature", "chain_rule", "chain_k")
+        others = {name: value for name in beside if (value := getattr(self, name)) is not None}
         return {"rule": self.rule, "draft_tokens": self.draft_tokens, **others}
 
 
@@ -97,7 +101,7 @@ def parsed(table: Mapping[str, Any]) -> Tuned | None:
         "rule": str, "draft_tokens": int | str, "faster": bool, "speedup": float | int | None,
         "low": float | int | None, "high": float | int | None, "prompts": int, "quality_loss": float | int | None,
         "temperature": float | int, "threads": int | None, "file": str,
-        "confidence_temperature": float | int | None,
+        "confidence_temperature": float | int | None, "chain_rule": str | None, "chain_k": int | None,
     }  # fmt: skip
     return found if all(isinstance(getattr(found, name), kind) for name, kind in kinds.items()) else None
 
@@ -111,7 +115,8 @@ def models_of(profile: Profile) -> dict[str, str]:
     """Which models a finding is about: a profile of the same name may come to name others."""
     expert = profile.expert
     away = f" on {expert.rpc}{' but its output' * (expert.rpc_output == HERE)}" if expert.rpc else ""
-    return {"drafter": profile.drafter.key, "expert": expert.key + away}
+    first = {} if profile.chain is None else {"first": profile.chain.key}
+    return {**first, "drafter": profile.drafter.key, "expert": expert.key + away}
 
 
 def require_name(pair: Profile, name: str) -> None:
@@ -122,8 +127,10 @@ def require_name(pair: Profile, name: str) -> None:
     known = profiles().get(name)
     if known is not None:
         other = read_profile(known)
-        theirs, ours = ((each.drafter, replace(each.expert, rpc="", rpc_output="")) for each in (other, pair))
-        if theirs not in (ours, tuple(map(absolute, ours))):
+        theirs, ours = (
+            (each.chain, each.drafter, replace(each.expert, rpc="", rpc_output="")) for each in (other, pair)
+        )
+        if theirs not in (ours, tuple(each and absolute(each) for each in ours)):
             raise NameTaken(f"there is another pair {name!r} already, in {known}")
 
 
@@ -133,12 +140,13 @@ def absolute(source: Source) -> Source:
 
 
 def profile_of(pair: Profile, name: str) -> dict[str, Any]:
-    """A profile for two models that have none."""
+    """A profile for models that have none."""
 
     def given(source: Source) -> dict[str, Any]:
         return {key: value for key, value in asdict(absolute(source)).items() if value}
 
-    return {"name": name, "drafter": given(pair.drafter), "expert": given(pair.expert)}
+    chain = {} if pair.chain is None else {"chain": given(pair.chain)}
+    return {"name": name, **chain, "drafter": given(pair.drafter), "expert": given(pair.expert)}
 
 
 def save(pair: Profile, name: str, tuned: Tuned) -> Path:

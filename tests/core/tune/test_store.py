@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from speccas.core.errors import UsageError
+from speccas.core.errors import NameTaken, UsageError
 from speccas.core.files import known_pairs, profiles
 from speccas.core.files.profiles import Profile, find_profile
 from speccas.core.files.source import Source
@@ -138,3 +138,20 @@ def test_what_was_found_over_workers_holds_there_alone(config: Path) -> None:
     assert tuned_of(replace(here, expert=replace(there.expert, rpc_output="here"))) is None
     save(here, "twins", FOUND)
     assert tuned_of(here) == FOUND and tuned_of(there) is None
+
+
+def test_what_was_found_for_three_holds_for_the_three_alone(config: Path) -> None:
+    two = Profile("a + b", Source(path="/m/a.gguf"), Source(path="/m/b.gguf"))
+    three = replace(two, chain=Source(path="/m/first.gguf"))
+    found = replace(FOUND, chain_rule="token:0.5", chain_k=2)
+    save(three, "three", found)
+    mine = find_profile("three")
+    assert mine.chain == three.chain and tuned_of(mine) == found
+    assert tuned_settings(mine) == {"rule": "token:0.5", "draft_tokens": 3, "chain_rule": "token:0.5", "chain_k": 2}
+    assert tuned_of(replace(mine, chain=None)) is None
+    assert tuned_of(replace(mine, chain=Source(path="/m/other.gguf"))) is None
+    require_name(three, "three")
+    with pytest.raises(NameTaken, match="another pair 'three' already"):
+        require_name(two, "three")
+    (config / "NAME.yaml").write_text(as_text(three, FOUND))
+    assert find_profile("NAME").chain == three.chain
