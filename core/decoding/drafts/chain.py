@@ -16,9 +16,9 @@ from ..rules import Exact
 from ..sampling import GREEDY, Distribution, Floats, Probabilities, Sampling
 from ..snapshot import Snapshot
 from ..verify import BlockVerifier, GreedyVerifier, TokenVerifier, Verifier, judge
-from .draft_source import LEAST_MASS, Draft, Drawing, ExpertRead, Proposal
+from .draft_source import Draft, Drawing, ExpertRead, Proposal
 from .second_model import SecondModel
-from .stepwise import write
+from .stepwise import Ahead, gather, write
 
 FIRST, SECOND = 1, 2
 """Levels: the first drafter wrote a token and the inner rule accepted it; the drafter wrote it."""
@@ -128,21 +128,18 @@ class Chain:
         text = list(self._ids)
         most = room if isinstance(policy.k, str) else min(room, policy.k)
         inner = self.write(text, most, drawing)
-        tokens: list[int] = []
         levels: list[int] = []
-        proposals: list[Proposal] = []
-        while policy.more(len(tokens), room):
+
+        def ahead(_: Sequence[int]) -> Ahead | None:
             found = next(inner, None)
             if found is None:
-                break
+                return None
             proposal, token, level = found
-            proposals.append(proposal)
-            if proposal.mass < LEAST_MASS or not policy.takes(proposal.q1):
-                break
-            tokens.append(token)
             levels.append(level)
-            if drawing.last(proposal.q1):
-                break
+            return proposal, lambda: token
+
+        tokens, proposals = gather(room, policy, drawing, ahead)
+        del levels[len(tokens) :]
 
         def behind() -> Proposal | None:
             """Costs a step of each."""

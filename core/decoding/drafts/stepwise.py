@@ -1,7 +1,7 @@
 """Drafts that are written token by token from q: what a second model and a head have in common."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ..length.policy import Policy
@@ -69,25 +69,38 @@ def write(drafter: Drafter, room: int, policy: Policy, drawing: Drawing) -> Draf
     in this round."""
     if not policy.begin(room):
         return None
-    drafted: list[int] = []
-    proposals: list[Proposal] = []
-    while policy.more(len(drafted), room):
-        if drafted:
-            drafter.push(drafted[-1])
-        proposal = drafter.next(drawing.sampling)
-        if proposal is None:
-            break
-        proposals.append(proposal)
-        if proposal.mass < LEAST_MASS or not policy.takes(proposal.q1):
-            break
-        drafted.append(drawing.token(proposal.q1, len(drafted)))
-        if drawing.last(proposal.q1):
-            break
 
-    def behind() -> Proposal | None:
+    def behind(drafted: Sequence[int]) -> Proposal | None:
         """Costs a step."""
         if drafted:
             drafter.push(drafted[-1])
         return drafter.next(drawing.sampling)
 
-    return Draft(drafted, proposals, behind)
+    def ahead(drafted: Sequence[int]) -> Ahead | None:
+        found = behind(drafted)
+        return None if found is None else (found, lambda: drawing.token(found.q1, len(drafted)))
+
+    drafted, proposals = gather(room, policy, drawing, ahead)
+    return Draft(drafted, proposals, lambda: behind(drafted))
+
+
+Ahead = tuple[Proposal, Callable[[], int]]
+"""What a token is to be drawn from, and how: it is drawn only where it is taken."""
+
+
+def gather(
+    room: int, policy: Policy, drawing: Drawing, ahead: Callable[[Sequence[int]], Ahead | None]
+) -> tuple[list[int], list[Proposal]]:
+    """Tokens as long as the policy wants a further one, and what they were drawn from, with the one that was left.
+    `ahead` goes on behind the tokens so far; None where it cannot."""
+    drafted: list[int] = []
+    proposals: list[Proposal] = []
+    while policy.more(len(drafted), room) and (found := ahead(drafted)) is not None:
+        proposal, token = found
+        proposals.append(proposal)
+        if proposal.mass < LEAST_MASS or not policy.takes(proposal.q1):
+            break
+        drafted.append(token())
+        if drawing.last(proposal.q1):
+            break
+    return drafted, proposals
