@@ -66,7 +66,7 @@ def flat(data: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]
 
 
 def plots(report: Report) -> list[dict[str, str]]:
-    """The SVGs of the page, each with its title."""
+    """The SVGs of the page, each with its title; some lie beside the page as well, in a `file`."""
     found = [] if report.frontier is None else curves(report.frontier)
     for kind in plotted(report.arms):
         points = [
@@ -74,7 +74,10 @@ def plots(report: Report) -> list[dict[str, str]]:
             for arm in report.arms
             if kind in arm.scores
         ]
-        found.append({"title": f"Speed-up against {QUALITY[kind]}", "svg": frontier_plot(points, QUALITY[kind])})
+        file = {} if found else {"file": "frontier.svg"}
+        found.append(
+            {"title": f"Speed-up against {QUALITY[kind]}", "svg": frontier_plot(points, QUALITY[kind]), **file}
+        )
     shares = {
         arm.label: {group: figures.acceptance for group, figures in arm.groups.items()}
         for arm in report.arms
@@ -86,17 +89,18 @@ def plots(report: Report) -> list[dict[str, str]]:
 
 
 def curves(found: FrontierDocument) -> list[dict[str, str]]:
-    """A plot of the methods' curves for each cost and quality."""
+    """A plot of the methods' curves for each cost and quality, of arms that answered all prompts."""
     drawn = []
-    for cost, name in (("measured", "measured"), ("elsewhere", f"on {found.machine}")):
-        for quality, word in (("log_prob", QUALITY["log-prob"]), ("score", "the score")):
+    for cost, name, of_cost in (("measured", "measured", ""), ("elsewhere", f"on {found.machine}", "-stated")):
+        for quality, word, of_quality in (("log_prob", QUALITY["log-prob"], ""), ("score", "the score", "-score")):
             points: dict[str, list[tuple[float, float]]] = {}
             for arm in found.arms:
                 spent, change = getattr(arm, cost), getattr(arm, quality).value
-                if spent is not None and change is not None:
+                if spent is not None and change is not None and arm.prompts == found.prompts:
                     points.setdefault(method_of(arm.arm), []).append((spent, change))
             title = f"Cost against {word}: {name}"
-            drawn.append({"title": title, "svg": curves_plot(points, name, word)})
+            file = f"frontier{of_cost}{of_quality}.svg"
+            drawn.append({"title": title, "svg": curves_plot(points, name, word), "file": file})
     return drawn
 
 
@@ -139,7 +143,7 @@ def write(report: Report, directory: Path, answers: Sequence[ShownPrompt] = ()) 
         ("report.csv", comma_separated(report)),
         ("report.md", markdown(report)),
         ("report.html", page(report, answers)),
-        *((f"frontier-{i}.svg" if i else "frontier.svg", plot["svg"]) for i, plot in enumerate(plots(report)[:1])),
+        *((plot["file"], plot["svg"]) for plot in plots(report) if "file" in plot),
     ):
         atomic_write(directory / name, text)
         made.append(directory / name)

@@ -45,6 +45,28 @@ def test_that_nobody_did() -> None:
     assert told(made(drafter=9.0)) == told([]) == ""
 
 
+def test_a_sequential_cascade_is_no_winner() -> None:
+    """It may hand the whole answer to the drafter."""
+    samples = [
+        replace(s, figures=replace(s.figures, name="answer-cascade:0.3")) if s.figures.name == "token:0.3" else s
+        for s in other(made(exact=1.5, token_5=2.0, token_3=3.0))
+    ]
+    found = told(samples)
+    assert "`token:0.5` 2.00x" in found and "cascade" not in found
+    alone = [s for s in samples if s.figures.name not in ("exact", "token:0.5")]
+    assert "`answer-cascade:0.3` 3.00x" in told(alone), "where there is nothing else, it is named"
+
+
+def test_a_loss_that_few_scores_do_not_show_is_told_by_log_prob() -> None:
+    samples = [
+        replace(s, scorer="numeric", score=float(s.figures.name == "expert" or s.prompt_id != "p0"))
+        for s in other(made(exact=1.5, token_5=2.0))
+    ]
+    assert "quality loss: not shown by right, log-prob -" in told(samples)
+    unsure = [replace(s, figures=replace(s.figures, expert_logprob=-1.0)) for s in samples]
+    assert told(unsure).endswith("quality loss: not shown.")
+
+
 def test_answers_stand_side_by_side() -> None:
     """The first of each group in turn, the expert first, marked where they are its own."""
     samples = other(made(exact=1.5, token_5=2.0))

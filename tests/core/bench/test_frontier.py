@@ -1,7 +1,7 @@
 """Cost against quality, method by method: what is reckoned from samples, on made-up ones whose answer is known."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -151,9 +151,22 @@ def test_the_sets_are_six_alphas_of_five_rules() -> None:
         parse_arm(name)
 
 
-def test_a_report_says_it_first(tmp_path: Path) -> None:
+def reported(samples: Sequence[Sample]) -> Report:
+    return replace(Report(MANIFEST, summarise(samples), {}, True, None, 1.0), frontier=frontier_document(samples))
+
+
+def test_curves_are_of_what_answered_all_prompts() -> None:
+    """A mean over the first twelve is no point of a curve over forty."""
+    samples = made({**POINTS, **TOKEN, **LOSSY})
+    few = [each for each in made({**POINTS, "token:0.2": (0.1, -9.0)}, FIRST) if each.figures.name == "token:0.2"]
+    files = {each["file"]: each["svg"] for each in plots(reported(samples)) if "file" in each}
+    assert set(files) == {"frontier.svg", "frontier-stated.svg"}
+    assert files == {each["file"]: each["svg"] for each in plots(reported([*samples, *few])) if "file" in each}
+
+
+def test_a_report_says_it_first() -> None:
     samples = made({**POINTS, **TOKEN, **LOSSY, **CASCADE})
-    found = replace(Report(MANIFEST, summarise(samples), {}, True, None, 1.0), frontier=frontier_document(samples))
+    found = reported(samples)
     assert next(each["title"] for each in plots(found)) == "Cost against expert log-prob, nats a token: measured"
     told, text = page(found), markdown(found)
     for line in found.frontier.claims if found.frontier else ():
