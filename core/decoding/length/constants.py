@@ -9,7 +9,7 @@ class PolicyConstants:
 
     An *expert step* is the time of one expert call of batch size 1. *Chosen* means set by judgement and confirmed only
     by the simulated machines of tests/core/decoding/length: 0.97 of the best fixed length on each. What the whole
-    policy then reaches on real pairs is in docs/benchmarks-2026-11.md.
+    policy then reaches on real pairs is in docs/benchmarks/2026-11.md.
     """
 
     # Draft length
