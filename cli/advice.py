@@ -42,11 +42,9 @@ def elsewhere_line(planner: Planner, arm: Arm, sampling: Sampling) -> str | None
     found = elsewhere_of(pair, latency_of(planner), planner.known_acceptance(name_of(arm, sampling)))
     if found is None:
         return None
-    where = pair.profile.expert.rpc if pair.probe is None else pair.probe.model.url
-    better = (
-        "; a server that writes by itself would be faster" if pair.probe is not None and found.pays is False else ""
-    )
-    return f"note: the expert is on {where}: {found.verdict}{better}"
+    told = f"note: the expert is on {pair.profile.expert.rpc or pair.profile.expert.url}: {found.verdict}"
+    by_itself = pair.probe is not None and found.pays is False
+    return told + "; a server that writes by itself would be faster" * by_itself
 
 
 def say_elsewhere(console: Console, planner: Planner, arms: Sequence[Arm], sampling: Sampling) -> None:

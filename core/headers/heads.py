@@ -103,6 +103,16 @@ def require_model(header: Header, path: Path | str) -> None:
         require_language_model(header, path)
 
 
+def require_writers(first: Header, drafter: Header) -> None:
+    """Raises CannotPair where one of a chain's drafters is a head: it writes nothing without the expert."""
+    if kind_of(drafter) is not None:
+        raise CannotPair(f"{drafter.file} is a head: nothing drafts for it", "give one drafter")
+    if kind_of(first) is not None:
+        raise CannotPair(
+            f"{first.file} is a head on the expert's states: it drafts for the expert alone", "give one drafter"
+        )
+
+
 def target_layers(header: Header) -> tuple[int, ...]:
     """The expert's layers whose input an EAGLE-3 head reads; the number of its layers is the state behind the last."""
     found = header.metadata.get(f"{EAGLE3}.target_layers")

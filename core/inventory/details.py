@@ -16,7 +16,7 @@ from ..headers.architecture import (
 )
 from ..headers.check import PairCheck, judge
 from ..headers.head_kind import guessing_layers, inside, kind_of
-from ..headers.heads import HeadFacts, require_model
+from ..headers.heads import HeadFacts, require_model, require_writers
 from ..headers.mixture import Mixture, never_batches
 from ..headers.vocabulary import Tokens, compare
 from ..machine.fit import estimate, largest_context
@@ -147,6 +147,7 @@ def details(name: str, context: int | None) -> Details:
     check, first = judge(small.header, large.header, (small.bytes, large.bytes)), None
     if "first" in sources:
         smallest = inspect(sources["first"], label)
+        require_writers(smallest.header, small.header)
         models = {"first": smallest, **models}
         first = judge(smallest.header, large.header, (smallest.bytes, large.bytes))
     told = {role: model_details(role, each) for role, each in models.items()}
@@ -224,7 +225,7 @@ def memory_details(models: Mapping[str, Inspected], asked: int | None) -> Memory
         for role, each in models.items()
     }
     loaded, free = footprints(files, vocabulary, LoadOptions(), first), room(files, ask=False)
-    apart = differing(vocabulary) or (first is not None and differing(first))
+    apart = differing(vocabulary, first)
     trained = trained_together(*headers.values())
     largest = largest_context(loaded, free, trained, apart)
     context = largest if asked == 0 else asked or min(trained, DEFAULT_CONTEXT)

@@ -19,7 +19,7 @@ from ..files.source import Source
 from ..headers.architecture import require_language_model, template
 from ..headers.gguf import Header
 from ..headers.head_kind import kind_of
-from ..headers.heads import head_step_bytes, require_fits
+from ..headers.heads import head_step_bytes, require_fits, require_writers
 from ..headers.vocabulary import Tokens, VocabularyMap, compare, require_distinct, require_pair
 from ..headers.weights import step_bytes
 from .backend import ROLES, Backend, Context, HeadContext, LoadOptions, ModelFile, OnLoad, Weights
@@ -247,13 +247,7 @@ def _first_vocabulary(files: Mapping[str, ModelFile]) -> VocabularyMap | None:
     """How a chain's first drafter goes with the expert; None where there is none. Raises as `_vocabulary`."""
     if "first" not in files:
         return None
-    if kind_of(files["drafter"].header) is not None:
-        raise CannotPair(f"{files['drafter'].path.name} is a head: nothing drafts for it", "give one drafter")
-    if kind_of(files["first"].header) is not None:
-        raise CannotPair(
-            f"{files['first'].path.name} is a head on the expert's states: it drafts for the expert alone",
-            "give one drafter",
-        )
+    require_writers(files["first"].header, files["drafter"].header)
     return _vocabulary({"drafter": files["first"], "expert": files["expert"]})
 
 

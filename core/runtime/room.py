@@ -31,9 +31,9 @@ def rows(role: str, header: Header | None = None, chain: int = 0) -> int:
     return MAX_DRAFT + 1 if role == "expert" else 1
 
 
-def differing(vocabulary: VocabularyMap) -> bool:
-    """Whether an index of both vocabularies is held in memory."""
-    return vocabulary.relation not in (Relation.IDENTICAL, Relation.PADDED)
+def differing(*vocabularies: VocabularyMap | None) -> bool:
+    """Whether an index of two vocabularies is held in memory, for any of these."""
+    return any(each is not None and each.relation not in (Relation.IDENTICAL, Relation.PADDED) for each in vocabularies)
 
 
 def footprints(
@@ -72,7 +72,7 @@ def fitting_context(
     """The context to load with: as asked for, the largest that fits for 0, else the default; `first` as in
     `footprints`. Raises DoesNotFit, unless that is not to be checked."""
     models, free = footprints(files, vocabulary, options, first), room(files)
-    apart = differing(vocabulary) or (first is not None and differing(first))
+    apart = differing(vocabulary, first)
     trained = trained_together(*(file.header for _, file in files.values()))
     if options.ctx == 0:
         context = largest_context(models, free, trained, apart) or trained

@@ -99,9 +99,28 @@ def test_a_profile_with_a_chain(speccas: Run, three: tuple[str, ...], tmp_path: 
     assert shown["memory"]["weights"] >= sum(Path(each).stat().st_size for each in (first, middle, large))
     told = speccas("show", "three", env=env).stdout
     assert f"first drafter: {Path(first).name}" in told and shown["first_vocabulary"]["reason"] in told
+    head = next((Path(__file__).parents[2] / "profiles").glob("*eagle3*.gguf"))
+    (pairs / "three.yaml").write_text("\n".join(["name: three", *lines[1:], f"chain: {{path: {head}}}"]))
+    for words in (["show", "three"], ["run", *ASK, "--pair", "three"]):
+        done = speccas(*words, env=env)
+        assert done.returncode == 7 and "it drafts for the expert alone" in done.stderr
     (pairs / "three.yaml").write_text("\n".join(["name: three", *lines[1:], "chain: 3"]))
     done = speccas("show", "three", env=env)
     assert done.returncode == 2 and "chain is not a model source" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_tune_finds_is_kept_with_the_rule_between_the_drafters(
+    speccas: Run, three: tuple[str, ...], tmp_path: Path
+) -> None:
+    env = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CONFIG", "STATE", "CACHE")}
+    short = ("--rule", "exact", "-k", "2", "--limit", "2", "-n", "4", "--threads", "1", "-q")
+    inner = ("--chain-rule", "token:0.3", "--chain-k", "2")
+    done = speccas("tune", *three, *short, *inner, "--save-as", "three", env=env)
+    assert done.returncode == 0, done.stderr
+    manifest = document(speccas("run", *ASK, "--pair", "three", "--json", env=env))["manifest"]
+    assert manifest["first"]["file"] == TINY.name
+    assert (manifest["chain_rule"], manifest["chain_k"]) == ("token:0.3", 2)
 
 
 @pytest.mark.parametrize(
